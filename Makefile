@@ -1,0 +1,35 @@
+# make demo   create an environment, install, extract and fit on the embedded model and data, print the result
+# make test   lint, types, tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := $(VENV)/demo
+
+.PHONY: demo test lint types unit clean
+
+$(VENV)/.installed: pyproject.toml
+	@echo "Creating $(VENV) and installing featcache (PyTorch with CUDA is about 6 GB: a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/featcache extract --model tiny --dataset digits --root $(DEMO)
+	$(BIN)/adapters fit clip --shots 4 --root $(DEMO)
+	$(BIN)/adapters fit tip --shots 4 --root $(DEMO)
+
+test: lint types unit
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) dist build

@@ -1,0 +1,191 @@
+"""Inputs of every head: from array-likes to checked float32 NumPy arrays, unit rows, and the support set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.errors import AdapterError
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def to_numpy(values: Any) -> NDArray[Any]:
+    """A NumPy array of any array-like, including a torch tensor on any device (bfloat16 becomes float32)."""
+    if hasattr(values, "detach"):  # a torch tensor; asked this way so that torch need not be imported to know
+        tensor = values.detach().cpu()
+        return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # ragged nested lists
+        raise AdapterError(
+            f"expected a rectangular array of numbers; got nested lists of unequal length ({error})"
+        ) from error
+
+
+def to_float32(values: Any, name: str, dims: tuple[int, ...]) -> Floats:
+    """A finite float32 array with one of the numbers of dimensions in `dims`.
+
+    Args:
+        values: array-like or torch tensor.
+        name: what the array is, for messages, such as "X".
+        dims: allowed numbers of dimensions.
+
+    Raises:
+        AdapterError: not numbers, another number of dimensions, no rows or columns, NaN or infinity.
+    """
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        raise AdapterError(f"{name} is a sparse matrix; features are dense: pass {name}.toarray()")
+    array = to_numpy(values)
+    if array.dtype.kind not in "biufO":
+        raise AdapterError(f"{name} has dtype {array.dtype}; expected real numbers")
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found as infinity below
+            array = np.ascontiguousarray(array, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"{name} holds something that is not a number ({error})") from error
+    if array.ndim not in dims:
+        expected = " or ".join({1: "(D,)", 2: "(N, D)", 3: "(N, V, D)"}[d] for d in dims)
+        raise AdapterError(f"{name} has shape {array.shape}; expected {expected}")
+    if array.size == 0:
+        raise AdapterError(f"{name} is empty: shape {array.shape}; expected at least one row and one column")
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise AdapterError(f"{name} contains NaN or infinity, first in row {row}; leave out invalid rows first")
+    return array
+
+
+def unit(rows: Floats) -> Floats:
+    """Rows divided by their Euclidean norm, over the last axis; a zero row stays zero.
+
+    The norm is summed in double precision, so that the result does not depend on the scale of the rows.
+    """
+    norms = np.sqrt(np.einsum("...d,...d->...", rows, rows, dtype=np.float64))
+    return (rows / np.where(norms > 0, norms, 1.0)[..., None]).astype(np.float32)
+
+
+def text_weights(text: Any) -> Floats:
+    """Unit class rows (C, D) of `text`: an array (C, D), or an object with `.weights()` such as a cache's text."""
+    weights = text.weights() if hasattr(text, "weights") else text
+    return unit(to_float32(weights, "text", (2,)))
+
+
+def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray[Any]]:
+    """Labels as class codes, and the class of every code.
+
+    Args:
+        y: (N,) labels. With text they are integers that index its rows.
+        rows: N.
+        classes: number of text rows C, or None when there is no text: then the classes are the distinct labels.
+
+    Returns:
+        Codes (N,) in 0..C-1, and `classes_` (C,).
+    """
+    labels = to_numpy(y)
+    if labels.ndim != 1 or len(labels) != rows:
+        raise AdapterError(f"y has shape {labels.shape}; expected ({rows},), one label for each row of X")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise AdapterError("y contains NaN or infinity; expected integer class labels")
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        raise AdapterError("Unknown label type: y holds fractions; expected integer class labels")
+    if classes is None:
+        names, codes = np.unique(labels, return_inverse=True)
+        return codes.astype(np.int64), names
+    if labels.dtype.kind not in "iuf":
+        raise AdapterError(f"y has dtype {labels.dtype}; expected integers that index the {classes} rows of text")
+    codes = labels.astype(np.int64)
+    if codes.min() < 0 or codes.max() >= classes:
+        raise AdapterError(
+            f"y spans {codes.min()}..{codes.max()}; text has {classes} rows, so expected 0..{classes - 1}"
+        )
+    return codes, np.arange(classes)
+
+
+@dataclass(frozen=True)
+class Support:
+    """A checked support set.
+
+    Attributes:
+        views: raw features (N, V, D); V = 1 where each image has one feature.
+        labels: class codes (N,).
+        classes: the class of every code (C,).
+        text: unit rows (C, D); the class means of the unit support rows where no text was given.
+        has_text: whether text was given.
+    """
+
+    views: Floats
+    labels: Ints
+    classes: NDArray[Any]
+    text: Floats
+    has_text: bool
+
+    @classmethod
+    def check(cls, X: Any, y: Any, text: Any) -> Support:
+        """Check and bring into shape what `fit` was given; see `Head.fit`."""
+        features = to_float32(X, "X", (2, 3))
+        views = features if features.ndim == 3 else features[:, None]
+        weights = None if text is None else text_weights(text)
+        labels, classes = encode_labels(y, len(views), None if weights is None else len(weights))
+        if weights is None:
+            return cls(views, labels, classes, class_means(unit(views.mean(1)), labels, len(classes)), False)
+        if weights.shape[1] != views.shape[2]:
+            raise AdapterError(
+                f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
+            )
+        return cls(views, labels, classes, weights, True)
+
+    @cached_property
+    def unit_views(self) -> Floats:
+        """Every view as a unit row (N, V, D)."""
+        return unit(self.views)
+
+    @cached_property
+    def means(self) -> Floats:
+        """The mean of the raw views, then normalised (N, D): the order of Tip-Adapter."""
+        return unit(self.views.mean(1))
+
+    @cached_property
+    def shots(self) -> int:
+        """Rows of the largest class, K."""
+        return int(np.bincount(self.labels).max())
+
+    def take(self, rows: Ints) -> Support:
+        """The support of a subset of rows: same classes and text (class means anew where no text was given)."""
+        views, labels = self.views[rows], self.labels[rows]
+        text = self.text if self.has_text else class_means(unit(views.mean(1)), labels, len(self.classes))
+        return Support(views, labels, self.classes, text, self.has_text)
+
+
+def class_means(rows: Floats, labels: Ints, classes: int) -> Floats:
+    """Unit class means (C, D) of unit rows (N, D); zero for a class without rows."""
+    sums = np.zeros((classes, rows.shape[1]), dtype=np.float64)
+    np.add.at(sums, labels, rows)
+    return unit(sums.astype(np.float32))
+
+
+def fold_of_rows(labels: Ints, folds: int) -> Ints:
+    """The fold (N,) that each row is held out in: the j-th row of a class in fold j modulo the number of folds.
+
+    With K <= `folds` shots each fold so holds exactly one shot of each class out, which leaves the classes as equal as
+    they were. A class with one row is never held out (-1): nothing would be left to know it from.
+
+    Args:
+        labels: class codes (N,).
+        folds: the most folds wanted; no more than K are used.
+    """
+    counts = np.bincount(labels)
+    order = np.argsort(labels, kind="stable")
+    rank = np.empty_like(labels)
+    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.where(counts[labels] > 1, rank % min(folds, int(counts.max())), -1)
+
+
+def shot_folds(labels: Ints, folds: int) -> list[tuple[Ints, Ints]]:
+    """Pairs (kept rows, held-out rows) of the folds of `fold_of_rows`; none where no class has two rows."""
+    fold = fold_of_rows(labels, folds)
+    return [(np.flatnonzero(fold != j), np.flatnonzero(fold == j)) for j in range(fold.max() + 1)]

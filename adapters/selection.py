@@ -1,0 +1,46 @@
+"""Which data may choose the hyper-parameters: the five selection regimes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from adapters.errors import TaskError
+
+if TYPE_CHECKING:
+    from adapters.base import Head
+    from adapters.task import Task
+
+Select = Literal["none", "support", "val-kshot", "val", "oracle"]
+
+REGIMES: dict[Select, str] = {
+    "none": "nothing: fixed defaults, last step",
+    "support": "the K shots themselves (leave-one-out, or one shot held out)",
+    "val-kshot": "min(K, 4) validation images a class (CoOp's protocol)",
+    "val": "the whole validation split (Tip-Adapter's protocol)",
+    "oracle": "ORACLE: the test split, only to reproduce published rows",
+}
+
+ORACLE_WARNING = "ORACLE: the hyper-parameters were chosen on the test split, so its accuracy is no honest estimate"
+
+
+def parse_select(select: str) -> Select:
+    """The regime of that name.
+
+    Raises:
+        TaskError: there is none.
+    """
+    for regime in get_args(Select):
+        if select == regime:
+            return regime  # type: ignore[no-any-return]
+    raise TaskError(f"--select {select} given; expected one of {', '.join(REGIMES)}")
+
+
+def choose(head: Head, task: Task, select: Select) -> Head:
+    """An unfitted head whose hyper-parameters were chosen on what the regime allows; under `none` the head as it is.
+
+    The test split is touched here under `oracle` and never else (`Task.held_out`).
+    """
+    if select == "none":
+        return head
+    support = task.support
+    return head.tuned(support.inputs, support.labels, text=task.text, held_out=task.held_out(select))

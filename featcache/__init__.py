@@ -1,0 +1,122 @@
+"""featcache: run a frozen CLIP once and keep what it saw.
+
+    >>> import featcache
+    >>> cache = featcache.extract(model="ViT-B/16", dataset="eurosat")
+    >>> cache["train"].images.shape, cache.text.weights().shape
+
+Importing this package imports nothing but itself; opening a finished cache imports Zarr and NumPy, and only making
+one imports torch and open_clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from featcache.cache import Cache, CachedSplit
+    from featcache.catalogue import latest, list_caches
+    from featcache.catalogue import open_cache as open
+    from featcache.text import TextFeatures
+
+__all__ = ["Cache", "CachedSplit", "TextFeatures", "extract", "latest", "list_caches", "open"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Cache": ("featcache.cache", "Cache"),
+    "CachedSplit": ("featcache.cache", "CachedSplit"),
+    "TextFeatures": ("featcache.text", "TextFeatures"),
+    "latest": ("featcache.catalogue", "latest"),
+    "list_caches": ("featcache.catalogue", "list_caches"),
+    "open": ("featcache.catalogue", "open_cache"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `featcache --help` answers at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'featcache' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def extract(
+    model: str,
+    dataset: str,
+    *,
+    pretrained: str | None = None,
+    data_root: str | Path | None = None,
+    splits: Sequence[str] | None = None,
+    split_file: str | Path | None = None,
+    class_names: str | Path | None = None,
+    templates: str | Path | None = None,
+    views: int = 0,
+    precision: str = "auto",
+    dtype: str = "float16",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    on_error: Literal["fail", "skip"] = "fail",
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    root: str | Path | None = None,
+    name: str | None = None,
+    progress: bool = True,
+) -> Cache:
+    """Run a frozen encoder once over a data set; continue what was begun, or open what is there already.
+
+    Args:
+        model: open_clip's name (`ViT-B/16`), `tiny` (embedded), or a local open_clip model directory.
+        dataset: A card's name (`featcache datasets`), a folder of class folders, or a CSV of path,label[,split].
+        pretrained: A tag (`featcache models MODEL`), a checkpoint file, or `random`; default `openai`.
+        data_root: Where the images are: a folder or a zip. Default: downloaded, where that is possible.
+        splits: Only these splits.
+        split_file: A CoOp split file (`split_zhou_*.json`); one that lies beside the images is found by itself.
+        class_names: A file of class names to use instead of the data set's own.
+        templates: A prompt set of the data set, or a file of templates or of prompts per class.
+        views: Augmented views of each training image, beside the centre view.
+        precision: Of the encoder: auto (fp16 on CUDA, else fp32), fp32, fp16 or bf16.
+        dtype: Of the stored embeddings: float16 or float32.
+        batch_size: Images encoded together; default 32 on a CPU, 256 on a GPU.
+        workers: Decoding processes; default one fewer than there are cores.
+        on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
+        limit: At most this many rows of each split, class-balanced.
+        seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.
+        device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
+        root: Where caches live: a folder or a URL; default `$FEATCACHE_HOME` or `~/.cache/featcache`.
+        name: The cache's name; default made from data set and model.
+        progress: Report on standard error.
+
+    Returns:
+        The finished cache.
+
+    Raises:
+        FeatcacheError: One of its kinds, see `featcache.errors`.
+    """
+    from featcache.extraction import run_extraction
+    from featcache.request import Request
+
+    request = Request(
+        model=model,
+        dataset=dataset,
+        pretrained=pretrained,
+        data_root=data_root,
+        splits=splits,
+        split_file=split_file,
+        class_names=class_names,
+        templates=templates,
+        views=views,
+        precision=precision,
+        dtype=dtype,
+        batch_size=batch_size,
+        workers=workers,
+        on_error=on_error,
+        limit=limit,
+        seed=seed,
+        device=device,
+        root=root,
+        name=name,
+    )
+    return run_extraction(request, progress=progress).cache

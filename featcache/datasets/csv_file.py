@@ -1,0 +1,94 @@
+"""CSV files of `path,label[,split]`: the header is required, paths are relative to the file, labels are class names."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from featcache.datasets.listing import (
+    SPLIT_NAMES,
+    Listing,
+    check_classes,
+    check_no_empty_class,
+    complete_splits,
+    make_split,
+)
+from featcache.errors import DataError
+
+COLUMNS = ("path", "label")
+
+
+def list_csv(path: Path, seed: int) -> Listing:
+    """List a CSV file, row order kept within each split; the classes are the labels, sorted.
+
+    Columns may come in any order, and others are left alone. Without a `split` column the set is split 50/20/30.
+
+    Raises:
+        DataError: Columns or values are missing, a file does not exist or is listed twice, a split has another name
+            than train, val or test, fewer than two classes, or a class with nothing to train on.
+    """
+    rows = _read(path)
+    names = sorted({label for _, label, _ in rows})
+    check_classes(names, str(path))
+    _check_files(path, [image for image, _, _ in rows])
+    labels = {name: label for label, name in enumerate(names)}
+    found = {
+        split: make_split((image, labels[label]) for image, label, its in rows if its == split)
+        for split in ("train", "val", "test")
+        if any(its == split for _, _, its in rows)
+    }
+    splits, made = complete_splits(found, seed)
+    listing = Listing(tuple(names), splits, {"from": f"column split of {path.name}", **made}, f"labels in {path.name}")
+    check_no_empty_class(listing, str(path))
+    return listing
+
+
+def _read(path: Path) -> list[tuple[str, str, str]]:
+    """(path, label, split) of each row; without a split column every row is "train"."""
+    rows = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = header
+            missing = [name for name in COLUMNS if name not in header]
+            if missing:
+                raise DataError(
+                    f"{path} has the columns {', '.join(header) or 'nothing'}: its first line must name "
+                    f"path and label (and split, if you like), {' and '.join(missing)} is missing"
+                )
+            for row in reader:
+                rows.append(_row(row, path, reader.line_num, "split" in header))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8 ({error}): save it as one") from error
+    if not rows:
+        raise DataError(f"{path} has a header but no rows: write one line path,label for each image")
+    return rows
+
+
+def _row(row: dict[str, str | None], path: Path, line: int, has_split: bool) -> tuple[str, str, str]:
+    image, label = ((row[name] or "").strip() for name in COLUMNS)
+    if not image or not label:
+        raise DataError(
+            f"{path} line {line}: {'label' if image else 'path'} is empty: give each image a path and label"
+        )
+    if not has_split:
+        return image, label, "train"
+    given = (row["split"] or "").strip()
+    if given.lower() not in SPLIT_NAMES:
+        raise DataError(f'{path} line {line}: split is "{given}": write train, val or test, or leave the column out')
+    return image, label, SPLIT_NAMES[given.lower()]
+
+
+def _check_files(path: Path, images: list[str]) -> None:
+    seen: set[str] = set()
+    for image in images:
+        if image in seen:
+            raise DataError(f"{path} lists {image} twice: keep one of the rows")
+        seen.add(image)
+    missing = [image for image in images if not (path.parent / image).is_file()]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(images)} files do not exist, first {missing[0]}: "
+            f"paths are relative to {path.parent}"
+        )

@@ -1,0 +1,111 @@
+"""A data set as the rest of the package sees it: splits of image ids and labels, and a reader for the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from featcache.datasets.stratified import balanced_rows
+from featcache.errors import DataError
+from featcache.listing import listing_digest
+from featcache.prompts import PromptSpec
+
+
+class Reader(Protocol):
+    """Reads images by id. Readers are pickled into worker processes, so they open files there, lazily."""
+
+    def read(self, image_id: str) -> bytes | npt.NDArray[np.uint8] | Image.Image:
+        """The encoded file as bytes, or, for sets that ship as arrays, pixels `(H, W)` or `(H, W, 3)` uint8.
+
+        Raises:
+            DataError: The archive around the image is damaged.
+            OSError: The file cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The rows of one split, in listing order.
+
+    Attributes:
+        ids: (N,) image ids, paths relative to the set's image folder where it has one.
+        labels: (N,) int64, index into the data set's class names; read-only.
+    """
+
+    ids: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        labels = np.array(self.labels, dtype=np.int64)
+        labels.flags.writeable = False
+        object.__setattr__(self, "labels", labels)
+        if labels.shape != (len(self.ids),):
+            raise ValueError(f"{len(self.ids)} ids but labels of shape {labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Split:
+        """The rows at these positions, in the order given."""
+        return Split(tuple(self.ids[row] for row in rows.tolist()), self.labels[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with labels, the words for the classes, and where all of it came from.
+
+    Attributes:
+        name: The card's name, or that of the folder or file.
+        class_names: (C,) in label order.
+        splits: Some of "train", "val" and "test", in this order.
+        reader: Reads every id of every split.
+        prompts: Named prompt sets, at least one.
+        default_prompts: The key of `prompts` to use when nobody asks for another.
+        provenance: JSON values: card, folders, where split and class names came from, licence, source.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    reader: Reader
+    prompts: Mapping[str, PromptSpec]
+    default_prompts: str
+    provenance: Mapping[str, Any]
+
+    def digest(self) -> str:
+        """sha256 of the listing: split names, ids and labels, in order. Class names and prompts are not in it."""
+        return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
+
+    def limited(self, n: int, seed: int) -> Dataset:
+        """At most `n` rows of each split, class-balanced, in listing order.
+
+        Every class gives the same number of rows as far as it has them; what is left over goes, one each, to classes
+        in a seeded order. The rows for a smaller `n` are among those for a larger one.
+
+        Raises:
+            DataError: `n` is not positive.
+        """
+        if n < 1:
+            raise DataError(f"a limit of {n} rows leaves nothing: give at least 1")
+        splits = {
+            name: split if len(split) <= n else split.take(balanced_rows(split.ids, split.labels, n, seed))
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits, provenance={**self.provenance, "limit": {"rows": n, "seed": seed}})
+
+    def subset(self, splits: Sequence[str]) -> Dataset:
+        """Only these splits, in the data set's own order.
+
+        Raises:
+            DataError: One of them is not there.
+        """
+        for name in splits:
+            if name not in self.splits:
+                raise DataError(f'{self.name} has no split "{name}": choose from {", ".join(self.splits)}')
+        return replace(self, splits={name: split for name, split in self.splits.items() if name in splits})

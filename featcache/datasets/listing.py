@@ -1,0 +1,137 @@
+"""What every source of a data set yields: class names, splits, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featcache.datasets import stratified
+from featcache.datasets.dataset import Split
+from featcache.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call the splits, and what we call them."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Splits of ids and labels before a reader and prompts make a data set of them.
+
+    Attributes:
+        class_names: (C,) in label order.
+        splits: Some of train, val, test, in this order.
+        split_origin: JSON values for the provenance.
+        names_origin: Where the class names came from, for the provenance.
+    """
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    split_origin: Mapping[str, Any]
+    names_origin: str
+
+
+def make_split(rows: Iterable[tuple[str, int]]) -> Split:
+    """A split of (id, label) pairs.
+
+    Raises:
+        DataError: A file name is not UTF-8 (the file system gave bytes that cannot be written down as text).
+    """
+    pairs = list(rows)
+    ids = tuple(image for image, _ in pairs)
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError as error:
+        bad = next(image for image in ids if any("\ud800" <= letter <= "\udfff" for letter in image))
+        raise DataError(f"the file name {bad!r} is not valid UTF-8: rename the file") from error
+    return Split(ids, np.array([label for _, label in pairs], dtype=np.int64))
+
+
+def stratified_splits(everything: Split, seed: int) -> tuple[dict[str, Split], dict[str, Any]]:
+    """Split a set without splits 50/20/30 a class.
+
+    Returns:
+        The splits, and how they were made.
+    """
+    rows = stratified.split_rows(everything.ids, everything.labels, seed)
+    origin = {"from": "seeded stratified", "seed": seed, "fractions": dict(stratified.FRACTIONS)}
+    return {name: everything.take(chosen) for name, chosen in rows.items() if len(chosen)}, origin
+
+
+def complete_splits(found: Mapping[str, Split], seed: int) -> tuple[dict[str, Split], dict[str, Any]]:
+    """Make train, val and test of the splits that a source has.
+
+    | source has | result |
+    |---|---|
+    | train, val, test | as they are |
+    | train, test | val: 20 % of every class of train, seeded |
+    | train, val | its val becomes test (as for ImageNet in CoOp), val is taken from train as above |
+    | train | split 50/20/30 |
+
+    Returns:
+        The splits, and how those that were made came about.
+
+    Raises:
+        DataError: There is no train.
+    """
+    if "train" not in found:
+        raise DataError(f'only {", ".join(found)} in the data set: call one split "train"')
+    if set(found) == {"train"}:
+        return stratified_splits(found["train"], seed)
+    origin: dict[str, Any] = {}
+    if "test" not in found:
+        origin["test"] = "the source's val split"
+    if {"val", "test"} <= set(found):
+        return {name: found[name] for name in ("train", "val", "test")}, origin
+    train = found["train"]
+    kept, taken = stratified.carve_rows(train.ids, train.labels, seed)
+    origin["val"] = {"from": "seeded stratified", "seed": seed, "fraction_of_train": stratified.VALIDATION_FRACTION}
+    test = found["test"] if "test" in found else found["val"]
+    return {"train": train.take(kept), "val": train.take(taken), "test": test}, origin
+
+
+def check_classes(class_names: Sequence[str], where: str) -> None:
+    """Refuse fewer than two classes and two classes of one name, as prompts would read them.
+
+    Raises:
+        DataError: Naming the class.
+    """
+    if len(class_names) < 2:
+        only = f' ("{class_names[0]}")' if class_names else ""
+        raise DataError(f"{where} has {len(class_names)} class{only}, a classifier needs 2 or more: add another class")
+    seen: dict[str, str] = {}
+    for name in class_names:
+        key = " ".join(name.replace("_", " ").casefold().split())
+        if not key:
+            raise DataError(f"{where} has a class without a name: name every class")
+        if key in seen:
+            raise DataError(f'{where} has the class "{name}" twice ("{seen[key]}" reads the same): rename one of them')
+        seen[key] = name
+
+
+def check_no_empty_class(listing: Listing, where: str) -> None:
+    """Refuse a class that has no images, or none to train on.
+
+    Raises:
+        DataError: Naming the first such class and how many there are.
+    """
+    total = len(listing.class_names)
+    images = sum(np.bincount(split.labels, minlength=total) for split in listing.splits.values())
+    train = np.bincount(listing.splits["train"].labels, minlength=total)
+    for counts, what in ((images, "has no images"), (train, "has no images in train")):
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            others = f" ({len(empty)} of {total} classes are like that)" if len(empty) > 1 else ""
+            raise DataError(
+                f'{where}: class "{listing.class_names[empty[0]]}" {what}{others}: add some or remove the class'
+            )

@@ -1,0 +1,222 @@
+"""`extract`: run a frozen encoder once over a data set and keep what it saw. The order of events is here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from featcache.cache import Cache, read_manifest
+from featcache.datasets import Dataset
+from featcache.home import caches_location
+from featcache.listing import encode_ids
+from featcache.lock import writing
+from featcache.manifest import FORMAT, RUNTIME_KEYS, digest, library_versions, now, require_equal
+from featcache.plan import ShardPlan
+from featcache.progress import Silent, StderrReporter
+from featcache.request import Request, choose_prompts, dataset_identity
+from featcache.storage import Folder, join
+from featcache.store import CacheStore
+from featcache.text import TextIndex
+
+if TYPE_CHECKING:
+    from featcache.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """What a run did.
+
+    Attributes:
+        cache: The finished cache.
+        encoded: Images that this run went through.
+        resumed: Images found already done.
+        skipped: Rows of the cache without an embedding because their image is unreadable.
+        seconds: Of the whole run.
+        encoding_seconds: Of that, decoding, encoding and writing images.
+    """
+
+    cache: Cache
+    encoded: int
+    resumed: int
+    skipped: int
+    seconds: float
+    encoding_seconds: float
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Encoding speed of this run; None if there was nothing to encode."""
+        return self.encoded / self.encoding_seconds if self.encoded else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `featcache extract --json` prints."""
+        return {
+            "cache": self.cache.path,
+            "name": self.cache.name,
+            "digest": self.cache.digest,
+            "rows": self.cache.rows,
+            "encoded": self.encoded,
+            "resumed": self.resumed,
+            "skipped": self.skipped,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": self.images_per_second and round(self.images_per_second, 1),
+        }
+
+
+def run_extraction(request: Request, *, progress: bool = True) -> ExtractionReport:
+    """Make, continue or recognise the cache that `request` describes.
+
+    Raises:
+        FeatcacheError: One of its kinds, see `featcache.errors`; the message is one line.
+    """
+    began = time.monotonic()
+    dataset = request.load_dataset()
+    name = request.cache_name(dataset)
+    folder = Folder(join(caches_location(request.root), name))
+    if not _is_finished(request, dataset, folder):
+        with writing(folder):
+            encoded, seconds = _write(request, dataset, folder, progress=progress)
+    else:
+        encoded, seconds = 0, 0.0
+    cache = Cache(folder)
+    return ExtractionReport(
+        cache=cache,
+        encoded=encoded,
+        resumed=sum(cache.rows.values()) - encoded,
+        skipped=sum(cache.completion["unreadable"].values()),
+        seconds=time.monotonic() - began,
+        encoding_seconds=seconds,
+    )
+
+
+def _is_finished(request: Request, dataset: Dataset, folder: Folder) -> bool:
+    """Whether the cache has all that is asked for; told from JSON alone, so that it takes no time.
+
+    Raises:
+        CacheMismatch: It is finished, but was made from something different.
+    """
+    if not folder.exists("complete.json"):
+        return False
+    manifest = read_manifest(folder)
+    identity = manifest["identity"]
+    kept = {"precision": identity["encoder"]["precision"], "batch_size": identity["batch_size"]}
+    asked = {
+        "precision": kept["precision"] if request.precision == "auto" else request.precision,
+        "batch_size": request.batch_size or kept["batch_size"],
+    }
+    require_equal(manifest["request"] | kept, request.fingerprint(dataset) | asked, manifest["name"])
+    prompt_name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
+    return TextIndex(folder).has(prompt_name, spec.expand(dataset.class_names))
+
+
+def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool) -> tuple[int, float]:
+    """Encode what is missing; returns the number of images and the seconds that they took."""
+    # Imported here: a finished cache is recognised without torch.
+    from featcache.encoder import Encoder
+    from featcache.engine import Job, LocalEngine
+    from featcache.speed import default_workers
+
+    encoder = Encoder.load(request.model, request.pretrained, device=request.device, precision=request.precision)
+    workers = default_workers(encoder.device) if request.workers is None else request.workers
+    manifest = _agreed_manifest(request, dataset, folder, encoder, workers)
+    plan = ShardPlan.from_manifest(manifest)
+    views = {"train": request.views} if request.views else {}
+    store = CacheStore(folder, plan, dim=encoder.dim, dtype=request.dtype)
+    store.prepare({split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views)
+
+    prompt_name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
+    index = TextIndex(folder)
+    if not index.has(prompt_name, spec.expand(dataset.class_names)):
+        index.write(prompt_name, spec, dataset.class_names, encoder, default=True)
+
+    shards = [shard for split in dataset.splits for shard in store.pending(split)]
+    ahead = sum(map(len, shards))
+    began = time.monotonic()
+    if shards:
+        job = Job(
+            encoder=encoder,
+            reader=dataset.reader,
+            ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
+            plan=plan,
+            views=views,
+            view_seed=request.seed,
+            on_error=request.on_error,
+            workers=workers,
+        )
+        with StderrReporter() if progress else nullcontext(Silent()) as reporter:
+            reporter.start(f"Encoding {manifest['name']}", ahead)
+            LocalEngine().run(job, shards, store.write, reporter)
+    seconds = time.monotonic() - began
+    if not folder.exists("complete.json"):
+        done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
+        folder.write_json("complete.json", done | {"seconds": round(seconds, 3)})
+    return ahead, seconds
+
+
+def _agreed_manifest(
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int
+) -> dict[str, Any]:
+    """The cache's manifest: a new one, or the one that is there if it describes the same numbers.
+
+    Raises:
+        CacheMismatch: There is one of something different.
+    """
+    from featcache.speed import default_batch_size
+
+    old = read_manifest(folder) if folder.exists("manifest.json") else None
+    kept_batch_size = old["identity"]["batch_size"] if old else default_batch_size(encoder.device)
+    identity = {
+        "dataset": dataset_identity(dataset),
+        "encoder": dict(encoder.identity),
+        "views": request.views_identity(),
+        "dtype": request.dtype,
+        "batch_size": request.batch_size or kept_batch_size,
+        "device": encoder.device.type,
+        "versions": library_versions(),
+    }
+    if old is None:
+        manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
+        folder.write_json("manifest.json", manifest)
+        return manifest
+    leave_out = RUNTIME_KEYS if folder.exists("complete.json") else ()
+    require_equal(_without(old["identity"], leave_out), _without(identity, leave_out), old["name"])
+    return old
+
+
+def _new_manifest(
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int, identity: dict[str, Any]
+) -> dict[str, Any]:
+    from featcache.speed import images_per_second
+
+    first_ids = next(iter(dataset.splits.values())).ids
+    batch_size = identity["batch_size"]
+    speed = images_per_second(encoder, dataset.reader, first_ids, batch_size=batch_size, workers=workers)
+    plan = ShardPlan.for_speed(
+        identity["dataset"]["rows"], batch_size=batch_size, rows_per_second=speed / (1 + request.views)
+    )
+    return {
+        "format": FORMAT,
+        "name": request.cache_name(dataset),
+        "created": now(),
+        "digest": digest(identity),
+        "identity": identity,
+        "plan": {
+            "rows": plan.rows,
+            "rows_per_shard": plan.rows_per_shard,
+            "rows_per_chunk": plan.rows_per_chunk,
+            "images_per_second": round(speed, 2),
+        },
+        "request": request.fingerprint(dataset),
+        "provenance": {
+            **dataset.provenance,
+            "prompt_sets": {name: spec.to_json() for name, spec in dataset.prompts.items()},
+            "default_prompts": dataset.default_prompts,
+            "request": request.dataset_json(),
+        },
+    }
+
+
+def _without(content: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key not in keys}

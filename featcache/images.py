@@ -1,0 +1,108 @@
+"""From bytes to a picture, by one rule: exactly what open_clip's own transform would see, or an error.
+
+open_clip's transform takes what `PIL.Image.open` gives and resizes, crops and converts it to RGB itself. So nothing
+is done here that would change a pixel: no rotation by EXIF, no flattening of transparency, no scaling of 16 bits, the
+first frame of an animation. What is done: decoding to the end, so that a truncated file shows here and not as grey
+rows, and refusing what the transform cannot take.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from featcache.errors import ImageError
+
+# Resizing the short side to S makes the long side S times this ratio: one pixel by a million would fill the memory.
+MAX_ASPECT_RATIO = 1000
+
+# What Pillow's decoders raise on damaged input: they leave their parsers' errors as they are.
+_DECODE_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, EOFError,
+    ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+def decode(raw: bytes | np.ndarray | Image.Image) -> Image.Image:
+    """Decode one image, wholly.
+
+    Args:
+        raw: An encoded file's bytes; or pixels (H, W) or (H, W, 3) uint8; or an opened, perhaps not yet loaded image.
+
+    Returns:
+        The loaded image in its own mode, ready for open_clip's transform.
+
+    Raises:
+        ImageError: Empty, not an image, damaged, a decompression bomb, or nothing that can become RGB. The message
+            is a short reason without the image's name, which only the caller knows.
+    """
+    if isinstance(raw, np.ndarray):
+        return _from_array(raw)
+    if isinstance(raw, bytes) and not raw:
+        raise ImageError("the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on metadata; what matters is whether the pixels come
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = _load(raw)
+    _check(image)
+    if isinstance(image.info.get("transparency"), bytes):
+        # A palette with transparency: convert("RGB") would drop this entry itself, but with a warning for each image.
+        del image.info["transparency"]
+    return image
+
+
+def _load(raw: bytes | Image.Image) -> Image.Image:
+    tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # any library may have set it; half an image is not the image
+    try:
+        image = Image.open(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
+        image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"a decompression bomb: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
+    except UnidentifiedImageError as error:
+        size = f" ({len(raw)} bytes)" if isinstance(raw, bytes) else ""
+        raise ImageError(f"not an image, or its header is damaged{size}") from error
+    except _DECODE_ERRORS as error:
+        raise ImageError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+    return image
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise ImageError(f"pixels are {pixels.dtype} {pixels.shape}: expected uint8 (H, W) or (H, W, 3)")
+    if pixels.size == 0:
+        raise ImageError(f"pixels are {pixels.shape}: there are none")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    _check(image)
+    return image
+
+
+def _check(image: Image.Image) -> None:
+    """Refuse what open_clip's transform would fail on, or what would fill the memory there."""
+    short, long = sorted(image.size)
+    if short == 0:
+        raise ImageError(f"has no pixels ({image.width} x {image.height})")
+    if long > MAX_ASPECT_RATIO * short:
+        raise ImageError(
+            f"is {image.width} x {image.height} pixels: one side is over {MAX_ASPECT_RATIO} times the other"
+        )
+    if not _becomes_rgb(image.mode):
+        raise ImageError(f"pixels of mode {image.mode} cannot be resized and converted to RGB")
+
+
+@cache
+def _becomes_rgb(mode: str) -> bool:
+    """Whether Pillow can do to this mode what the transform does: resize, then convert."""
+    try:
+        Image.new(mode, (1, 1)).resize((2, 2), Image.Resampling.BICUBIC).convert("RGB")
+    except (ValueError, OSError, KeyError):
+        return False
+    return True

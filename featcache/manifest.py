@@ -1,0 +1,77 @@
+"""What a cache is made from: the manifest, its digest, and the difference between two of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from featcache.errors import CacheError, CacheMismatch
+
+FORMAT = "featcache/1"
+
+# A finished cache computes nothing any more, so these may differ when it is opened again.
+RUNTIME_KEYS = ("device", "versions")
+
+_LIBRARIES = ("featcache", "torch", "torchvision", "open_clip_torch", "pillow", "numpy")
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of everything that could change an embedding."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def canonical_json(content: Any) -> str:
+    """JSON with sorted keys and no spaces: equal contents give equal texts."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of the canonical JSON of `content`."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def check_format(manifest: Mapping[str, Any], where: str) -> None:
+    """Refuse a manifest of a format that this version does not know.
+
+    Raises:
+        CacheError: The manifest is of another format.
+    """
+    if manifest.get("format") != FORMAT:
+        message = f"{where} has format {manifest.get('format')!r}, this version reads {FORMAT!r}; "
+        raise CacheError(message + "use the featcache version that wrote it, or extract again under another --name")
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """Yield one phrase for every leaf where two JSON values differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield f"{key} is {_short(old)} in the cache and {_short(new)} in this run"
+
+
+def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], cache: str) -> None:
+    """Refuse to go on with a cache that was made from something different.
+
+    Raises:
+        CacheMismatch: Names up to three differences.
+    """
+    found = list(differences(old, new))
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        message = f"the cache {cache} was made from something different: {'; '.join(found[:3])}{more}; "
+        raise CacheMismatch(message + "type --name NEWNAME for a second cache, or give what the first run was given")
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else value if isinstance(value, str) else canonical_json(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"

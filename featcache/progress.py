@@ -1,0 +1,89 @@
+"""Progress of long work on standard error: a bar on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Reporter(Protocol):
+    """What long work tells about itself."""
+
+    def start(self, description: str, total: int) -> None:
+        """Begin with `total` rows ahead."""
+
+    def advance(self, rows: int, bad: int) -> None:
+        """`rows` more rows are encoded, `bad` of them unreadable."""
+
+
+class Silent:
+    """Tells nothing."""
+
+    def start(self, description: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, rows: int, bad: int) -> None:
+        """Nothing."""
+
+
+class StderrReporter:
+    """Rows, rows a second, time left and bad images, on standard error."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar = _bar(console) if console.is_terminal else None
+
+    def __enter__(self) -> StderrReporter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def start(self, description: str, total: int) -> None:
+        """Begin with `total` rows ahead."""
+        self._description, self._total, self._done, self._bad = description, total, 0, 0
+        self._began = self._told = time.monotonic()
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(description, total=total, rate="")
+
+    def advance(self, rows: int, bad: int) -> None:
+        """`rows` more rows are encoded, `bad` of them unreadable."""
+        self._done += rows
+        self._bad += bad
+        if self._bar:
+            self._bar.update(self._task, advance=rows, rate=self._rate())
+        elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES or self._done == self._total:
+            self._told = time.monotonic()
+            print(f"{self._description}: {self._done:,}/{self._total:,}, {self._rate()}", file=sys.stderr, flush=True)
+
+    def _rate(self) -> str:
+        rate = self._done / max(time.monotonic() - self._began, 1e-9)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        bad = f", {self._bad} unreadable" if self._bad else ""
+        return f"{rate:,.0f} images/s, {clock(left)} left{bad}" if rate < 1e7 else bad
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss` or `h:mm:ss`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from adapters.errors import TaskError
+from adapters.selection import REGIMES, Select, choose, parse_select
+from adapters.task import Task
+
+
+class Recorder:
+    """Stands for a head: tells what `tuned` was given."""
+
+    def tuned(self, X: Any, y: Any, *, text: Any, held_out: Any) -> dict[str, Any]:
+        return {"X": X, "y": y, "text": text, "held_out": held_out}
+
+
+def test_every_regime_is_described_and_parsed() -> None:
+    assert set(REGIMES) == set(get_args(Select))
+    assert [parse_select(name) for name in REGIMES] == list(REGIMES)
+    assert "ORACLE" in REGIMES["oracle"]
+
+
+def test_an_unknown_regime_lists_the_known_ones() -> None:
+    with pytest.raises(TaskError, match="--select Val given; expected one of none, support, val-kshot, val, oracle"):
+        parse_select("Val")
+
+
+def test_none_leaves_the_head_as_it_is(make_cache: Callable[..., Any]) -> None:
+    head = Recorder()
+    assert choose(head, Task.sample(make_cache(), shots=1), "none") is head  # type: ignore[arg-type, comparison-overlap]
+
+
+@pytest.mark.parametrize("regime", ["support", "val-kshot", "val", "oracle"])
+def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
+    make_cache: Callable[..., Any], regime: Select
+) -> None:
+    task = Task.sample(make_cache(views=2), shots=3)
+    given: Any = choose(Recorder(), task, regime)  # type: ignore[arg-type]
+    assert given["X"] is task.support.views
+    assert given["text"] is task.text
+    expected = task.held_out(regime)
+    if expected is None:
+        assert given["held_out"] is None
+    else:
+        for passed, held in zip(given["held_out"], expected, strict=True):
+            np.testing.assert_array_equal(passed, held)
