@@ -42,6 +42,8 @@ def to_float32(values: Any, name: str, dims: tuple[int, ...]) -> Floats:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise AdapterError(f"{name} is a sparse matrix; features are dense: pass {name}.toarray()")
     array = to_numpy(values)
+    if array.dtype.kind == "c":
+        raise AdapterError(f"Complex data not supported: {name} has dtype {array.dtype}; pass real features")
     if array.dtype.kind not in "biufO":
         raise AdapterError(f"{name} has dtype {array.dtype}; expected real numbers")
     try:
@@ -50,10 +52,11 @@ def to_float32(values: Any, name: str, dims: tuple[int, ...]) -> Floats:
     except (TypeError, ValueError) as error:
         raise AdapterError(f"{name} holds something that is not a number ({error})") from error
     if array.ndim not in dims:
-        expected = " or ".join({1: "(D,)", 2: "(N, D)", 3: "(N, V, D)"}[d] for d in dims)
-        raise AdapterError(f"{name} has shape {array.shape}; expected {expected}")
+        expected = " or ".join({2: "(N, D)", 3: "(N, V, D)"}[d] for d in dims)
+        raise AdapterError(f"{name} has shape {array.shape}; expected {expected}. Reshape your data")
     if array.size == 0:
-        raise AdapterError(f"{name} is empty: shape {array.shape}; expected at least one row and one column")
+        what = "sample(s)" if not len(array) else "feature(s)"
+        raise AdapterError(f"{name} is empty: 0 {what} (shape={array.shape}) while a minimum of 1 is required")
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise AdapterError(f"{name} contains NaN or infinity, first in row {row}; leave out invalid rows first")
@@ -75,6 +78,11 @@ def text_weights(text: Any) -> Floats:
     return unit(to_float32(weights, "text", (2,)))
 
 
+def text_prompts(text: Any) -> Floats | None:
+    """Raw embeddings (C, T, D) of every prompt, NaN where a class has fewer than T; None where `text` has none."""
+    return np.asarray(text.features, dtype=np.float32) if hasattr(text, "features") else None
+
+
 def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray[Any]]:
     """Labels as class codes, and the class of every code.
 
@@ -86,6 +94,8 @@ def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray
     Returns:
         Codes (N,) in 0..C-1, and `classes_` (C,).
     """
+    if y is None:
+        raise AdapterError("requires y to be passed, but the target y is None: pass labels (N,)")
     labels = to_numpy(y)
     if labels.ndim != 1 or len(labels) != rows:
         raise AdapterError(f"y has shape {labels.shape}; expected ({rows},), one label for each row of X")
@@ -116,6 +126,7 @@ class Support:
         classes: the class of every code (C,).
         text: unit rows (C, D); the class means of the unit support rows where no text was given.
         has_text: whether text was given.
+        prompts: raw embeddings (C, T, D) of every prompt, NaN-padded; None where only class rows were given.
     """
 
     views: Floats
@@ -123,6 +134,7 @@ class Support:
     classes: NDArray[Any]
     text: Floats
     has_text: bool
+    prompts: Floats | None = None
 
     @classmethod
     def check(cls, X: Any, y: Any, text: Any) -> Support:
@@ -137,7 +149,7 @@ class Support:
             raise AdapterError(
                 f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
             )
-        return cls(views, labels, classes, weights, True)
+        return cls(views, labels, classes, weights, True, text_prompts(text))
 
     @cached_property
     def unit_views(self) -> Floats:
@@ -150,6 +162,16 @@ class Support:
         return unit(self.views.mean(1))
 
     @cached_property
+    def mean_prompts(self) -> Floats:
+        """The mean (C, D) of each class's raw prompt embeddings: the base text of TaskRes and CLAP, not normalised.
+
+        Where only class rows were given, those rows: for one prompt a class the two differ by a positive factor.
+        """
+        if self.prompts is None:
+            return self.text
+        return np.asarray(np.nanmean(self.prompts, axis=1, dtype=np.float64), dtype=np.float32)
+
+    @cached_property
     def shots(self) -> int:
         """Rows of the largest class, K."""
         return int(np.bincount(self.labels).max())
@@ -158,7 +180,7 @@ class Support:
         """The support of a subset of rows: same classes and text (class means anew where no text was given)."""
         views, labels = self.views[rows], self.labels[rows]
         text = self.text if self.has_text else class_means(unit(views.mean(1)), labels, len(self.classes))
-        return Support(views, labels, self.classes, text, self.has_text)
+        return Support(views, labels, self.classes, text, self.has_text, self.prompts)
 
 
 def class_means(rows: Floats, labels: Ints, classes: int) -> Floats:

@@ -87,7 +87,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class (N,) with the largest logit."""
-        return np.asarray(self.classes_[self.decision_function(X).argmax(1)])
+        best = self.decision_function(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: Any) -> Floats:
         """Class probabilities (N, C) in float32: the soft-max of the logits."""

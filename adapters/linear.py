@@ -45,6 +45,7 @@ class LinearProbe(Head):
     Attributes:
         weight_: W (classes, D).
         bias_: b (classes,).
+        n_iter_: L-BFGS iterations taken; not saved.
     """
 
     method: ClassVar[str] = "linear"
@@ -73,6 +74,7 @@ class LinearProbe(Head):
         self.bias_ = np.full(classes, NO_ROWS, dtype=np.float32)
         present = np.unique(support.labels)
         self.bias_[present] = 0
+        self.n_iter_ = 0
         if len(present) == 1:
             return
         # Double precision: L-BFGS in float32 stalls in its line search at weak penalties.
@@ -85,6 +87,7 @@ class LinearProbe(Head):
             # the iterations end is then of no consequence for the prediction, so it is not worth a warning.
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(rows, np.repeat(support.labels, views))
+        self.n_iter_ = int(regression.n_iter_.max())
         weight, bias = regression.coef_, regression.intercept_
         if len(present) == 2:  # scikit-learn fits the difference of the two classes; share it between them
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from adapters.base import Head
-from adapters.clip_adapter import ClipAdapter
 from adapters.errors import AdapterError
-from adapters.linear import LinearProbe
-from adapters.tip_adapter import TipAdapter
-from adapters.tip_adapter_f import TipAdapterF
-from adapters.zero_shot import ZeroShot
 
-METHODS: dict[str, type[Head]] = {
-    head.method: head for head in (ZeroShot, LinearProbe, ClipAdapter, TipAdapter, TipAdapterF)
+if TYPE_CHECKING:
+    from adapters.base import Head
+
+METHODS = {
+    "zero-shot": "zero_shot:ZeroShot",
+    "linear": "linear:LinearProbe",
+    "clip": "clip_adapter:ClipAdapter",
+    "tip": "tip_adapter:TipAdapter",
+    "tip-f": "tip_adapter_f:TipAdapterF",
 }
+"""Where each method's class is. Imported when asked for: one method must not wait for the libraries of another."""
 
 
 def get(name: str) -> type[Head]:
@@ -25,7 +28,9 @@ def get(name: str) -> type[Head]:
         AdapterError: no such method; the message suggests the nearest name and lists all.
     """
     if name in METHODS:
-        return METHODS[name]
+        module, head = METHODS[name].split(":")
+        found: type[Head] = getattr(import_module(f"adapters.{module}"), head)
+        return found
     near = difflib.get_close_matches(name.lower().replace("_", "-"), METHODS, n=1)
     meant = f" did you mean {near[0]!r}?" if near else ""
     raise AdapterError(f"no method {name!r};{meant} expected one of {', '.join(METHODS)}")
@@ -42,6 +47,7 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
     Returns:
         One dict a method: name, class, trains, parameters (numbers trained), needs, source.
     """
+    heads = {name: get(name) for name in METHODS}
     return [
         {
             "name": name,
@@ -51,5 +57,5 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
             "needs": head.needs,
             "source": head.source,
         }
-        for name, head in METHODS.items()
+        for name, head in heads.items()
     ]

@@ -123,14 +123,14 @@ def load(folder: str | Path, cache: HasDigest | None = None, *, device: str | No
     Raises:
         RunError: nothing there, damaged, from another format version, or fitted on another cache.
     """
-    from adapters.methods import METHODS
+    from adapters.methods import METHODS, get
 
     config = read_config(folder)
     if cache is not None:
         check_cache(config, cache, folder)
-    head_class = METHODS.get(config["method"])
-    if head_class is None:
+    if config["method"] not in METHODS:
         raise RunError(f"{folder} holds a head of method {config['method']!r}; this featcache has {', '.join(METHODS)}")
+    head_class = get(config["method"])
     params = dict(config["params"])
     if device is not None and "device" in params:
         params["device"] = device

@@ -144,7 +144,7 @@ def _load(cache: Cache, regime: Select, **draw: Any) -> Task:
 
 
 def _build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> Head:
-    """An unfitted head: the caller's arguments over the encoder's scale and the task's seed over the defaults."""
+    """An unfitted head: the caller's `params` over the run's `facts` that it takes over its own defaults."""
     known = set(head_class().get_params())
     if unknown := sorted(set(params) - known):
         raise AdapterError(

@@ -21,9 +21,9 @@ from adapters.base import Head, Rows, cosine_logits, require
 from adapters.key_cache import KeyCache, votes
 from adapters.training import resolve_device, threads_for
 
-SEARCH_SCALE = (7.0, 3.0)
-"""Upper ends of the published grids of beta and alpha: those of ImageNet, Pets and UCF101, the smallest of the authors'
-eleven. Theirs vary by data set up to (50, 50), which presumes knowing the data set."""
+SEARCH_SCALE = (12.0, 10.0)
+"""Upper ends of the published grids of beta and alpha. The authors set them for each of their eleven data sets, from
+(7, 3) to (50, 50); these are the medians, and those of EuroSAT and SUN397."""
 SEARCH_STEPS = (200, 20)
 """Numbers of betas and alphas in the published grid."""
 

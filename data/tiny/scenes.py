@@ -44,9 +44,9 @@ GREY_TEMPLATES = (
 COLOUR_TEMPLATES = ("a {fg} {} on a {bg} background.", "a photo of a {fg} {} on {bg}.", "a {fg} {}.", "a {} on {bg}.")
 GROUND_TEMPLATES = ("a photo of a {} background.", "{}.", "a {} texture.", "an image of a {} surface.")
 #: How often a scene is grey or coloured; the rest is ground alone.
-GREY_SHARE, COLOUR_SHARE = 0.6, 0.28
+GREY_SHARE, COLOUR_SHARE = 0.4, 0.35
 #: How often a glyph is a digit, whatever the number of other characters.
-DIGIT_SHARE = 0.45
+DIGIT_SHARE = 0.2
 HANDWRITTEN_BOOST = 3.0
 
 

@@ -45,7 +45,7 @@ def download(card: Card, root: Path) -> None:
                 getattr(torchvision.datasets, card.torchvision)(staging, download=True)
             _move(Path(staging), root)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise DataError(
             f"cannot download {card.title} to {root} ({reason}): {card.by_hand.format(root=root)}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 import zipfile
@@ -67,13 +68,13 @@ def test_takes_at_most_8_mb_in_a_wheel(tmp_path):
 def test_zero_shot_on_digits_it_never_saw(form, digits):
     features, labels, weights = digits
     accuracy = ((features @ weights[form].T).argmax(1) == labels).mean()
-    assert accuracy > 0.7
+    assert 0.6 < accuracy < 0.9  # it knows something, and leaves room for few-shot heads
 
 
 def test_few_shots_gain_over_zero_shot(digits):
     features, labels, weights = digits
     zero_shot = ((features @ weights["words"].T).argmax(1) == labels).mean()
-    assert recipe_module("evaluate").probe(features, labels, shots=16, seed=1) > zero_shot + 0.03
+    assert recipe_module("evaluate").probe(features, labels, shots=16, seed=1) > zero_shot + 0.1
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,9 @@ def test_the_committed_configuration_is_the_recipe_s(tmp_path):
     train = recipe_module("train")
     train.save(train.build(0).eval(), tmp_path)
     assert (tmp_path / "open_clip_config.json").read_bytes() == (TINY / "open_clip_config.json").read_bytes()
+
+
+def test_the_card_names_these_weights_and_these_fonts():
+    card, train = (TINY / "README.md").read_text(), recipe_module("train")
+    weights = hashlib.sha256((TINY / train.WEIGHTS).read_bytes()).hexdigest()
+    assert all(digest in card for digest in (weights, train.FONTS_SHA256, train.GLYPHS_SHA256))

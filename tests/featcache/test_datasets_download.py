@@ -66,7 +66,9 @@ def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DataError, match="cannot download EuroSAT .*Name or service not known.*EuroSAT.zip from") as got:
+    with pytest.raises(
+        DataError, match=r"cannot download EuroSAT .*Name or service not known.*EuroSAT.zip from"
+    ) as got:
         load_dataset("eurosat", data_root=tmp_path)
     assert "\n" not in str(got.value)
     assert str(tmp_path) in str(got.value)
@@ -137,7 +139,7 @@ def test_sets_to_fetch_by_hand_say_where_to_put_what(name: str, said: str, tmp_p
 
 
 def test_where_it_looked_is_in_the_message(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="eurosat/2750, 2750, .*EuroSAT.zip.*or the class folders themselves"):
+    with pytest.raises(DataError, match=r"eurosat/2750, 2750, .*EuroSAT.zip.*or the class folders themselves"):
         load_dataset("eurosat", data_root=tmp_path, download=False)
     (tmp_path / "other.zip").write_bytes(b"PK\x05\x06" + bytes(18))  # an empty archive
     with pytest.raises(DataError, match="does not hold EuroSAT"):

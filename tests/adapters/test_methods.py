@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import adapters
+from adapters.errors import AdapterError
+from adapters.methods import METHODS, describe_methods, get
+
+
+def test_names() -> None:
+    assert list(METHODS) == ["zero-shot", "linear", "clip", "tip", "tip-f"]
+    assert get("tip-f") is adapters.TipAdapterF
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("tipf", "tip-f"), ("zero_shot", "zero-shot"), ("Linear", "linear")])
+def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str) -> None:
+    with pytest.raises(AdapterError, match=f"did you mean '{meant}'.*expected one of zero-shot"):
+        get(typo)
+
+
+def test_parameter_counts_are_the_published_ones() -> None:
+    counts = {row["name"]: row["parameters"] for row in describe_methods(dim=512, classes=10, shots=16)}
+    assert counts == {"zero-shot": 0, "linear": 10 * 513, "clip": 131_072, "tip": 0, "tip-f": 160 * 512}
+    assert {row["name"]: row["parameters"] for row in describe_methods(dim=1024)}["clip"] == 524_288
+
+
+def test_descriptions_have_the_promised_keys() -> None:
+    for row in describe_methods():
+        assert list(row) == ["name", "class", "trains", "parameters", "needs", "source"]
+        assert getattr(adapters, row["class"]) is get(row["name"])
+
+
+def test_public_names_resolve() -> None:
+    for name in adapters.__all__:
+        assert getattr(adapters, name) is not None
+        assert name in dir(adapters)
+    with pytest.raises(AttributeError, match="no attribute 'Tipp'"):
+        _ = adapters.Tipp
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, adapters; assert not {'torch', 'sklearn', 'faiss'} & set(sys.modules)\n"
+        "import adapters.methods; adapters.methods.get('linear')\n"
+        "assert not {'torch', 'faiss', 'open_clip', 'torchvision'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

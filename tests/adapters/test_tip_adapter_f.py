@@ -1,0 +1,83 @@
+"""Tip-Adapter-F against the authors' code: two trainings of the keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from adapters import TipAdapter, TipAdapterF
+from adapters.arrays import unit
+from adapters.tip_adapter_f import train_keys
+from adapters.training import cosine
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+DATA, SUPPORT, TEXT, TIP, TIP_F = (
+    np.load(GOLDEN / f"{name}.npz") for name in ("data", "support", "text_weights", "tip_adapter", "tip_adapter_f")
+)
+
+
+def _support(shots: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = SUPPORT[f"rows_k{shots}"]
+    return SUPPORT["views"][:, rows].transpose(1, 0, 2), SUPPORT["labels"][rows]
+
+
+@pytest.mark.parametrize("run", ["full", "mb"])
+@pytest.mark.parametrize("shots", [4, 16])
+def test_training_is_the_authors(run: str, shots: int) -> None:
+    rows = SUPPORT[f"rows_k{shots}"]
+    views, labels = torch.from_numpy(unit(SUPPORT["views"][:, rows])), torch.from_numpy(SUPPORT["labels"][rows])
+    alpha, beta = map(float, TIP_F["alpha_beta"])
+    golden = {name: TIP_F[f"k{shots}_{run}_{name}"] for name in ("keys_final", "logits_final", "loss", "lr")}
+    if run == "full":
+        batches = [(views[0], labels)] * 20
+    else:
+        order = TIP_F[f"k{shots}_mb_order"].astype(np.int64)
+        batches = [(views[e % len(views)][b], labels[b]) for e, epoch in enumerate(order) for b in epoch]
+    keys = torch.from_numpy(TIP[f"k{shots}_keys"].copy())
+    rates = cosine(1e-3, len(batches))
+    text = torch.from_numpy(TEXT["tip"])
+    losses = train_keys(keys, labels, text, batches, rates=rates, alpha=alpha, beta=beta)
+    np.testing.assert_allclose(rates, golden["lr"], atol=1e-15)
+    np.testing.assert_allclose(keys, golden["keys_final"], atol=5e-6)
+    np.testing.assert_allclose(losses, golden["loss"], atol=1e-5)
+    head = TipAdapterF(alpha=alpha, beta=beta, epochs=0).fit(*_support(shots), text=TEXT["tip"])
+    head._restore({"text_": head.text_, "keys_": keys.numpy(), "labels_": labels.numpy()}, head.classes_)
+    np.testing.assert_allclose(head.decision_function(DATA["test_features"]), golden["logits_final"], atol=1e-3, rtol=0)
+
+
+def test_the_released_recipe_end_to_end() -> None:
+    """One batch an epoch holds all rows, so the shuffle does not matter: the golden run on view 0 alone."""
+    alpha, beta = map(float, TIP_F["alpha_beta"])
+    views, labels = _support(4)
+    head = TipAdapterF(alpha=alpha, beta=beta).fit(views[:, 0], labels, text=TEXT["tip"])
+    start = TipAdapter().fit(views[:, 0], labels, text=TEXT["tip"]).keys_
+    assert len(head.losses_) == 20
+    assert 0 < np.abs(head.keys_ - start).max() < 0.02
+    assert head.losses_[-1] < head.losses_[0]
+
+
+def test_no_epochs_is_tip_adapter() -> None:
+    views, labels = _support(4)
+    trained = TipAdapterF(epochs=0).fit(views, labels, text=TEXT["tip"])
+    free = TipAdapter().fit(views, labels, text=TEXT["tip"])
+    np.testing.assert_array_equal(
+        trained.decision_function(DATA["test_features"]), free.decision_function(DATA["test_features"])
+    )
+    assert free.parameters_ == 0
+    assert trained.parameters_ == 40 * 64
+
+
+def test_a_search_leaves_the_trained_keys_as_they_were() -> None:
+    views, labels = _support(4)
+    plain = TipAdapterF(seed=5).fit(views, labels, text=TEXT["tip"])
+    test = DATA["test_features"], DATA["test_labels"]
+    for rows in ((DATA["val_features"], DATA["val_labels"]), None):
+        chosen = TipAdapterF(seed=5).tuned(views, labels, text=TEXT["tip"], held_out=rows)
+        assert (chosen.train_alpha, chosen.train_beta) == (plain.alpha, plain.beta)
+        assert (chosen.alpha, chosen.beta) != (plain.alpha, plain.beta)
+        chosen.fit(views, labels, text=TEXT["tip"])
+        np.testing.assert_array_equal(chosen.keys_, plain.keys_)
+        assert chosen.score(*test) > plain.score(*test)

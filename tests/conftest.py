@@ -1,0 +1,39 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import draw_class_folders
+
+ImageFolder = Callable[..., Path]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty root of its own, also for code that asks the environment."""
+    monkeypatch.setenv("FEATCACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> ImageFolder:
+    """Makes a folder of class folders with noise images, each class tinted in its own colour."""
+
+    def make(name: str = "photos", *, classes: int = 3, per_class: int = 20, seed: int = 0) -> Path:
+        return draw_class_folders(tmp_path / name, classes=classes, per_class=per_class, seed=seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the real EuroSAT and the reference outputs, where there is one."""
+    location = os.environ.get("FEATCACHE_SHARED")
+    if not location or not Path(location).is_dir():
+        pytest.skip("FEATCACHE_SHARED does not name a folder with the real EuroSAT")
+    return Path(location)

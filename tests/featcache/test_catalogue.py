@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import featcache
+from featcache.errors import CacheError, CacheNotFound
+from tests.conftest import ImageFolder
+
+
+def make(folder: Path, name: str) -> featcache.Cache:
+    return featcache.extract("tiny", str(folder), name=name, workers=0, device="cpu", progress=False)
+
+
+def test_listing_opening_and_the_latest(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder(per_class=5)
+    with pytest.raises(CacheError, match="featcache extract --model tiny --dataset digits"):
+        featcache.latest()
+    with pytest.raises(CacheNotFound, match="make one with"):
+        featcache.open("first")
+    first, second = make(folder, "first"), make(folder, "second")
+    finished = Path(first.path, "complete.json")
+    finished.write_text(finished.read_text().replace('"finished": "20', '"finished": "21'))  # a later year
+    assert [listed.name for listed in featcache.list_caches()] == ["first", "second"]
+    assert featcache.latest().name == "first"
+    assert featcache.open("second").digest == second.digest
+    assert featcache.open(second.path).name == "second"
+    with pytest.raises(CacheNotFound, match="did you mean second"):
+        featcache.open("secnd")
+
+    finished.unlink()
+    assert [(listed.name, listed.finished is None) for listed in featcache.list_caches()][-1] == ("first", True)
+    assert featcache.list_caches()[-1].done() == 15
+    assert featcache.latest().name == "second"
+
+
+def test_a_split_that_is_not_there(root: Path, image_folder: ImageFolder) -> None:
+    cache = make(image_folder(per_class=5), "c")
+    with pytest.raises(CacheError, match="no split 'dev'; it has train, val, test"):
+        cache["dev"]
+
+
+def test_some_rows_are_the_same_as_all_rows_and_then_some(root: Path, image_folder: ImageFolder) -> None:
+    train = make(image_folder(), "c")["train"]
+    rows = [5, 0, 3]
+    assert train.take_images(rows).tobytes() == train.images[rows].tobytes()  # type: ignore[arg-type]
+    assert train.take_views(slice(0, 2)) is None

@@ -1,0 +1,168 @@
+"""Folders and zip archives of class folders, and class names given in their place."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featcache.datasets import Dataset, Split, load_dataset
+from featcache.errors import DataError
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (2, 2), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            (root / folder / f"{i:03d}{suffix}").write_bytes(png(i))
+    return root
+
+
+def sizes(dataset: Dataset) -> dict[str, int]:
+    return {name: len(split) for name, split in dataset.splits.items()}
+
+
+def counts(split: Split) -> list[int]:
+    return [int(n) for n in np.bincount(split.labels)]
+
+
+def test_folder_without_splits_is_split_by_class(tmp_path: Path) -> None:
+    make(tmp_path, {"dog": 20, "cat": 10, ".hidden": 3})
+    (tmp_path / "cat" / ".thumbnail.png").write_bytes(png(0))
+    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / "loose.png").write_bytes(png(0))
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.name == tmp_path.name
+    assert dataset.class_names == ("cat", "dog")
+    assert {name: counts(split) for name, split in dataset.splits.items()} == {
+        "train": [5, 10],
+        "val": [2, 4],
+        "test": [3, 6],
+    }
+    for split in dataset.splits.values():
+        assert list(split.ids) == sorted(split.ids)  # listing order: by class folder, then by name
+        assert [image.split("/")[0] for image in split.ids] == [dataset.class_names[y] for y in split.labels]
+        assert split.labels.dtype == np.int64
+    everything = [image for split in dataset.splits.values() for image in split.ids]
+    assert len(everything) == len(set(everything)) == 30
+    assert dataset.reader.read("dog/007.png") == png(7)
+    assert dataset.provenance["split"]["from"] == "seeded stratified"
+    assert dataset.prompts[dataset.default_prompts].expand(dataset.class_names)[0] == ("a photo of a cat.",)
+
+
+def test_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    make(tmp_path, {"a": 30, "b": 30})
+    first, again, other = (load_dataset(str(tmp_path), seed=seed) for seed in (1, 1, 2))
+    assert first.digest() == again.digest() != other.digest()
+
+
+def test_train_val_test_folders(tmp_path: Path) -> None:
+    for split, n in (("train", 4), ("valid", 2), ("test", 3)):
+        make(tmp_path / split, {"cat": n, "dog": n})
+    dataset = load_dataset(str(tmp_path))
+    assert sizes(dataset) == {"train": 8, "val": 4, "test": 6}
+    assert dataset.splits["val"].ids[0] == "valid/cat/000.png"
+    assert dataset.provenance["split"] == {"from": "folders"}
+
+
+def test_train_and_test_folders_leave_validation_to_train(tmp_path: Path) -> None:
+    make(tmp_path / "train", {"cat": 10, "dog": 20})
+    make(tmp_path / "test", {"cat": 3, "dog": 3})
+    dataset = load_dataset(str(tmp_path))
+    assert {name: counts(split) for name, split in dataset.splits.items()} == {
+        "train": [8, 16],
+        "val": [2, 4],
+        "test": [3, 3],
+    }
+    assert dataset.provenance["split"]["val"]["fraction_of_train"] == 0.2
+
+
+def test_train_and_val_folders_test_on_val(tmp_path: Path) -> None:
+    make(tmp_path / "train", {"cat": 10, "dog": 10})
+    make(tmp_path / "val", {"cat": 3, "dog": 4})
+    dataset = load_dataset(str(tmp_path))
+    assert counts(dataset.splits["test"]) == [3, 4]
+    assert counts(dataset.splits["val"]) == [2, 2]
+    assert dataset.provenance["split"]["test"] == "the source's val split"
+
+
+def test_nested_folders_and_links_belong_to_their_class(tmp_path: Path) -> None:
+    make(tmp_path / "set", {"cat/indoor": 2, "cat": 1, "dog": 3})
+    make(tmp_path / "elsewhere", {"fox": 3})
+    (tmp_path / "set/fox").symlink_to(tmp_path / "elsewhere/fox")
+    dataset = load_dataset(str(tmp_path / "set"))
+    assert dataset.class_names == ("cat", "dog", "fox")
+    assert sum(map(len, dataset.splits.values())) == 9
+    assert dataset.reader.read("cat/indoor/001.png") == png(1)
+
+
+def test_zip_of_class_folders_reads_like_the_folder(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pets", {"cat": 9, "dog": 9})
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(tmp_path))
+    packed, unpacked = load_dataset(str(tmp_path / "pets.zip")), load_dataset(str(folder))
+    assert packed.digest() == unpacked.digest()
+    assert packed.reader.read("cat/004.png") == unpacked.reader.read("cat/004.png")
+
+
+def test_split_file_for_a_folder_of_ones_own(tmp_path: Path) -> None:
+    make(tmp_path / "set", {"cat": 4, "dog": 4})
+    split = {
+        "train": [["dog/003.png", 1, "a dog"], ["cat/002.png", 0, "a cat"]],
+        "val": [],
+        "test": [["cat/000.png", 0, "a cat"]],
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    dataset = load_dataset(str(tmp_path / "set"), split_file=tmp_path / "split.json")
+    assert dataset.class_names == ("a cat", "a dog")
+    assert dataset.splits["train"].ids == ("dog/003.png", "cat/002.png")
+    assert list(dataset.splits) == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('["a cat", "a dog"]', ("a cat", "a dog")),
+        ('{"dog": "a hot dog"}', ("cat", "a hot dog")),
+        ("a cat\na dog\n\n", ("a cat", "a dog")),
+    ],
+)
+def test_class_names_from_a_file(text: str, expected: tuple[str, ...], tmp_path: Path) -> None:
+    make(tmp_path / "set", {"cat": 5, "dog": 5})
+    (tmp_path / "names").write_text(text)
+    dataset = load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")
+    assert dataset.class_names == expected
+    assert dataset.provenance["class_names"] == "given, names"
+    assert dataset.digest() == load_dataset(str(tmp_path / "set")).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('["a cat"]', "has 1 class names, the data set has 2 classes"),
+        ("one\ntwo\nthree", "has 3 class names, the data set has 2 classes.*: cat, dog"),
+        ('{"cow": "a cow"}', 'names the class "cow".*2 classes are cat, dog'),
+        ('["Same", "same"]', 'the class "same" twice'),
+        ('["unfinished"', "neither JSON"),
+    ],
+)
+def test_class_names_errors(text: str, message: str, tmp_path: Path) -> None:
+    make(tmp_path / "set", {"cat": 5, "dog": 5})
+    (tmp_path / "names").write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")
+    with pytest.raises(DataError, match="No such file"):
+        load_dataset(str(tmp_path / "set"), class_names=tmp_path / "nowhere")
