@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from adapters.arrays import Floats, Ints, Support, encode_labels, to_float32, to_numpy, unit
+from adapters.arrays import Floats, Ints, Support, encode_labels, text_weights, to_float32, to_numpy, unit
 from adapters.errors import AdapterError
 from adapters.metrics import softmax
 
@@ -35,6 +36,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         classes_: labels that `predict` returns (C,).
         n_features_in_: D.
         text_: unit class text rows (C, D); class means of the support where `fit` got no text.
+        temperature_: what `predict_proba` divides logits by; 1 unless `adapters.calibration` fitted another.
         config: what `save` wrote beside the weights; only on a head that `adapters.load` returned.
         selection_note_: only on a clone from `tuned` that could not choose: why not.
     """
@@ -55,6 +57,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     classes_: NDArray[Any]
     n_features_in_: int
     text_: Floats
+    temperature_: float = 1.0
 
     def fit(self, X: Any, y: Any, *, text: Any = None) -> Self:
         """Learn from a support set.
@@ -77,6 +80,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     def _fit_support(self, support: Support) -> Self:
         self.classes_, self.text_ = support.classes, support.text
         self.n_features_in_ = support.text.shape[1]
+        self.temperature_ = 1.0
         self._fit(support)
         return self
 
@@ -91,8 +95,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return np.asarray(self.classes_[best])
 
     def predict_proba(self, X: Any) -> Floats:
-        """Class probabilities (N, C) in float32: the soft-max of the logits."""
-        return softmax(self.decision_function(X)).astype(np.float32)
+        """Class probabilities (N, C) in float32: the soft-max of the logits over `temperature_`."""
+        return softmax(self.decision_function(X) / self.temperature_).astype(np.float32)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy, a fraction."""
@@ -132,6 +136,28 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         if not known.all():
             raise AdapterError(f"held_out y holds {labels[~known][0]!r}, which the support does not; pass text=")
         return codes.astype(np.int64)
+
+    def for_classes(self, text: Any) -> Self | None:
+        """A fitted head that scores other classes than those it was fitted on, from their text alone.
+
+        Args:
+            text: as in `fit`; its rows are the new classes.
+
+        Returns:
+            Such a head, which shares what was learned with this one; None where that is bound to the classes (support
+            rows, class weights), so that nothing but the text itself can score others.
+        """
+        check_is_fitted(self, "n_features_in_")
+        return None
+
+    def _with_text(self, text: Any) -> Self:
+        """This fitted head with other class text in place of its own."""
+        weights = text_weights(text)
+        if weights.shape[1] != self.n_features_in_:
+            raise AdapterError(f"text has {weights.shape[1]} columns; the head was fitted on {self.n_features_in_}")
+        head = copy.copy(self)
+        head.text_, head.classes_ = weights, np.arange(len(weights))
+        return head
 
     def save(self, folder: str | Path, **extra_config: Any) -> Path:
         """Write `config.json` and `model.safetensors` into a folder, atomically; see `adapters.persistence`.

@@ -35,7 +35,7 @@ class Scores:
 
 def score(head: Head, rows: Rows) -> Scores:
     """Score a fitted head on rows whose labels it has not seen."""
-    return score_logits(head.decision_function(rows.images), rows.labels)
+    return score_logits(head.decision_function(rows.images) / head.temperature_, rows.labels)
 
 
 def score_logits(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Scores:
@@ -102,7 +102,7 @@ def evaluate(
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
     rows = read_split(cache, split)
-    logits = head.decision_function(rows.images)
+    logits = head.decision_function(rows.images) / head.temperature_
     scores = score_logits(logits, rows.labels)
     stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
     names = tuple(head.config["class_names"])

@@ -34,9 +34,14 @@ class Affinity(NamedTuple):
     """Class codes of those keys (Q, M); an expanded view where all queries share the keys."""
 
 
-def votes(values: Tensor, labels: Tensor, beta: float, classes: int) -> Tensor:
-    """Cache logits (Q, C): per class the sum of exp(-beta (1 - affinity)); an affinity of -inf counts nothing."""
+def votes(values: Tensor, labels: Tensor, beta: float, classes: int, weight: Tensor | None = None) -> Tensor:
+    """Cache logits (Q, C): per class the sum of exp(-beta (1 - affinity)); an affinity of -inf counts nothing.
+
+    With `weight` (M,) or (Q, M), every key's term is multiplied by it.
+    """
     sharpened = (values - 1).mul_(beta).exp_()
+    if weight is not None:
+        sharpened.mul_(weight)
     return sharpened.new_zeros(len(values), classes).scatter_add_(1, labels, sharpened)
 
 

@@ -60,11 +60,12 @@ def save(head: Head, folder: Path, extra: dict[str, Any]) -> Path:
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "package_version": _package_version(),
+        "package_version": package_version(),
         "method": head.method,
         "class": type(head).__name__,
         "params": head.get_params(),
         "classes": head.classes_.tolist(),
+        "temperature": head.temperature_,
         "arrays": {name: list(array.shape) for name, array in arrays.items()},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **extra,
@@ -77,8 +78,8 @@ def save(head: Head, folder: Path, extra: dict[str, Any]) -> Path:
         ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / WEIGHTS, weights)
-        _write(folder / CONFIG, (text + "\n").encode())
+        write_whole(folder / WEIGHTS, weights)
+        write_whole(folder / CONFIG, (text + "\n").encode())
     except OSError as error:
         raise RunError(f"cannot write the head to {folder}: {error.strerror}; choose another folder") from error
     return folder
@@ -152,6 +153,7 @@ def load(folder: str | Path, cache: HasDigest | None = None, *, device: str | No
         head._restore(load_tensors(weights), np.asarray(config["classes"]))
     except (SafetensorError, KeyError) as error:
         raise RunError(f"{Path(folder) / WEIGHTS} is not the weights of {head_class.__name__} ({error})") from error
+    head.temperature_ = float(config.get("temperature", 1.0))  # heads saved before there was calibration lack it
     head.config = config
     return head
 
@@ -175,7 +177,7 @@ def check_cache(config: dict[str, Any], cache: HasDigest, folder: str | Path) ->
         )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -199,7 +201,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _package_version() -> str:
+def package_version() -> str:
+    """The installed version of featcache."""
     try:
         return version("featcache")
     except PackageNotFoundError:  # run from a checkout that is not installed

@@ -207,7 +207,7 @@ def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
 def _logits(head: Head, encoder: Encoder, pixels: Sequence[torch.Tensor]) -> np.ndarray:
     import torch
 
-    return head.decision_function(encoder.encode_images(torch.stack(list(pixels))))
+    return head.decision_function(encoder.encode_images(torch.stack(list(pixels)))) / head.temperature_
 
 
 def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[RankedClass, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 
@@ -34,6 +34,7 @@ class Report:
         note: what must be said beside the numbers; may be empty.
         created: when, in UTC, as ISO 8601.
         run: folder of the saved head.
+        temperature: what probabilities divide logits by; 1 unless calibration was asked for.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Report:
     note: str
     created: str
     run: str
+    temperature: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-able values under the names above."""
@@ -70,4 +72,5 @@ class Report:
         Raises:
             KeyError: a key is missing.
         """
-        return cls(**{field.name: content[field.name] for field in fields(cls)})
+        given = {field.name: content[field.name] for field in fields(cls) if field.default is MISSING}
+        return cls(**given, temperature=content.get("temperature", 1.0))  # reports before calibration lack it

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters import methods
+from adapters.calibration import calibrate as fit_head_temperature
 from adapters.errors import AdapterError
 from adapters.evaluate import Scores, score
 from adapters.index_files import indices_digest
@@ -55,6 +56,7 @@ def fit(
     out: Path | str | None = None,
     root: str | None = None,
     device: str = "auto",
+    calibrate: bool = False,
 ) -> Report:
     """Fit one head on K shots a class, score it and save it.
 
@@ -72,6 +74,7 @@ def fit(
             for the same configuration.
         root: where runs are saved; None as `featcache.home.resolve_root`.
         device: where the head trains and computes: auto (CUDA, then MPS, then CPU), cpu, cuda, mps.
+        calibrate: fit a temperature on what the selection regime allows (`adapters.calibration`).
 
     Raises:
         AdapterError: no such method, or arguments that it does not take.
@@ -87,9 +90,10 @@ def fit(
     task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
     seconds = {"load": clock.lap()}
 
-    asked = _build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
+    asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
     chosen = choose(asked, task, regime)
     head = chosen.fit(task.support.inputs, task.support.labels, text=task.text)
+    calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
     seconds["fit"] = clock.lap()
 
     zero_shot = methods.get("zero-shot")(logit_scale=float(task.text.logit_scale))
@@ -119,15 +123,17 @@ def fit(
         classes=len(task.text.class_names),
         rows={"support": len(task.support), "val": None if task.val is None else len(task.val), "test": len(task.test)},
         indices={"file": task.index_file.name if task.index_file else None, "digest": digest},
-        note=_note(task, regime, chosen),
+        note=_note(task, regime, chosen, calibration_note),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         run="",
+        temperature=head.temperature_,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
         "indices": digest,
         "cache": cache.digest,
         "prompts": [task.text.name, task.text.prompts],
+        **({"calibrate": True} if calibrate else {}),
     }
     folder = _target(report, configuration, out, root)
     return _save(head, task, replace(report, run=str(folder)), index_content, folder)
@@ -143,7 +149,7 @@ def _load(cache: Cache, regime: Select, **draw: Any) -> Task:
     return task
 
 
-def _build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> Head:
+def build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> Head:
     """An unfitted head: the caller's `params` over the run's `facts` that it takes over its own defaults."""
     known = set(head_class().get_params())
     if unknown := sorted(set(params) - known):
@@ -181,12 +187,13 @@ def _jsonable(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _note(task: Task, regime: Select, chosen: Head) -> str:
+def _note(task: Task, regime: Select, chosen: Head, calibration_note: str) -> str:
     notes = [ORACLE_WARNING] if regime == "oracle" else []
     if selection_note := getattr(chosen, "selection_note_", ""):
         notes.append(str(selection_note))  # nothing was chosen
     elif regime in ("val", "val-kshot"):
         notes.append("accuracy.val includes the images that chose the hyper-parameters")
+    notes += [calibration_note] if calibration_note else []
     return "; ".join((*notes, *task.notes))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from adapters.errors import TaskError
 
 if TYPE_CHECKING:
+    from adapters.arrays import Floats, Ints
     from adapters.base import Head
-    from adapters.task import Task
+    from adapters.task import Rows
 
 Select = Literal["none", "support", "val-kshot", "val", "oracle"]
 
@@ -35,7 +36,22 @@ def parse_select(select: str) -> Select:
     raise TaskError(f"--select {select} given; expected one of {', '.join(REGIMES)}")
 
 
-def choose(head: Head, task: Task, select: Select) -> Head:
+class Lesson(Protocol):
+    """What a head may be given to learn from: a `Task`, or a part of one."""
+
+    @property
+    def support(self) -> Rows:
+        """The shots."""
+
+    @property
+    def text(self) -> Any:
+        """The classes' text."""
+
+    def held_out(self, select: str) -> tuple[Floats, Ints] | None:
+        """What a regime may look at besides the shots."""
+
+
+def choose(head: Head, task: Lesson, select: Select) -> Head:
     """An unfitted head whose hyper-parameters were chosen on what the regime allows; under `none` the head as it is.
 
     The test split is touched here under `oracle` and never else (`Task.held_out`).

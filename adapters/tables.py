@@ -37,7 +37,9 @@ def report_table(report: Report) -> RenderableType:
     stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())
     facts.add_row("seconds", stages)
     facts.add_row("trained", f"{report.parameters:,} numbers on {report.rows['support']} images")
-    settings = ", ".join(f"{name} {value}" for name, value in report.hyperparameters.items() if value is not None)
+    settings = ", ".join(
+        f"{name} {_short(value)}" for name, value in report.hyperparameters.items() if value is not None
+    )
     facts.add_row("settings", settings or "none")
     facts.add_row("chosen by", REGIMES[report.select])  # type: ignore[index]
     facts.add_row("cache", f"{report.cache_name} (prompts: {report.prompts})")
@@ -130,6 +132,10 @@ def _facts() -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _percent(fraction: float | None) -> str:

@@ -59,6 +59,11 @@ def threads_for(work: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def products(*sizes: int) -> int:
+    """The work of a matrix product for `threads_for`: a core multiplies about 16 pairs while it reads one number."""
+    return math.prod(sizes) // 16
+
+
 def default_epochs(shots: int) -> int:
     """CoOp's number of epochs: 50 for 1 shot, 100 for 2 to 4, 200 for more."""
     return 50 if shots <= 1 else 100 if shots <= 4 else 200

@@ -8,7 +8,7 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from adapters.arrays import Floats, Support
 from adapters.base import Head, cosine_logits
@@ -31,6 +31,10 @@ class ZeroShot(Head):
 
     def _fit(self, support: Support) -> None:
         pass
+
+    def for_classes(self, text: Any) -> Self:
+        """Zero-shot of other classes."""
+        return self._with_text(text)
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, self.text_, self.logit_scale)

@@ -31,8 +31,8 @@ class ExtractionReport:
 
     Attributes:
         cache: The finished cache.
-        encoded: Images that this run went through.
-        resumed: Images found already done.
+        encoded: Images encoded by this run.
+        resumed: Images found already encoded.
         skipped: Rows of the cache without an embedding because their image is unreadable.
         seconds: Of the whole run.
         encoding_seconds: Of that, decoding, encoding and writing images.
@@ -81,11 +81,12 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     else:
         encoded, seconds = 0, 0.0
     cache = Cache(folder)
+    skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(
         cache=cache,
         encoded=encoded,
-        resumed=sum(cache.rows.values()) - encoded,
-        skipped=sum(cache.completion["unreadable"].values()),
+        resumed=sum(cache.rows.values()) - skipped - encoded,
+        skipped=skipped,
         seconds=time.monotonic() - began,
         encoding_seconds=seconds,
     )
@@ -132,7 +133,7 @@ def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool
         index.write(prompt_name, spec, dataset.class_names, encoder, default=True)
 
     shards = [shard for split in dataset.splits for shard in store.pending(split)]
-    ahead = sum(map(len, shards))
+    before = store.encoded()
     began = time.monotonic()
     if shards:
         job = Job(
@@ -146,13 +147,13 @@ def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool
             workers=workers,
         )
         with StderrReporter() if progress else nullcontext(Silent()) as reporter:
-            reporter.start(f"Encoding {manifest['name']}", ahead)
+            reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
             LocalEngine().run(job, shards, store.write, reporter)
     seconds = time.monotonic() - began
     if not folder.exists("complete.json"):
         done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
         folder.write_json("complete.json", done | {"seconds": round(seconds, 3)})
-    return ahead, seconds
+    return store.encoded() - before, seconds
 
 
 def _agreed_manifest(

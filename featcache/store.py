@@ -78,6 +78,10 @@ class CacheStore:
         state = np.asarray(self._array(f"{split}/state")[:])
         return [shard for shard in self.plan.shards(split) if (state[shard.start : shard.stop] == MISSING).any()]
 
+    def encoded(self) -> int:
+        """Rows that have an embedding, over all splits."""
+        return sum(int(np.sum(np.asarray(self._array(f"{split}/state")[:]) == ENCODED)) for split in self.plan.rows)
+
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
 

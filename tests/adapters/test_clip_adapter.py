@@ -121,9 +121,10 @@ def test_ratio_is_chosen_on_held_out_rows_or_shots() -> None:
     views, labels = _support(4)
     held_out = DATA["val_features"], DATA["val_labels"]
     test = DATA["test_features"], DATA["test_labels"]
-    fixed = ClipAdapter().fit(views, labels, text=TEXT["tip"]).score(*test)
+    # At the released learning rate the fixed ratio is far from the best one here.
+    fixed = ClipAdapter(lr=2e-3).fit(views, labels, text=TEXT["tip"]).score(*test)
     for rows in (held_out, None):
-        chosen = ClipAdapter(seed=3).tuned(views, labels, text=TEXT["tip"], held_out=rows)
+        chosen = ClipAdapter(seed=3, lr=2e-3).tuned(views, labels, text=TEXT["tip"], held_out=rows)
         assert not hasattr(chosen, "w1_")
         assert chosen.seed == 3
         assert chosen.alpha > 0.2

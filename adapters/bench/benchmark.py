@@ -1,0 +1,147 @@
+"""Run a bench: plan the cells, compute those that are not there yet, keep each at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.bench.cells import Cell, plan
+from adapters.bench.progress import CellReporter
+from adapters.bench.results import Results
+from adapters.bench.settings import Settings
+from adapters.bench.store import Record, Store, opened
+from adapters.bench.summary import CellName
+from adapters.errors import AdapterError, TaskError
+from adapters.methods import METHODS
+from adapters.run_folder import slug
+from adapters.selection import parse_select
+from adapters.task import Task
+from featcache.home import local_home
+
+if TYPE_CHECKING:
+    from featcache.cache import Cache
+
+BASELINE = "zero-shot"
+
+
+def run(
+    methods: Sequence[str] | str = "all",
+    *,
+    caches: Sequence[Cache],
+    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    seeds: Sequence[int] = (1, 2, 3),
+    select: str = "none",
+    protocol: str = "few-shot",
+    tasks: int | None = None,
+    class_order: Sequence[str] | None = None,
+    calibrate: bool = False,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    prompts: str | None = None,
+    allow_fewer: bool = False,
+    out: Path | str | None = None,
+    root: str | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> Results:
+    """Fit and score methods side by side.
+
+    A cell that an earlier bench finished in the same folder is taken from there, unless anything that could change its
+    numbers differs. A method that cannot be fitted is left out, with the reason among the notes.
+
+    Args:
+        methods: names (`adapters.methods`), or "all"; zero-shot always stands first.
+        caches: opened caches; under `cross-dataset` the first is fitted on and the others are only tested on.
+        shots: numbers of shots K.
+        seeds: each is a draw of shots and the seed of the training.
+        select: selection regime; what may choose hyper-parameters and temperatures.
+        protocol: few-shot, base-to-new, cross-dataset or incremental (`adapters.bench.settings.PROTOCOLS`).
+        tasks: of `incremental`: number of tasks T.
+        class_order: of `incremental`: class names in their order of arrival; None: drawn from each seed.
+        calibrate: fit a temperature where the regime allows it (`adapters.calibration`).
+        params: constructor arguments by method.
+        prompts: name of the prompt set; None for the cache's default.
+        allow_fewer: use a class that has fewer than K images as it is.
+        out: folder for results; one that is there is continued. None: `bench/<caches>-<protocol>` under the root.
+        root: where that is; None as `featcache.home.resolve_root`.
+        device: where heads compute: auto, cpu, cuda, mps.
+        progress: tell on standard error how far it is.
+
+    Raises:
+        AdapterError: no such method, regime or protocol, or options that do not go together.
+        TaskError: a cache cannot give the task.
+        RunError: the folder cannot be used, or another bench is writing it.
+    """
+    names = _methods(methods)
+    if not caches or not shots or not seeds:
+        raise AdapterError("expected at least one cache, number of shots and seed: type --shots 1,4,16 --seeds 1,2,3")
+    order = None if class_order is None else tuple(class_order)
+    regime = parse_select(select)
+    settings = Settings(protocol, regime, calibrate, prompts, tasks, order, allow_fewer, device)
+    distinct_shots, distinct_seeds = sorted(set(shots)), sorted(set(seeds))
+    cells = plan(names, params or {}, caches, distinct_shots, distinct_seeds, settings)
+    for first in {id(cell.cache): cell for cell in cells}.values():
+        _check_task(first, max(distinct_shots), settings)
+    folder = Path(out).expanduser() if out is not None else _default_folder(caches, protocol, root)
+    with opened(folder) as store:
+        ahead = [cell for cell in cells if cell not in store]
+        with CellReporter(ahead, found=len(cells) - len(ahead), shown=progress) as reporter:
+            failures = _compute(ahead, store, reporter)
+        store.write_tables()
+        done: dict[CellName, list[Record]] = {
+            (cell.cache.name, cell.shots, cell.recipe.method, cell.seed): store[cell] for cell in cells if cell in store
+        }
+    return Results(
+        folder=folder.resolve(),
+        settings=settings,
+        methods=tuple(names),
+        seeds=tuple(distinct_seeds),
+        cells=done,
+        failures=tuple(failures),
+        ran=len(ahead) - len(failures),
+        found=len(cells) - len(ahead),
+    )
+
+
+def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> list[str]:
+    """Compute and keep cells; the reasons of those that failed."""
+    failures: list[str] = []
+    drawn: tuple[object, Task] | None = None
+    for cell in cells:
+        reporter.begin(cell)
+        began = time.monotonic()
+        draw = (cell.cache.digest, cell.shots, cell.seed)
+        if drawn is None or drawn[0] != draw:  # the cells of one draw follow each other
+            drawn = draw, cell.draw()
+        task = drawn[1]
+        try:
+            parts = cell.compute(task)
+        except TaskError:
+            raise  # not this method's fault: it would fail for all
+        except AdapterError as error:
+            failures.append(f"FAILED {cell}: {error}")
+        else:
+            store.add(cell, [Record.of(cell, part, task.notes) for part in parts])
+            store.write_tables()
+        reporter.end(cell, time.monotonic() - began)
+    return failures
+
+
+def _methods(methods: Sequence[str] | str) -> list[str]:
+    if isinstance(methods, str):
+        methods = list(METHODS) if methods == "all" else methods.split(",")
+    return list(dict.fromkeys([BASELINE, *methods]))
+
+
+def _check_task(cell: Cell, shots: int, settings: Settings) -> None:
+    """Fail now, not after hours, where a cache has too few images or no rows that the regime needs."""
+    draw = Task.sample(
+        cell.cache, shots=shots, seed=cell.seed, allow_fewer=settings.allow_fewer, prompts=settings.prompts
+    )
+    if settings.select in ("val", "val-kshot"):
+        draw.held_out(settings.select)
+
+
+def _default_folder(caches: Sequence[Cache], protocol: str, root: str | None) -> Path:
+    return local_home(root) / "bench" / slug("+".join([*(cache.name for cache in caches), protocol]))

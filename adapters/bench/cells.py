@@ -1,0 +1,128 @@
+"""The plan of a bench: one cell a method, cache, number of shots and seed, with a key that says what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from adapters.bench.incremental import incremental
+from adapters.bench.learning import Part, Recipe
+from adapters.bench.protocols import base_to_new, check_same_encoder, cross_dataset, few_shot
+from adapters.bench.settings import Settings
+from adapters.errors import AdapterError
+from adapters.persistence import package_version
+from adapters.run import hyperparameters
+from adapters.task import Task
+
+if TYPE_CHECKING:
+    from featcache.cache import Cache
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One fit of a bench (or one a task, where classes arrive in tasks).
+
+    Attributes:
+        recipe: the method and how it is fitted.
+        cache: where the shots come from.
+        targets: caches that are only tested on.
+        shots: images a class K.
+        seed: of the draw and of the training.
+        identity: everything that could change a number, JSON-able.
+    """
+
+    recipe: Recipe
+    cache: Cache
+    targets: tuple[Cache, ...]
+    shots: int
+    seed: int
+    identity: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """32 digits of the SHA-256 of the identity: the name of the cell's result."""
+        content = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    def __str__(self) -> str:
+        return f"{self.recipe.method}, {self.cache.name}, {self.shots} shots, seed {self.seed}"
+
+    def draw(self) -> Task:
+        """The cell's task; that of all methods with the same cache, shots and seed.
+
+        Raises:
+            TaskError: the cache cannot give it.
+        """
+        settings = self.recipe.settings
+        return Task.sample(
+            self.cache, shots=self.shots, seed=self.seed, allow_fewer=settings.allow_fewer, prompts=settings.prompts
+        )
+
+    def compute(self, task: Task) -> list[Part]:
+        """Fit and score on the cell's own task.
+
+        Raises:
+            AdapterError: the method cannot be fitted on this task.
+        """
+        settings = self.recipe.settings
+        if settings.protocol == "base-to-new":
+            return base_to_new(self.recipe, task, self.seed)
+        if settings.protocol == "cross-dataset":
+            return cross_dataset(self.recipe, task, self.seed, self.targets)
+        if settings.protocol == "incremental":
+            assert settings.tasks is not None
+            return incremental(self.recipe, task, self.seed, settings.tasks, settings.class_order)
+        return few_shot(self.recipe, task, self.seed)
+
+
+def plan(
+    methods: Sequence[str],
+    params: Mapping[str, Mapping[str, Any]],
+    caches: Sequence[Cache],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    settings: Settings,
+) -> list[Cell]:
+    """All cells, those with one task next to each other.
+
+    Raises:
+        AdapterError: no such method, a parameter that it does not take, or caches that do not go together.
+    """
+    settings.check(len(caches))
+    names = [cache.name for cache in caches]
+    if len(set(names)) < len(names):
+        raise AdapterError(f"caches {', '.join(names)} given; expected each once, under a name of its own")
+    if unknown := sorted(set(params) - set(methods)):
+        raise AdapterError(f"parameters of {unknown[0]!r} given; the bench has {', '.join(methods)}")
+    sources, targets = list(caches), ()
+    if settings.protocol == "cross-dataset":
+        check_same_encoder(caches)
+        sources, targets = [caches[0]], tuple(caches[1:])
+    recipes = [Recipe(method, params.get(method, {}), settings) for method in methods]
+    return [
+        Cell(recipe, cache, targets, k, seed, _identity(recipe, cache, targets, k, seed))
+        for cache in sources
+        for k in shots
+        for seed in seeds
+        for recipe in recipes
+    ]
+
+
+def _identity(recipe: Recipe, cache: Cache, targets: Sequence[Cache], shots: int, seed: int) -> dict[str, Any]:
+    settings = recipe.settings
+    text = cache.text if settings.prompts is None else cache.text_set(settings.prompts)
+    head = recipe.build(logit_scale=float(text.logit_scale), seed=seed)
+    return {
+        "version": package_version(),
+        "method": recipe.method,
+        "hyperparameters": hyperparameters(head),
+        "shots": shots,
+        "seed": seed,
+        "cache": cache.digest,
+        "prompts": [text.name, text.prompts],
+        "targets": [[target.digest, target.text.name, target.text.prompts] for target in targets],
+        **settings.options(),
+    }

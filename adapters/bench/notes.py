@@ -1,0 +1,86 @@
+"""What stands above and below the table: what was done, what chose, how ties were found, what went another way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from adapters.bench.formats import MARKS, TIED
+from adapters.bench.learning import CONTINUED, HOW
+from adapters.bench.settings import Settings
+from adapters.bench.significance import LEVEL, RESAMPLES
+from adapters.bench.store import Record
+from adapters.bench.summary import Block
+from adapters.selection import ORACLE_WARNING, REGIMES
+
+_ABOUT_COLUMNS = {
+    "base-to-new": "HM: harmonic mean of the mean base and the mean new accuracy, each averaged over seeds and caches "
+    "first (the published convention); its ± is the spread of the seeds' own HM.",
+    "incremental": "After every task, accuracy over all classes seen so far. Last: after the last task. Average: mean "
+    "over the tasks.",
+    "cross-dataset": "Fitted on the source, tested on every target among its own classes.",
+}
+
+
+def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -> str:
+    """Protocol, data, encoder, regime and seeds in one line."""
+    datasets = ", ".join(dict.fromkeys(record.row.cache for record in records))
+    encoders = ", ".join(dict.fromkeys(f"{r.row.model.rsplit('/', 1)[-1]} ({r.row.pretrained})" for r in records))
+    regime = "ORACLE" if settings.select == "oracle" else settings.select
+    drawn = f"ONE SEED ({seeds[0]})" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+    calibrated = " · calibrated" if settings.calibrate else ""
+    return f"{settings.protocol} · {datasets} · {encoders} · select: {regime} · {drawn}{calibrated}"
+
+
+def notes(
+    settings: Settings, records: Sequence[Record], blocks: Sequence[Block], seeds: Sequence[int], failures: Iterable[str]
+) -> list[str]:
+    """One sentence or two each, in the order in which a reader needs them."""
+    spread = (
+        f"ONE SEED ({seeds[0]}): no spread is known, and few-shot accuracy can move by points with the draw."
+        if len(seeds) == 1
+        else f"Test accuracy in %, mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}."
+    )
+    chosen = f"{ORACLE_WARNING}." if settings.select == "oracle" else f"Chosen on {REGIMES[settings.select]}."
+    sampled = "test images" if len(seeds) == 1 else "test images and of seeds"
+    found = [
+        spread,
+        chosen,
+        f"Bold: the best of a column. {TIED}: cannot be told from it: the {LEVEL:.0%} interval of the difference "
+        f"contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all methods; not "
+        "corrected for the number of methods).",
+    ]
+    if settings.protocol in _ABOUT_COLUMNS:
+        found.append(_ABOUT_COLUMNS[settings.protocol])
+    if settings.protocol == "incremental":
+        order = "as given" if settings.class_order else "drawn from the seed"
+        found[-1] += f" {settings.tasks} tasks, order of the classes {order}."
+    used = dict.fromkeys(record.row.how for record in records)
+    found += [f"{MARKS[how]} {HOW[how]}." for how in HOW if how in used and how in MARKS]
+    if CONTINUED in used:
+        found.append(f"Without a mark: {HOW[CONTINUED]}.")
+    cost = dict.fromkeys(block.cost for block in blocks)
+    found.append(
+        f"ECE: 15 bins, in %, mean over seeds; s/fit: median seconds, selection included; both of {', '.join(cost)}."
+    )
+    if settings.calibrate:
+        found.append("Probabilities are of a temperature that was fitted on what the regime allows.")
+    return [*found, *_of_rows(records), *failures]
+
+
+def _of_rows(records: Sequence[Record]) -> list[str]:
+    """Every note of a row once, with the methods and shots that it is about."""
+    about: defaultdict[str, dict[str, dict[int, None]]] = defaultdict(dict)
+    for record in records:
+        row = record.row
+        if row.method == "zero-shot":  # has nothing to choose, and nobody expects it to
+            continue
+        for note in filter(None, row.note.split("; ")):
+            about[note].setdefault(row.method, {})[row.shots] = None
+    everything = {record.row.method for record in records} - {"zero-shot"}
+    lines = []
+    for note, methods in about.items():
+        who = "all methods" if set(methods) == everything else ", ".join(methods)
+        shots = ", ".join(map(str, sorted({k for of_method in methods.values() for k in of_method})))
+        lines.append(f"{who} ({shots} {'shot' if shots == '1' else 'shots'}): {note}.")
+    return lines

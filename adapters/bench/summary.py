@@ -1,0 +1,199 @@
+"""From the rows of a bench to its table: mean and spread over seeds, the best, and what ties with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.bench.columns import Column, columns
+from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
+from adapters.bench.store import Record
+
+Array = npt.NDArray[np.float64]
+CellName = tuple[str, int, str, int]
+"""Cache, shots, method, seed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of the table.
+
+    Attributes:
+        mean: over seeds, a fraction.
+        std: sample standard deviation over seeds; None where there is one.
+        seeds: how many there are.
+        best: whether it is the best of its column.
+        tied: whether it cannot be told from the best.
+        how: keys of `adapters.bench.learning.HOW` other than the usual.
+    """
+
+    mean: float
+    std: float | None
+    seeds: int
+    best: bool
+    tied: bool
+    how: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method: one entry a column (None where nothing was found), ECE (a fraction) and seconds of a fit."""
+
+    method: str
+    entries: tuple[Entry | None, ...]
+    ece: float
+    seconds_fit: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """One table of the summary.
+
+    Attributes:
+        title: which cache and, unless the columns are shots, how many shots.
+        columns: their headings.
+        shots: number of shots of each column.
+        lines: one a method, zero-shot first.
+        cost: the heading of the column whose test rows and fits ECE and seconds are of.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    shots: tuple[int, ...]
+    lines: tuple[Line, ...]
+    cost: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A column of a block: what to combine, of which caches, at how many shots."""
+
+    column: Column
+    heading: str
+    caches: tuple[str, ...]
+    shots: int
+
+
+class _Scores:
+    """Accuracies of a bench by part, as they are and in resamples."""
+
+    def __init__(self, cells: Mapping[CellName, Sequence[Record]], seeds: Sequence[int]) -> None:
+        self.cells, self.seeds = cells, seeds
+        flat = {(name, record.row.part): record for name, parts in cells.items() for record in parts}
+        self._resampled = resampled_accuracies(flat)
+        self._weights = seed_weights(len(seeds))
+
+    def found(self, place: _Place, method: str) -> list[int]:
+        """Seeds that every cache of the place has."""
+        return [s for s in self.seeds if all((c, place.shots, method, s) in self.cells for c in place.caches)]
+
+    def records(self, place: _Place, method: str) -> list[Record]:
+        """What the place is made from."""
+        return [
+            record
+            for seed in self.found(place, method)
+            for cache in place.caches
+            for record in self.cells[cache, place.shots, method, seed]
+            if record.row.part in place.column.parts
+        ]
+
+    def by_seed(self, place: _Place, method: str) -> dict[str, Array]:
+        """Accuracy (S,) of every part, averaged over the caches."""
+        seeds = self.found(place, method)
+        return {
+            part: np.array([fmean(self._accuracy(cache, place.shots, method, s, part) for cache in place.caches)
+                            for s in seeds])
+            for part in place.column.parts
+        }
+
+    def resampled(self, place: _Place, method: str) -> Array:
+        """The place's number (B,) in every resample; needs all seeds."""
+        parts = {}
+        for part in place.column.parts:
+            of_seeds = [
+                np.mean([self._resampled[(cache, place.shots, method, s), part] for cache in place.caches], axis=0)
+                for s in self.seeds
+            ]
+            parts[part] = (self._weights * np.stack(of_seeds, axis=1)).sum(1)
+        return place.column.combine(parts)
+
+    def _accuracy(self, cache: str, shots: int, method: str, seed: int, part: str) -> float:
+        records = self.cells[cache, shots, method, seed]
+        return next(record.row.accuracy for record in records if record.row.part == part)
+
+
+def summarise(
+    cells: Mapping[CellName, Sequence[Record]], methods: Sequence[str], seeds: Sequence[int]
+) -> tuple[Block, ...]:
+    """The tables of a bench.
+
+    Of several caches there is a table each, and one of their averages: parts are averaged first, then combined.
+
+    Args:
+        cells: the records of every finished cell.
+        methods: in the order of the lines.
+        seeds: all seeds asked for.
+    """
+    if not cells:
+        return ()
+    scores = _Scores(cells, seeds)
+    some = next(iter(cells.values()))
+    kinds = columns(some[0].row.protocol, [record.row.part for record in some])
+    caches = list(dict.fromkeys(name[0] for name in cells))
+    shots = sorted({name[1] for name in cells})
+    groups = [(cache, (cache,)) for cache in caches]
+    if len(caches) > 1:
+        groups.append((f"average of {len(caches)} caches", tuple(caches)))
+    blocks = []
+    for title, group in groups:
+        if len(kinds) == 1:
+            places = [_Place(kinds[0], f"{k} {'shot' if k == 1 else 'shots'}", group, k) for k in shots]
+            blocks.append(_block(scores, title, places, methods, cost=places[-1]))
+            continue
+        for k in shots:
+            places = [_Place(kind, kind.name, group, k) for kind in kinds]
+            blocks.append(_block(scores, f"{title}, {k} {'shot' if k == 1 else 'shots'}", places, methods, cost=places[0]))
+    return tuple(blocks)
+
+
+def _block(
+    scores: _Scores, title: str, places: Sequence[_Place], methods: Sequence[str], cost: _Place
+) -> Block:
+    entries = [_entries(scores, place, methods) for place in places]
+    lines = []
+    for method in methods:
+        records = scores.records(cost, method) or [r for place in places for r in scores.records(place, method)]
+        if records:
+            ece, seconds = fmean(r.row.ece for r in records), median(r.row.seconds_fit for r in records)
+            lines.append(Line(method, tuple(column.get(method) for column in entries), ece, seconds))
+    headings = tuple(place.heading for place in places)
+    return Block(title, headings, tuple(place.shots for place in places), tuple(lines), cost.heading)
+
+
+def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str, Entry]:
+    """One column: an entry for every method that has a seed there; only those with all seeds are compared."""
+    by_seed = {method: scores.by_seed(place, method) for method in methods if scores.found(place, method)}
+    means = {
+        method: float(place.column.combine({part: values.mean() for part, values in parts.items()}))
+        for method, parts in by_seed.items()
+    }
+    whole = [method for method in by_seed if len(scores.found(place, method)) == len(scores.seeds)]
+    best = max(whole, key=means.__getitem__, default=None)
+    against = None if best is None else scores.resampled(place, best)
+    found = {}
+    for method, parts in by_seed.items():
+        spread = place.column.combine(parts)
+        tied = method in whole and against is not None and tied_with(against, scores.resampled(place, method))
+        found[method] = Entry(
+            mean=means[method],
+            std=float(np.std(spread, ddof=1)) if len(spread) > 1 else None,
+            seeds=len(spread),
+            best=best is not None and means[method] == means[best] and method in whole,
+            tied=tied and method != best,
+            how=tuple(dict.fromkeys(r.row.how for r in scores.records(place, method) if r.row.how)),
+        )
+    return found

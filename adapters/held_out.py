@@ -1,0 +1,22 @@
+"""What hyper-parameters are chosen on: held-out rows, or shots held out of the support."""
+
+from __future__ import annotations
+
+from adapters.arrays import Support, shot_folds
+from adapters.base import Rows
+
+
+def held_out_splits(support: Support, rows: Rows | None, folds: int) -> list[tuple[Support, Rows]]:
+    """Pairs of what to fit on and what to count right answers on.
+
+    Args:
+        support: the support set.
+        rows: held-out rows: one pair, with the whole support. None: one pair for each fold of the shots.
+        folds: the most folds.
+    """
+    if rows is not None:
+        return [(support, rows)]
+    return [
+        (support.take(kept), Rows(support.means[out], support.labels[out]))
+        for kept, out in shot_folds(support.labels, folds)
+    ]

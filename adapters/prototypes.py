@@ -1,0 +1,29 @@
+"""Class prototypes under scaled-cosine cross-entropy: the gradient that TaskRes, ZS-LP and CLAP share.
+
+    loss = mean_i cross-entropy(s * n(f_i) n(w)^T, y_i),    n(x) = x / |x|
+
+in the prototypes w (C, D), of any norm, and image features f (B, D).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from adapters.bottleneck import Batch
+from adapters.training import cross_entropy
+
+
+def cosine_loss(batch: Batch, prototypes: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
+    """The loss, and its gradient (C, D) with respect to the prototypes; each row is at right angles to its prototype.
+
+    Args:
+        batch: unit features (B, D) and class codes (B,).
+        prototypes: w (C, D).
+        logit_scale: s.
+    """
+    norm = prototypes.norm(dim=1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
+    unit = prototypes / norm
+    loss, of_logits = cross_entropy((batch.features @ unit.T).mul_(logit_scale), batch.labels)
+    gradient = of_logits.mul_(logit_scale).T @ batch.features
+    along = (gradient * unit).sum(1, keepdim=True)
+    return loss, gradient.addcmul_(unit, along, value=-1).div_(norm)

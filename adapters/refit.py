@@ -1,0 +1,41 @@
+"""Choosing one hyper-parameter of a trained head by training once for every value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.arrays import Support, shot_folds
+from adapters.base import Head, Rows
+
+FOLDS = 2
+"""Folds over the shots when only the support may be looked at: a training for every value and fold is the cost."""
+
+
+def choose_by_refit(head: Head, support: Support, rows: Rows | None, name: str, values: Sequence[float]) -> float:
+    """The value that gets most held-out rows right; the middle one of equals (the lower of two middles).
+
+    Args:
+        head: whose other hyper-parameters are kept.
+        support: what is trained on.
+        rows: held-out rows; None: shots are held out of the support in `FOLDS` folds, whose counts add up.
+        name: the hyper-parameter.
+        values: what to try, ascending.
+    """
+    if rows is not None:
+        splits = [(support, rows)]
+    else:
+        splits = [
+            (support.take(kept), Rows(support.means[out], support.labels[out]))
+            for kept, out in shot_folds(support.labels, FOLDS)
+        ]
+
+    def right(value: float) -> int:
+        trained = type(head)(**{**head.get_params(), name: value})
+        return sum(
+            int((trained._fit_support(kept)._logits(out.features).argmax(1) == out.labels).sum())
+            for kept, out in splits
+        )
+
+    counts = [right(value) for value in values]
+    best = [value for value, count in zip(values, counts, strict=True) if count == max(counts)]
+    return best[(len(best) - 1) // 2]
