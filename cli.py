@@ -7,6 +7,7 @@ tables, or to standard output as one JSON object with `--json`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,7 +163,11 @@ def verify(
     sample: Annotated[int, typer.Option(min=0, help="Rows to encode again and compare; 0 needs no encoder.")] = 64,
     data_root: Annotated[Path | None, typer.Option(help="Where the images are now, if they moved.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Forget damaged shards: the same extract command encodes them again.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Remove what is damaged, and try unreadable images anew: the same extract command encodes them again.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Chooses the sample.")] = 0,
     root: Root = None,
@@ -178,7 +183,7 @@ def verify(
     from featcache.verification import verify as run
 
     found = run(locate(cache, root), sample=sample, data_root=data_root, repair=repair, seed=seed, device=device)
-    _show(found.to_json(), verification_table(found), json)
+    _show(found.to_json(), verification_table(found, cache), json)
     if found.problems:
         raise typer.Exit(1)
 
@@ -194,6 +199,9 @@ def text(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="The set's name. Default: the file's.")] = None,
+    class_names: Annotated[
+        Path | None, typer.Option(help="Other words for the classes: a text file, one a line, or JSON {name: words}.")
+    ] = None,
     default: Annotated[bool, typer.Option(help="Make it the set that heads use unless told otherwise.")] = True,
     root: Root = None,
     device: Device = "auto",
@@ -204,7 +212,9 @@ def text(
     from featcache.tables import prompt_sets_table
     from featcache.text_sets import add_prompt_set
 
-    result = add_prompt_set(locate(cache, root), templates, name=name, default=default, device=device)
+    result = add_prompt_set(
+        locate(cache, root), templates, name=name, default=default, device=device, class_names=class_names
+    )
     _show(result, prompt_sets_table(result), json)
 
 
@@ -381,26 +391,32 @@ def _run(app: typer.Typer) -> None:
     # Before torch is imported: idle threads must sleep, not spin on the cores that decoding needs. On two cores this
     # makes extraction three times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What a cluster sends before it kills is an interruption, after which locks are given back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         told = " ".join(str(getattr(error, "format_message", error.__str__)()).split()).rstrip(".")
         if not told:  # no command was given, and the help is printed
             sys.exit(2)
-        command = "" if told.startswith("No such command") else _command()
+        command = "" if told.startswith("No such command") else f"{_command()} "
         _fail(f"{told}; type `{app.info.name} {command}--help` for what is expected")
     except FeatcacheError as error:
         _fail(str(error))
+    except OSError as error:  # a file or folder given by the user that cannot be read or written
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}; give a path that can be read and written")
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
-        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
+        goes_on = "; the same command continues where this one stopped" if _command() == "extract" else ""
+        print(f"interrupted{goes_on}", file=sys.stderr)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _command() -> str:
-    """The command that was typed, with a space behind it; empty if there was none."""
-    return next((f"{word} " for word in sys.argv[1:] if not word.startswith("-")), "")
+    """The command that was typed; empty if there was none."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
 
 
 def _fail(message: str) -> None:
@@ -417,7 +433,8 @@ def _show(content: Any, table: Any, json: bool) -> None:
     else:
         from rich.console import Console
 
-        Console(stderr=True).print(table)
+        # Without markup: file names, class names and prompts may hold brackets.
+        Console(stderr=True, markup=False, highlight=False).print(table)
 
 
 def _open_cache(cache: str | None, root: str | None) -> Any:

@@ -138,9 +138,7 @@ class APE(Head):
         for kept, held in held_out_splits(support, rows):
             correct += type(self)(**self.get_params())._fit_support(kept)._grid_counts(held, grid)
         beta, alpha, gamma = np.unravel_index(int(correct.argmax()), correct.shape)
-        head.set_params(
-            alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma])
-        )
+        head.set_params(alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma]))
         return head
 
     def _grid_counts(self, rows: Rows, grid: Grid) -> Ints:
@@ -169,9 +167,7 @@ class APE(Head):
         self.cache_ = KeyCache(keys, labels, len(classes), resolve_device(self.device))
 
 
-def search_grid(
-    scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS
-) -> Grid:
+def search_grid(scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS) -> Grid:
     """Value i of n is 0.1 + i (scale - 0.1) / n for beta and alpha, i scale / n for gamma."""
     betas, alphas, gammas = (
         low + np.arange(n) * (top - low) / n for low, top, n in zip((0.1, 0.1, 0.0), scale, steps, strict=True)
@@ -200,4 +196,4 @@ def divergence(keys: Floats, labels: Ints, text: Floats) -> Floats:
     """KL (N,) of unit keys (N, Q) with class codes (N,) against unit text (C, Q)."""
     cosines = (keys @ text.T).astype(np.float64)
     own = np.exp(cosines[np.arange(len(keys)), labels]) / np.exp(cosines).sum(1)
-    return np.log2((1 + TINY) / (own + TINY)).astype(np.float32)
+    return np.asarray(np.log2((1 + TINY) / (own + TINY)), dtype=np.float32)

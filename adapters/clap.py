@@ -16,29 +16,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from adapters.arrays import Floats, Support, unit
 from adapters.base import Head, cosine_logits, require
 from adapters.bottleneck import Batch
-from adapters.metrics import softmax
-from adapters.prototypes import cosine_loss
+from adapters.prototypes import base_text, cosine_loss
 from adapters.training import products, resolve_device, threads_for, warmup_cosine
 
 
-def class_multipliers(support: Support, logit_scale: float) -> Floats:
+def class_multipliers(views: Tensor, labels: Tensor, text: Tensor, logit_scale: float) -> Tensor:
     """CLAP's lambda (C,): the mean zero-shot probability of the true class, over a class's rows and views.
 
     A class without rows gets 1, the most there can be: nothing speaks against its text.
+
+    Args:
+        views: unit features (N, V, D).
+        labels: class codes (N,).
+        text: unit class text (C, D).
+        logit_scale: s.
     """
-    text, labels = unit(support.mean_prompts), support.labels
-    sums, counts = np.zeros(len(text)), np.bincount(labels, minlength=len(text))
-    for view in range(support.unit_views.shape[1]):  # a view at a time: N x C probabilities are the memory
-        probabilities = softmax(cosine_logits(support.unit_views[:, view], text, logit_scale))
-        np.add.at(sums, labels, probabilities[np.arange(len(labels)), labels] / support.unit_views.shape[1])
-    return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)
+    sums = text.new_zeros(len(text))
+    for rows in views.unbind(1):  # a view at a time: the probabilities (N, C) are the memory
+        probability = torch.softmax((rows @ text.T).mul_(logit_scale), 1)
+        sums.index_add_(0, labels, probability.gather(1, labels[:, None])[:, 0])
+    counts = torch.bincount(labels, minlength=len(text)) * views.shape[1]
+    return torch.where(counts > 0, sums / counts.clamp_min(1), 1.0)
 
 
 def train_prototypes(
@@ -87,8 +92,7 @@ class ZeroShotLinearProbe(Head):
     so that an epoch costs the same however many views there are; a support smaller than a batch gives one batch, of
     rows from the whole pool.
 
-    The method forgoes validation on purpose, so `tuned` leaves the published settings as they are. The released
-    learning rate is for raw text embeddings, whose norms are about 10: give a cache's text, which has them.
+    The method forgoes validation on purpose, so `tuned` leaves the published settings as they are.
 
     Args:
         lr: learning rate after the warm-up.
@@ -107,7 +111,7 @@ class ZeroShotLinearProbe(Head):
     method: ClassVar[str] = "zs-lp"
     source: ClassVar[str] = "ZS-LP of CLAP, arXiv 2312.12730"
     trains: ClassVar[str] = "class prototypes, from text"
-    needs: ClassVar[str] = "text, a prompt at a time; views used if there"
+    needs: ClassVar[str] = "text per template; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("prototypes_",)
 
     prototypes_: Floats
@@ -138,35 +142,35 @@ class ZeroShotLinearProbe(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
-    def _multipliers(self, support: Support) -> Floats | None:
+    def _multipliers(self, views: Tensor, labels: Tensor, text: Tensor) -> Tensor | None:
+        """The pull on every prototype; see `class_multipliers`."""
         return None
 
     def _fit(self, support: Support) -> None:
         device = resolve_device(self.device)
-        multipliers = self._multipliers(support)
-        prototypes = torch.from_numpy(support.mean_prompts).to(device, copy=True)
+        views, labels = (torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels))
+        prototypes = torch.from_numpy(base_text(support)).to(device, copy=True)
         with threads_for(products(self.batch_size, *prototypes.shape)):
             losses = train_prototypes(
                 prototypes,
-                self._batches(support, device),
-                rates=warmup_cosine(self.lr, self.epochs, max(1, len(support.labels) // self.batch_size)),
-                multipliers=None if multipliers is None else torch.from_numpy(multipliers).to(device),
+                self._batches(views, labels),
+                rates=warmup_cosine(self.lr, self.epochs, max(1, len(labels) // self.batch_size)),
+                multipliers=self._multipliers(views, labels, normalize(prototypes, dim=1)),
                 logit_scale=self.logit_scale,
                 momentum=self.momentum,
             )
         self.losses_ = losses.cpu().numpy()
         self.prototypes_ = prototypes.cpu().numpy()
 
-    def _batches(self, support: Support, device: torch.device) -> Iterator[Batch]:
+    def _batches(self, views: Tensor, labels: Tensor) -> Iterator[Batch]:
         """Every step's batch."""
         generator = torch.Generator().manual_seed(self.seed)
-        pool = torch.from_numpy(support.unit_views).to(device).flatten(0, 1)
-        labels = torch.from_numpy(support.labels).to(device).repeat_interleave(support.views.shape[1])
-        rows_of_epoch = max(1, len(support.labels) // self.batch_size) * self.batch_size
+        rows_of_epoch = max(1, len(labels) // self.batch_size) * self.batch_size
+        pool, of_pool = views.flatten(0, 1), labels.repeat_interleave(views.shape[1])
         for _ in range(self.epochs):
-            shuffle = torch.randperm(len(pool), generator=generator)[:rows_of_epoch].to(device)
+            shuffle = torch.randperm(len(pool), generator=generator)[:rows_of_epoch].to(pool.device)
             for rows in torch.split(shuffle, self.batch_size):
-                yield Batch(pool[rows], labels[rows])
+                yield Batch(pool[rows], of_pool[rows])
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, unit(self.prototypes_), self.logit_scale)
@@ -183,6 +187,9 @@ class CLAP(ZeroShotLinearProbe):
     source: ClassVar[str] = "CLAP, arXiv 2312.12730"
     trains: ClassVar[str] = "class prototypes, held to text"
 
-    def _multipliers(self, support: Support) -> Floats:
-        self.multipliers_ = class_multipliers(support, self.logit_scale)
-        return self.multipliers_
+    multipliers_: Floats
+
+    def _multipliers(self, views: Tensor, labels: Tensor, text: Tensor) -> Tensor:
+        multipliers = class_multipliers(views, labels, text, self.logit_scale)
+        self.multipliers_ = multipliers.cpu().numpy()
+        return multipliers

@@ -125,7 +125,7 @@ class CrossModal(Head):
     method: ClassVar[str] = "cross-modal"
     source: ClassVar[str] = "Cross-modal adaptation, arXiv 2301.06267"
     trains: ClassVar[str] = "a linear layer, from text, on images and texts"
-    needs: ClassVar[str] = "text, a prompt at a time; views used if there"
+    needs: ClassVar[str] = "text per template; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("base_", "weight_")
 
     base_: Floats

@@ -58,8 +58,9 @@ class GDA(Head):
 
     Args:
         alpha: residual ratio of the discriminant; 0 is zero-shot. The authors choose it for each data set on the whole
-            validation split, and what they choose rises from 0.001 at 1 shot to 1 at 16 shots. The default is the
-            upper end: the discriminant shrinks as 1/n by itself, so that a fixed ratio is cautious at few shots.
+            validation split, and what they choose rises from 0.001 at 1 shot to 1 at 16 shots; the default is the
+            latter. At one or two shots of many views it can fall below zero-shot, as the views of one image say little
+            about the spread of its class: choose a smaller one there.
         covariance: "shrunk" as above; "class-mean" is the base part of the released base-to-new script: the
             pseudo-inverse, as float32 has it, of the mean of the classes' own covariances.
         logit_scale: the encoder's scale s.
@@ -247,4 +248,5 @@ def _class_mean_precision(rows: Floats, labels: Ints, means: Doubles) -> Doubles
     covariance /= known.sum()
     if np.trace(covariance) <= NO_SPREAD:
         return np.zeros((dim, dim))
-    return np.linalg.pinv(covariance, rcond=dim * float(np.finfo(np.float32).eps), hermitian=True)
+    inverse = np.linalg.pinv(covariance, rcond=dim * float(np.finfo(np.float32).eps), hermitian=True)
+    return np.asarray(inverse, dtype=np.float64)

@@ -6,10 +6,11 @@
     step sizes  of w and b: 4N / largest eigenvalue of F^T F, with momentum 0.9
                 of alpha: N / (4 max_c sum_i (f_i t_c)^2), plain, every 10th epoch
 
-in full-batch epochs of cross-entropy; F (N, D) is the support, w (C, D), b (C,), alpha (C,). Source: Huang et al., LP++
-(arXiv 2404.02285), as its released code runs: the start is the sum, not the mean; the gradient of alpha is never reset,
-so that its steps take the sum of all gradients so far; b starts at random, as a PyTorch layer does; the support is one
-augmented view (the first one here).
+in full-batch epochs of cross-entropy; F (N, D) is the support, w (C, D), b (C,), alpha (C,).
+Source: Huang et al., LP++ (arXiv 2404.02285), as its released code runs: the start is the sum, not the mean; the
+gradient of alpha is never reset, so that its steps take the sum of all gradients so far; the support is one augmented
+view (the first one here). One thing differs: b starts at 0, not at a PyTorch layer's random draw around 0, so that
+neither a seed nor the order of the classes matters.
 
 The authors keep the epoch that is best on a few validation shots. `fit` has none and keeps the last one; `tuned`
 chooses the epoch.
@@ -17,7 +18,6 @@ chooses the epoch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import ClassVar, Self
 
@@ -88,7 +88,6 @@ class LinearProbePlusPlus(Head):
 
     Args:
         epochs: full-batch epochs; what `tuned` chooses, up to the number given.
-        seed: seed of the first bias.
         device: auto, cpu, cuda or mps.
 
     Attributes:
@@ -108,9 +107,8 @@ class LinearProbePlusPlus(Head):
     bias_: Floats
     alpha_: Floats
 
-    def __init__(self, *, epochs: int = 300, seed: int = 0, device: str = "auto") -> None:
+    def __init__(self, *, epochs: int = 300, device: str = "auto") -> None:
         self.epochs = epochs
-        self.seed = seed
         self.device = device
 
     def _check_parameters(self) -> None:
@@ -121,14 +119,11 @@ class LinearProbePlusPlus(Head):
 
     def _probe(self, support: Support) -> BlendedProbe:
         device = resolve_device(self.device)
-        classes, dim = support.text.shape
-        bias = torch.empty(classes)
-        bias.uniform_(-1 / math.sqrt(dim), 1 / math.sqrt(dim), generator=torch.Generator().manual_seed(self.seed))
         rows, labels, text = (
             torch.from_numpy(array).to(device)
             for array in (np.ascontiguousarray(support.unit_views[:, 0]), support.labels, support.text)
         )
-        return BlendedProbe(rows, labels, text, bias.to(device))
+        return BlendedProbe(rows, labels, text, torch.zeros(len(text), device=device))
 
     def _fit(self, support: Support) -> None:
         with threads_for(products(len(support.labels), *support.text.shape)):

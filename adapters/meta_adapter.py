@@ -19,168 +19,20 @@ evaluation then reads that memory: `memory="fifo"` does the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from adapters.arrays import Floats, Support, fold_of_rows
 from adapters.base import Head, cosine_logits, require
 from adapters.errors import AdapterError
-from adapters.training import AdamW, cosine, epoch_batches, resolve_device, threads_for
-
-
-class Weights(NamedTuple):
-    """What is learnt."""
-
-    q_weight: Tensor
-    """W_q (D, D)."""
-    k_weight: Tensor
-    """W_k (D, D)."""
-    gate_weight: Tensor
-    """w (1, D)."""
-    gate_bias: Tensor
-    """b (1,)."""
-
-    @classmethod
-    def initial(cls, dim: int, generator: torch.Generator) -> Weights:
-        """Xavier-uniform weights, and a gate bias of 1."""
-        shapes = (dim, dim), (dim, dim), (1, dim)
-        drawn = (
-            torch.empty(shape).uniform_(-bound, bound, generator=generator)
-            for shape in shapes
-            for bound in [math.sqrt(6 / sum(shape))]
-        )
-        return cls(*drawn, torch.ones(1))
-
-
-class Memory:
-    """The support features of every class, padded to the largest class.
-
-    Args:
-        rows: unit features (C, K, D).
-        present: which of them are there (C, K).
-    """
-
-    def __init__(self, rows: Tensor, present: Tensor) -> None:
-        self.rows, self.present = rows, present
-
-    @classmethod
-    def of(cls, support: Support, device: torch.device) -> Memory:
-        """The means of the views of every support row, in the order of the support."""
-        slots = slots_of(support)
-        rows = torch.zeros(len(support.classes), support.shots, support.text.shape[1])
-        present = torch.zeros(rows.shape[:2], dtype=torch.bool)
-        rows[support.labels, slots] = torch.from_numpy(support.means)
-        present[support.labels, slots] = True
-        return cls(rows.to(device), present.to(device))
-
-    def without(self, slots: Tensor) -> Tensor:
-        """Which rows are left (C, K) when those of some slots are hidden, in every class."""
-        left = self.present.clone()
-        left[:, slots] = False
-        return left
-
-    def push(self, features: Tensor, labels: Tensor) -> None:
-        """Put features (B, D) of classes (B,) in front, one after the other; the last of those classes drop out."""
-        size = self.rows.shape[1]
-        for label in labels.unique().tolist():
-            new = features[labels == label].flip(0)
-            self.rows[label] = torch.cat([new, self.rows[label]])[:size]
-            self.present[label] = torch.cat([self.present.new_ones(len(new)), self.present[label]])[:size]
-
-
-class Step(NamedTuple):
-    """One training step: row numbers (B,) of one of the sets, and the slots hidden from its memory."""
-
-    data: int
-    rows: Tensor
-    hidden: Tensor
-
-
-class MetaSet(NamedTuple):
-    """One set of base classes on the device."""
-
-    views: Tensor
-    """Unit features (N, V, D)."""
-    labels: Tensor
-    """Class codes (N,)."""
-    text: Tensor
-    """Unit class text (C, D)."""
-    memory: Memory
-
-
-def slots_of(support: Support) -> NDArray[np.int64]:
-    """The place (N,) of every row in its class's memory."""
-    return np.maximum(fold_of_rows(support.labels, support.shots), 0)
-
-
-def adapted_text(weights: Weights, text: Tensor, rows: Tensor, present: Tensor) -> Tensor:
-    """t' (C, D), unit rows.
-
-    Args:
-        weights: what was learnt.
-        text: unit class text (C, D).
-        rows: support features (C, K, D).
-        present: which of them count (C, K).
-    """
-    asked = (text @ weights.q_weight.T) @ weights.k_weight / math.sqrt(text.shape[1])
-    scores = torch.bmm(rows, asked[:, :, None])[:, :, 0].masked_fill(~present, -math.inf)
-    own = (asked * text).sum(1, keepdim=True)
-    attention = torch.softmax(torch.cat([own, scores], 1), 1)
-    found = attention[:, :1] * text + torch.bmm(attention[:, None, 1:], rows)[:, 0]
-    gate = torch.sigmoid(text @ weights.gate_weight.T + weights.gate_bias)
-    return torch.nn.functional.normalize(text + gate * found, dim=1)
-
-
-def meta_train(
-    weights: Weights,
-    sets: Sequence[MetaSet],
-    steps: Sequence[tuple[Step, int]],
-    *,
-    fifo: bool,
-    rates: Sequence[float],
-    logit_scale: float = 100.0,
-    weight_decay: float = 0.01,
-    eps: float = 1e-4,
-) -> Tensor:
-    """Train the weights in place by cross-entropy over all classes of a step's set.
-
-    Args:
-        weights: updated.
-        sets: base data; with `fifo` their memories are updated too.
-        steps: every step, and the view that it sees.
-        fifo: push every batch into the memory after its step, as the released code does.
-        rates: learning rate of every step.
-        logit_scale: s.
-        weight_decay: of AdamW.
-        eps: of AdamW.
-
-    Returns:
-        The loss before every update (steps,).
-    """
-    optimizers = [AdamW(weight, weight_decay=weight_decay, eps=eps) for weight in weights]
-    losses = torch.zeros(len(steps))
-    for number, ((step, view), rate) in enumerate(zip(steps, rates, strict=True)):
-        data = sets[step.data]
-        features, labels = data.views[step.rows, view], data.labels[step.rows]
-        leaves = Weights(*(weight.detach().requires_grad_() for weight in weights))
-        with torch.enable_grad():
-            text = adapted_text(leaves, data.text, data.memory.rows, data.memory.without(step.hidden))
-            loss = torch.nn.functional.cross_entropy(logit_scale * (features @ text.T), labels)
-        losses[number] = loss.detach()
-        for optimizer, gradient in zip(optimizers, torch.autograd.grad(loss, leaves), strict=True):
-            optimizer.step(gradient, rate)
-        if fifo:
-            data.memory.push(features, labels)
-    return losses
+from adapters.meta_attention import Memory, MetaSet, Step, Weights, adapted_text, meta_train
+from adapters.training import cosine, epoch_batches, resolve_device, threads_for
 
 
 class MetaAdapter(Head):
@@ -264,7 +116,7 @@ class MetaAdapter(Head):
 
         head = load(folder, device=device)
         if not isinstance(head, cls):
-            raise AdapterError(f"{folder} holds a head of method {head.method!r}; expected one of method {cls.method!r}")
+            raise AdapterError(f"{folder} holds a head of method {head.method!r}; expected {cls.method!r}")
         return head
 
     def meta_fit(self, *sets: tuple[Any, Any, Any]) -> Self:
@@ -305,7 +157,7 @@ class MetaAdapter(Head):
         support = Support.check(X, y, text)
         if support.text.shape[1] != self.n_features_in_:
             raise AdapterError(
-                f"the support has {support.text.shape[1]} columns but the weights were learnt on {self.n_features_in_}; "
+                f"the support has {support.text.shape[1]} columns; the weights were learnt on {self.n_features_in_}: "
                 "both must come from the same encoder"
             )
         head: Self = clone(self)
@@ -342,10 +194,7 @@ class MetaAdapter(Head):
         device = resolve_device(self.device)
         generator = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draws whatever the device
         weights = Weights(*(w.to(device) for w in Weights.initial(supports[0].text.shape[1], generator)))
-        sets = [
-            MetaSet(*(torch.from_numpy(a).to(device) for a in (s.unit_views, s.labels, s.text)), Memory.of(s, device))
-            for s in supports
-        ]
+        sets = [MetaSet.of(support, device) for support in supports]
         plan = self._plan(supports, generator)
         steps = [
             (
@@ -405,7 +254,7 @@ class MetaAdapter(Head):
 
     def _take(self, weights: Weights) -> None:
         for name, weight in weights._asdict().items():
-            setattr(self, name + "_", np.array(weight.cpu()))
+            setattr(self, name + "_", weight.cpu().numpy().copy())
 
     def _know_nothing(self, dim: int) -> None:
         self.classes_ = np.arange(0)
@@ -414,5 +263,5 @@ class MetaAdapter(Head):
 
     def _logits(self, features: Floats) -> Floats:
         if not len(self.adapted_):
-            raise AdapterError("this Meta-Adapter knows no class yet; call adapt(support, text) and use what it returns")
+            raise AdapterError("this Meta-Adapter knows no class yet; use what adapt(support, text) returns")
         return cosine_logits(features, self.adapted_, self.logit_scale)

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from adapters.arrays import Floats, Ints, Support, unit
-from adapters.base import Head, Rows, cosine_logits
-from adapters.base import require
+from adapters.base import Head, Rows, cosine_logits, require
 from adapters.errors import AdapterError
 from adapters.gda import held_out_splits
-from adapters.training import resolve_device
+from adapters.training import resolve_device, threads_for
 
 Doubles = NDArray[np.float64]
 
@@ -44,7 +44,8 @@ class ProKeR(Head):
     """ProKeR as ported, with a Gaussian kernel.
 
     Args:
-        beta: sharpness of the kernel.
+        beta: sharpness of the kernel. The authors search it, and lam, for each data set; the defaults are the middle of
+            the grids that most of their sets share.
         lam: lambda; the larger, the further from zero-shot.
         max_rows: most keys. With V views, as many of them are keys as fit, and one at least: K takes 8 N^2 bytes
             (2.1 GB by default). The authors stack 10 views; with one, ImageNet is about half a point worse.
@@ -68,8 +69,8 @@ class ProKeR(Head):
     def __init__(
         self,
         *,
-        beta: float = 1.0,
-        lam: float = 0.1,
+        beta: float = 1.75,
+        lam: float = 0.5,
         max_rows: int = 16384,
         logit_scale: float = 100.0,
         device: str = "auto",
@@ -87,7 +88,7 @@ class ProKeR(Head):
 
     def _fit(self, support: Support) -> None:
         self.keys_, target = self._problem(support)
-        self.coefficients_ = coefficients(kernel_matrix(self.keys_, self.beta), target, self.lam).astype(np.float32)
+        self.coefficients_ = coefficients(kernel_matrix(self.keys_, self.beta), target, self.lam)
 
     def _problem(self, support: Support) -> tuple[Floats, Doubles]:
         """Keys (N, D) and what zero-shot leaves of their classes (N, C)."""
@@ -122,8 +123,9 @@ class ProKeR(Head):
         for start in range(0, len(features), step):
             part = slice(start, start + step)
             kernel = (torch.from_numpy(features[part]).to(device) @ keys).sub_(1).mul_(self.beta).exp_()
-            for result, a in zip(out, loaded, strict=True):
-                result[part] = (kernel @ a).cpu().numpy()
+            with threads_for(kernel.numel()):
+                for result, a in zip(out, loaded, strict=True):
+                    result[part] = (kernel @ a).cpu().numpy()
         return out
 
     def _logits(self, features: Floats) -> Floats:
@@ -142,15 +144,13 @@ class ProKeR(Head):
                 trial = type(self)(**{**self.get_params(), "beta": beta})
                 trial.keys_ = keys
                 correct[i] += trial._right_answers(held, base, target, lams)
-        i, j = np.unravel_index(int(correct.argmax()), correct.shape)
-        head.set_params(beta=betas[i], lam=lams[j])
+        best = divmod(int(correct.argmax()), len(lams))
+        head.set_params(beta=betas[best[0]], lam=lams[best[1]])
         return head
 
     def _right_answers(self, held: Rows, base: Floats, target: Doubles, lams: tuple[float, ...]) -> Ints:
         """How many held-out rows each lam (L,) gets right."""
-        solutions = [
-            coefficients(kernel_matrix(self.keys_, self.beta), target, lam).astype(np.float32) for lam in lams
-        ]
+        solutions = [coefficients(kernel_matrix(self.keys_, self.beta), target, lam) for lam in lams]
         corrections = self._correction(held.features, solutions)
         return np.array([int(((base + delta).argmax(1) == held.labels).sum()) for delta in corrections])
 
@@ -161,15 +161,16 @@ def kernel_matrix(keys: Floats, beta: float) -> Doubles:
     kernel = np.zeros((count, count))
     rows = keys.astype(np.float64)
     step = max(1, BLOCK // max(count, 1))
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        tile = rows[start:stop] @ rows[:stop].T
-        np.exp(beta * (tile - 1), out=kernel[start:stop, :stop])
+    with threadpool_limits(_threads(count), user_api="blas"):
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            tile = rows[start:stop] @ rows[:stop].T
+            np.exp(beta * (tile - 1), out=kernel[start:stop, :stop])
     return kernel
 
 
-def coefficients(kernel: Doubles, target: Doubles, lam: float) -> Doubles:
-    """a = lam (K + lam I)^-1 R (N, C), by Cholesky.
+def coefficients(kernel: Doubles, target: Doubles, lam: float) -> Floats:
+    """The solution a = lam (K + lam I)^-1 R (N, C), by Cholesky.
 
     Double precision: with the smallest lam of the grid the condition number is 1,000 times the number of keys.
 
@@ -179,8 +180,15 @@ def coefficients(kernel: Doubles, target: Doubles, lam: float) -> Doubles:
         lam: lambda; 0 gives 0.
     """
     if lam == 0:
-        return np.zeros_like(target)
+        return np.zeros(target.shape, dtype=np.float32)
     kernel[np.diag_indices_from(kernel)] += lam
     # LAPACK reads columns: the transpose is in its order, and its upper triangle is the lower one filled here.
-    factor = cho_factor(kernel.T, lower=False, overwrite_a=True, check_finite=False)
-    return np.asarray(lam * cho_solve(factor, target, check_finite=False))
+    with threadpool_limits(_threads(len(kernel)), user_api="blas"):
+        factor = cho_factor(kernel.T, lower=False, overwrite_a=True, check_finite=False)
+        solution = lam * cho_solve(factor, target, check_finite=False)
+    return np.ascontiguousarray(solution, dtype=np.float32)
+
+
+def _threads(rows: int) -> int | None:
+    """BLAS threads: one for a small matrix, as sharing it costs more than it saves; None: as many as there are."""
+    return 1 if rows <= SEARCH_ROWS else None

@@ -1,4 +1,4 @@
-"""Class prototypes under scaled-cosine cross-entropy: the gradient that TaskRes, ZS-LP and CLAP share.
+"""Class prototypes under scaled-cosine cross-entropy: the start and the gradient that TaskRes, ZS-LP and CLAP share.
 
     loss = mean_i cross-entropy(s * n(f_i) n(w)^T, y_i),    n(x) = x / |x|
 
@@ -7,10 +7,24 @@ in the prototypes w (C, D), of any norm, and image features f (B, D).
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor
 
+from adapters.arrays import Floats, Support
 from adapters.bottleneck import Batch
 from adapters.training import cross_entropy
+
+RAW_NORM = 10.0
+"""Norm that class rows are given where the raw prompt embeddings are not known: about that of CLIP's."""
+
+
+def base_text(support: Support) -> Floats:
+    """Class text (C, D) as training starts from it: the mean of a class's raw prompt embeddings, not normalised.
+
+    The released learning rates and penalties are for such rows. Where only unit rows were given, those are brought to
+    `RAW_NORM`: at norm 1 the same learning rate would turn a prototype up to 100 times as far, and training diverge.
+    """
+    return support.mean_prompts if support.prompts is not None else np.float32(RAW_NORM) * support.text
 
 
 def cosine_loss(batch: Batch, prototypes: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:

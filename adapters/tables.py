@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from adapters.evaluate import Evaluation
 from adapters.predict import Predictions
@@ -19,7 +20,7 @@ from featcache.home import runs_folder
 
 def report_table(report: Report) -> RenderableType:
     """The head beside zero-shot, and how both came about."""
-    regime = "[bold red]ORACLE[/]" if report.select == "oracle" else report.select
+    regime = "ORACLE" if report.select == "oracle" else report.select
     title = (
         f"{report.dataset} · {Path(report.model).name} · {report.shots} shots · seed {report.seed} · select: {regime}"
     )
@@ -28,8 +29,8 @@ def report_table(report: Report) -> RenderableType:
         column.justify = "right"
     scores.add_row("zero-shot", _percent(report.accuracy["zero_shot"]), "", _percent(report.ece["zero_shot"]))
     scores.add_row(
-        f"[bold]{report.method}[/]",
-        f"[bold]{_percent(report.accuracy['test'])}[/]",
+        Text(report.method, style="bold"),
+        Text(_percent(report.accuracy["test"]), style="bold"),
         _percent(report.accuracy["val"]),
         _percent(report.ece["test"]),
     )
@@ -41,10 +42,12 @@ def report_table(report: Report) -> RenderableType:
         f"{name} {_short(value)}" for name, value in report.hyperparameters.items() if value is not None
     )
     facts.add_row("settings", settings or "none")
+    if report.temperature != 1.0:
+        facts.add_row("temperature", f"{report.temperature:.3g}")
     facts.add_row("chosen by", REGIMES[report.select])  # type: ignore[index]
     facts.add_row("cache", f"{report.cache_name} (prompts: {report.prompts})")
     if report.note:
-        facts.add_row("[yellow]note[/]", report.note)
+        facts.add_row(Text("note", style="yellow"), report.note)
     facts.add_row("saved", report.run)
     one_seed = "One seed: compare methods over several (--seed 1, 2, 3)."
     return Group(scores, facts, one_seed)
@@ -62,7 +65,9 @@ def evaluation_table(found: Evaluation) -> RenderableType:
         confusions.add_row(row["class"], row["predicted"], str(row["images"]), _percent(row["share"]))
     notes = {True: "The saved accuracy is reproduced.", None: "No accuracy of this split was saved to compare with."}
     saved = _percent(found.stored["accuracy"])
-    return Group(table, confusions, notes.get(found.reproduced, f"[red]The saved accuracy is another: {saved}.[/]"))
+    return Group(
+        table, confusions, notes.get(found.reproduced, Text(f"The saved accuracy is another: {saved}.", style="red"))
+    )
 
 
 def prediction_table(found: Predictions) -> RenderableType:
@@ -71,7 +76,7 @@ def prediction_table(found: Predictions) -> RenderableType:
     table = Table("image", *[f"{rank + 1}." for rank in range(most)], title=f"{found.method} · {found.model}")
     for item in found.items:
         ranked = [f"{entry.name} {_percent(entry.probability)}" for entry in item.classes]
-        table.add_row(item.file, *(ranked if item.error is None else [f"[red]{item.error}[/]"]))
+        table.add_row(item.file, *(ranked if item.error is None else [Text(item.error, style="red")]))
     return Group(table, found.note) if found.note else table
 
 
@@ -117,10 +122,10 @@ def run_list_table(saved: Sequence[SavedRun], root: str | None) -> Table | str:
         table.add_column(heading, overflow="fold")
     for run in saved:
         if run.report is None:
-            table.add_row(run.name, f"[red]{run.problem}[/]")
+            table.add_row(run.name, Text(str(run.problem), style="red"))
             continue
         report = run.report
-        select = "[red]ORACLE[/]" if report.select == "oracle" else report.select
+        select = Text("ORACLE", style="red") if report.select == "oracle" else Text(report.select)
         scores = (_percent(report.accuracy["zero_shot"]), _percent(report.accuracy["test"]))
         encoder = Path(report.model).name
         table.add_row(run.name, report.dataset, encoder, str(report.shots), str(report.seed), select, *scores)

@@ -20,7 +20,7 @@ from torch import Tensor
 from adapters.arrays import Floats, Support, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.bottleneck import Batch
-from adapters.prototypes import cosine_loss
+from adapters.prototypes import base_text, cosine_loss
 from adapters.refit import choose_by_refit
 from adapters.training import AdamW, epoch_batches, products, resolve_device, threads_for, warmup_cosine
 
@@ -66,9 +66,6 @@ class TaskRes(Head):
     Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
     support smaller than a batch is one batch. With augmented views, epoch e trains on view e modulo their number.
 
-    The released learning rate is for raw text embeddings, whose norms are about 10. Give a cache's text, which has
-    them; with unit rows alone the same step turns a class ten times as far.
-
     Args:
         alpha: residual ratio; 0 is zero-shot. The authors use 1.0 for Flowers102.
         lr: learning rate after the warm-up (the authors train ImageNet with 2e-4).
@@ -88,7 +85,7 @@ class TaskRes(Head):
     method: ClassVar[str] = "taskres"
     source: ClassVar[str] = "TaskRes, arXiv 2211.10277"
     trains: ClassVar[str] = "a residual on the class text"
-    needs: ClassVar[str] = "text, a prompt at a time; views used if there"
+    needs: ClassVar[str] = "text per template; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("base_", "residual_")
 
     base_: Floats
@@ -127,7 +124,7 @@ class TaskRes(Head):
         device = resolve_device(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         views, labels, base = (
-            torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels, support.mean_prompts)
+            torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels, base_text(support))
         )
         epochs = (100 if support.shots <= 4 else 200) if self.epochs is None else self.epochs
         plan = epoch_batches(len(labels), self.batch_size, epochs, generator, drop_last=True)
@@ -148,7 +145,7 @@ class TaskRes(Head):
                 weight_decay=self.weight_decay,
             )
         self.losses_ = losses.cpu().numpy()
-        self.base_, self.residual_ = support.mean_prompts, residual.cpu().numpy()
+        self.base_, self.residual_ = base.cpu().numpy(), residual.cpu().numpy()
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.

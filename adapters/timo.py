@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, Support, class_means, unit
 from adapters.base import Head, Rows, cosine_logits, require
@@ -111,7 +112,7 @@ class MatchedPrompts:
     def __init__(self, support: Support) -> None:
         self.support = support
         raw = support.text[:, None] if support.prompts is None else support.prompts
-        self.there = np.isfinite(raw).all(2)
+        self.there: NDArray[np.bool_] = np.isfinite(raw).all(axis=2, keepdims=True)[..., 0]
         self.prompts = unit(np.where(self.there[..., None], raw, np.float32(0)))
         prototypes = class_means(support.means, support.labels, len(support.classes))
         self.matching: Floats = np.einsum("ctd,cd->ct", self.prompts, prototypes)
@@ -129,9 +130,7 @@ class MatchedPrompts:
         """The discriminant with `number` prompts of every class as further rows; None: all of its prompts."""
         rows, labels = stacked_views(self.support)
         chosen, owners = self._best(self.most if number is None else number)
-        return discriminant(
-            np.concatenate([rows, chosen]), np.concatenate([labels, owners]), len(self.support.classes)
-        )
+        return discriminant(np.concatenate([rows, chosen]), np.concatenate([labels, owners]), len(self.support.classes))
 
     def _best(self, number: int) -> tuple[Floats, Ints]:
         """The best matching prompts times their scores, and their classes; only of classes with images."""
@@ -160,9 +159,7 @@ def beta_counts(splits: list[tuple[MatchedPrompts, Rows]]) -> Ints:
     return counts
 
 
-def grid_counts(
-    splits: list[tuple[MatchedPrompts, Rows]], beta: float, numbers: list[int], logit_scale: float
-) -> Ints:
+def grid_counts(splits: list[tuple[MatchedPrompts, Rows]], beta: float, numbers: list[int], logit_scale: float) -> Ints:
     """Right answers (numbers of prompts, ratios of the text) at one sharpness."""
     alphas = [logit_scale / ratio for ratio in TEXT_RATIOS]
     counts = np.zeros((len(numbers), len(alphas)), dtype=np.int64)

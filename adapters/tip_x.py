@@ -64,24 +64,23 @@ class TextView(NamedTuple):
     @property
     def probabilities(self) -> Floats:
         """The soft-max (M, C)."""
-        return np.exp(self.z - self.lse) / np.float32(self.z.shape[1])
+        return np.asarray(np.exp(self.z - self.lse) / np.float32(self.z.shape[1]))
 
 
 def divergences(rows: TextView, keys: TextView) -> Floats:
     """KL(row || key) (M, N), in nats."""
     p = rows.probabilities
-    return (p * rows.z).sum(1, keepdims=True) - rows.lse + keys.lse.T - p @ keys.z.T
+    return np.asarray((p * rows.z).sum(1, keepdims=True) - rows.lse + keys.lse.T - p @ keys.z.T)
 
 
 class TipX(TipAdapter):
     """Tip-X with ranges from the support.
 
     Args:
-        alpha: residual ratio of the cache. The authors give no defaults (they search on the validation split); alpha
-            and beta are Tip-Adapter's.
+        alpha: residual ratio of the cache. The authors give no defaults, as they search on the validation split:
+            alpha and beta are Tip-Adapter's, and gamma, the ratio of the other affinity, is that of the first.
         beta: sharpness.
-        gamma: ratio of the divergences; with alpha = 0 and gamma = 0 it is zero-shot. The default is the smallest
-            value of the published grid.
+        gamma: ratio of the divergences; zero-shot needs gamma = 0 beside alpha = 0.
         logit_scale: the encoder's scale s.
         device: auto, cpu, cuda or mps.
 
@@ -100,7 +99,7 @@ class TipX(TipAdapter):
         *,
         alpha: float = 1.0,
         beta: float = 5.5,
-        gamma: float = 0.1,
+        gamma: float = 1.0,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
@@ -136,7 +135,7 @@ class TipX(TipAdapter):
         summed = own * counts.astype(np.float32) + lse.astype(np.float32) - p @ z.astype(np.float32).T
         (low, high), (bottom, top) = self.ranges_.astype(np.float64)
         slope = (top - bottom) / (high - low) if high > low else 0.0
-        return np.float32(slope) * summed + (counts * (bottom - slope * low)).astype(np.float32)
+        return np.asarray(np.float32(slope) * summed + (counts * (bottom - slope * low)).astype(np.float32))
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Search the grid on held-out rows, or on shots held out of the support; the first best triple wins."""
@@ -146,9 +145,7 @@ class TipX(TipAdapter):
             fitted = type(self)(**self.get_params())._fit_support(kept)
             correct += fitted._grid_counts(held, fitted._divergence_votes(held.features), grid)
         alpha, beta, gamma = np.unravel_index(int(correct.argmax()), correct.shape)
-        head.set_params(
-            alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma])
-        )
+        head.set_params(alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma]))
         return head
 
     def _grid_counts(self, rows: Rows, divergence: Floats, grid: Grid) -> Ints:
@@ -174,9 +171,7 @@ class TipX(TipAdapter):
         return {**super()._arrays(), "ranges_": self.ranges_}
 
 
-def search_grid(
-    scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS
-) -> Grid:
+def search_grid(scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS) -> Grid:
     """Value i of n is low + i (scale - low) / n; low is 1 for beta and 0.1 for alpha and gamma."""
     values = (low + np.arange(n) * (top - low) / n for low, top, n in zip((1.0, 0.1, 0.1), scale, steps, strict=True))
     return Grid(*values)

@@ -13,7 +13,7 @@ from featcache.errors import CacheError, CacheIncomplete
 from featcache.listing import decode_ids
 from featcache.manifest import check_format
 from featcache.storage import Folder, array_in
-from featcache.store import ENCODED
+from featcache.store import DAMAGE, ENCODED, MISSING
 from featcache.text import TextFeatures, TextIndex
 
 
@@ -36,7 +36,7 @@ class CachedSplit:
     @cached_property
     def images(self) -> np.ndarray:
         """(N, D) float32 embeddings as the encoder gave them (not normalised); NaN where `valid` is false."""
-        return np.asarray(self._array("images")[:], dtype=np.float32)
+        return self.take_images(slice(None))
 
     @cached_property
     def views(self) -> np.ndarray | None:
@@ -46,28 +46,59 @@ class CachedSplit:
     @cached_property
     def labels(self) -> np.ndarray:
         """(N,) int64 class indices into the cache's class names."""
-        return np.asarray(self._array("labels")[:])
+        return self._read("labels")
 
     @cached_property
     def ids(self) -> np.ndarray:
         """(N,) strings: paths relative to the data set's image folder."""
-        return decode_ids(np.asarray(self._array("ids")[:]))
+        return decode_ids(self._read("ids"))
 
     @cached_property
     def valid(self) -> np.ndarray:
-        """(N,) booleans: false for images that could not be read."""
-        return np.asarray(np.asarray(self._array("state")[:]) == ENCODED)
+        """(N,) booleans: false for images that could not be read.
+
+        Raises:
+            CacheIncomplete: The record of some rows is missing, as after a partial copy of the cache.
+        """
+        state = self._read("state")
+        if missing := int((state == MISSING).sum()):
+            raise CacheIncomplete(f"{missing} of {len(state)} rows are missing{self._remedy()}")
+        return np.asarray(state == ENCODED)
 
     def take_images(self, rows: np.ndarray | slice) -> np.ndarray:
-        """(R, D) float32: some rows of `images`, reading only the chunks they lie in."""
-        return _take(self._array("images"), rows)
+        """(R, D) float32: some rows of `images`, reading only the chunks they lie in.
+
+        Raises:
+            CacheIncomplete: Some of them are damaged or missing; missing rows never pass for numbers.
+        """
+        return self._take("images", rows)
 
     def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
-        return _take(self._array("views"), rows) if "views" in self._group else None
+        return self._take("views", rows) if "views" in self._group else None
 
     def _array(self, name: str) -> zarr.Array[Any]:
         return array_in(self._group, name)
+
+    def _read(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        try:
+            return np.asarray(self._array(name).oindex[rows])
+        except DAMAGE as error:
+            raise CacheIncomplete(f"{name} is damaged ({error}){self._remedy()}") from error
+
+    def _take(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
+        values = self._read(name, rows).astype(np.float32)
+        present = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if missing := int((self.valid[rows] & ~present).sum()):
+            raise CacheIncomplete(f"{missing} rows of {name} are missing{self._remedy()}")
+        return values
+
+    def _remedy(self) -> str:
+        place = f"{self._group.store_path}".removeprefix("file://").removesuffix(f"/{self.name}")
+        return (
+            f" in {self.name} of {place}; type `featcache verify {place} --repair`, "
+            "then the same `featcache extract` command"
+        )
 
 
 class Cache:
@@ -173,7 +204,3 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
     manifest: dict[str, Any] = folder.read_json("manifest.json")
     check_format(manifest, folder.location)
     return manifest
-
-
-def _take(array: zarr.Array[Any], rows: np.ndarray | slice) -> np.ndarray:
-    return np.asarray(array.oindex[rows], dtype=np.float32)

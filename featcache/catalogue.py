@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from featcache.cache import Cache
+from featcache.cache import Cache, read_manifest
 from featcache.errors import CacheError, CacheNotFound
 from featcache.home import caches_location
-from featcache.storage import Folder, array_in, is_url, join
+from featcache.storage import Folder, array_in, is_url, join, local_path
 from featcache.store import MISSING
 
 
@@ -23,21 +23,26 @@ class Listed:
     Attributes:
         name: The cache's name.
         path: Where it is.
-        manifest: Its manifest.
+        manifest: Its manifest; empty if it cannot be read.
         finished: When it was finished (UTC, ISO 8601), or None if it is not.
+        problem: Why the manifest cannot be read, or None.
     """
 
     name: str
     path: str
     manifest: dict[str, Any]
     finished: str | None
+    problem: str | None = None
 
     def done(self) -> int:
         """Rows that are done, counted in the store."""
         rows = self.manifest["plan"]["rows"]
         if self.finished:
             return sum(rows.values())
-        group = Folder(self.path).group("r")
+        folder = Folder(self.path)
+        if not folder.exists("zarr.json"):  # stopped before the first array
+            return 0
+        group = folder.group("r")
         begun = [split for split in rows if f"{split}/state" in group]
         return sum(int(np.sum(np.asarray(array_in(group, split, "state")[:]) != MISSING)) for split in begun)
 
@@ -49,8 +54,12 @@ def list_caches(root: str | Path | None = None) -> list[Listed]:
     for name in home.names():
         folder = Folder(join(home.location, name))
         if folder.exists("manifest.json"):
-            finished = folder.read_json("complete.json")["finished"] if folder.exists("complete.json") else None
-            found.append(Listed(name, folder.location, folder.read_json("manifest.json"), finished))
+            try:
+                manifest = read_manifest(folder)
+                finished = folder.read_json("complete.json")["finished"] if folder.exists("complete.json") else None
+                found.append(Listed(name, folder.location, manifest, finished))
+            except CacheError as error:  # one odd folder must not hide the others
+                found.append(Listed(name, folder.location, {}, None, str(error)))
     return sorted(found, key=lambda cache: cache.finished or "", reverse=True)
 
 
@@ -61,7 +70,7 @@ def locate(cache: str | Path, root: str | Path | None = None) -> Folder:
         CacheNotFound: Nothing there; the message lists what there is.
     """
     given = str(cache)
-    places = [given] if is_url(given) else [join(caches_location(root), given), str(Path(given).expanduser())]
+    places = [given] if is_url(given) else [join(caches_location(root), given), str(local_path(given))]
     for place in places:
         folder = Folder(place)
         if folder.exists("manifest.json"):

@@ -6,7 +6,7 @@ rows, batches or bits: those follow from the job, so that any engine gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Queue
 from threading import Thread
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from featcache.errors import DataError
+from featcache.errors import DataError, ModelError
 from featcache.listing import decode_ids
-from featcache.pixels import ImageRows, PixelBatch, load_batches
+from featcache.pixels import ImageRows, PixelBatch, join_parts, load_parts, split_batch
 from featcache.plan import Shard, ShardPlan
 from featcache.progress import Reporter
 from featcache.store import ENCODED, UNREADABLE, ShardResult
@@ -54,17 +54,25 @@ class Job:
     on_error: OnError
     workers: int
 
-    def rows(self, batches: Sequence[tuple[str, range]]) -> ImageRows:
-        """The decoder of some batches."""
-        return ImageRows(
+    def decode(self, batches: Sequence[tuple[str, range]]) -> Iterator[PixelBatch]:
+        """Decode batches in order, a few ahead of their use."""
+        parts = [[(split, part) for part in split_batch(rows, self._pixel_bytes(split))] for split, rows in batches]
+        rows = ImageRows(
             self.reader,
             self.ids,
-            batches,
+            [part for of_batch in parts for part in of_batch],
             transform=self.encoder.transform,
             view_transform=self.encoder.view_transform(),
             views=self.views,
             seed=self.view_seed,
         )
+        decoded = load_parts(rows, workers=self.workers, pin_memory=self.encoder.device.type == "cuda")
+        for of_batch in parts:
+            yield join_parts([next(decoded) for _ in of_batch])
+
+    def _pixel_bytes(self, split: str) -> int:
+        """Of one row's decoded images, float32."""
+        return 4 * 3 * self.encoder.image_size**2 * (1 + self.views.get(split, 0))
 
 
 class Engine(Protocol):
@@ -84,7 +92,7 @@ class LocalEngine:
     def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
         """See `Engine.run`."""
         batches = [(shard.split, rows) for shard in shards for rows in job.plan.batches(shard)]
-        decoded = load_batches(job.rows(batches), workers=job.workers, pin_memory=job.encoder.device.type == "cuda")
+        decoded = job.decode(batches)
         with BackgroundWriter(write) as writer:
             for shard in shards:
                 result = _empty_result(shard, job)
@@ -146,7 +154,12 @@ def encode_batch(job: Job, batch: PixelBatch) -> np.ndarray:
         pixels = batch.pixels[:, view]
         if padding:
             pixels = torch.cat([pixels, pixels.new_zeros(padding, *pixels.shape[1:])])
-        result[readable, view] = job.encoder.encode_images(pixels)[:count][readable]
+        try:
+            result[readable, view] = job.encoder.encode_images(pixels)[:count][readable]
+        except torch.OutOfMemoryError as error:
+            size = job.plan.batch_size
+            message = f"a batch of {size} images does not fit into the memory of {job.encoder.device}; "
+            raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
     return result
 
 
@@ -167,7 +180,7 @@ def _fill(result: ShardResult, rows: range, batch: PixelBatch, job: Job) -> None
             image_id = str(decode_ids(job.ids[split][row : row + 1])[0])
             if job.on_error == "fail":
                 message = f"cannot read {image_id} ({split} row {row}): {reason}; "
-                raise DataError(message + "mend or remove the file, or type --on-error skip to leave its row empty")
+                raise DataError(message + "mend the file, or type --on-error skip to leave its row empty")
             result.bad.append({"row": row, "id": image_id, "reason": reason})
     embeddings = encode_batch(job, batch)
     where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)

@@ -13,12 +13,13 @@ from featcache.datasets import Dataset
 from featcache.home import caches_location
 from featcache.listing import encode_ids
 from featcache.lock import writing
-from featcache.manifest import FORMAT, RUNTIME_KEYS, digest, library_versions, now, require_equal
+from featcache.manifest import FORMAT, digest, library_versions, now, require_equal
 from featcache.plan import ShardPlan
 from featcache.progress import Silent, StderrReporter
+from featcache.prompts import PromptSpec
 from featcache.request import Request, choose_prompts, dataset_identity
 from featcache.storage import Folder, join
-from featcache.store import CacheStore
+from featcache.store import CacheStore, explain_full_disk
 from featcache.text import TextIndex
 
 if TYPE_CHECKING:
@@ -73,13 +74,18 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     """
     began = time.monotonic()
     dataset = request.load_dataset()
-    name = request.cache_name(dataset)
-    folder = Folder(join(caches_location(request.root), name))
-    if not _is_finished(request, dataset, folder):
-        with writing(folder):
-            encoded, seconds = _write(request, dataset, folder, progress=progress)
-    else:
-        encoded, seconds = 0, 0.0
+    prompts = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
+    prompts[1].expand(dataset.class_names)  # what is wrong with them is said before any work
+    folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
+    if folder.exists("manifest.json"):
+        _require_same_request(read_manifest(folder), request, dataset)
+    encoded, seconds = 0, 0.0
+    if not folder.exists("complete.json"):
+        with explain_full_disk(folder), writing(folder):
+            encoded, seconds = _encode(request, dataset, prompts, folder, progress=progress)
+    elif _prompts_missing(request, dataset, prompts, folder):
+        with explain_full_disk(folder), writing(folder):
+            _add_prompts(request, dataset, prompts, folder)
     cache = Cache(folder)
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(
@@ -92,27 +98,56 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     )
 
 
-def _is_finished(request: Request, dataset: Dataset, folder: Folder) -> bool:
-    """Whether the cache has all that is asked for; told from JSON alone, so that it takes no time.
+def _require_same_request(manifest: Mapping[str, Any], request: Request, dataset: Dataset) -> None:
+    """Refuse a cache that was made from something else; told from JSON alone, before any model is loaded.
 
     Raises:
-        CacheMismatch: It is finished, but was made from something different.
+        CacheMismatch: Names the difference.
     """
-    if not folder.exists("complete.json"):
-        return False
-    manifest = read_manifest(folder)
-    identity = manifest["identity"]
-    kept = {"precision": identity["encoder"]["precision"], "batch_size": identity["batch_size"]}
-    asked = {
+    identity, kept = manifest["identity"], dict(manifest["request"])
+    kept |= {"precision": identity["encoder"]["precision"], "batch_size": identity["batch_size"]}
+    asked = request.fingerprint(dataset) | {
         "precision": kept["precision"] if request.precision == "auto" else request.precision,
         "batch_size": request.batch_size or kept["batch_size"],
     }
-    require_equal(manifest["request"] | kept, request.fingerprint(dataset) | asked, manifest["name"])
-    prompt_name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
-    return TextIndex(folder).has(prompt_name, spec.expand(dataset.class_names))
+    # Images may move, and one may be mended where it is. Another folder with other files is another data set.
+    if any(asked["images"][key] == kept["images"][key] for key in kept["images"]):
+        asked["images"] = kept["images"]
+    require_equal(kept, asked, manifest["name"])
 
 
-def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool) -> tuple[int, float]:
+def _prompts_missing(request: Request, dataset: Dataset, prompts: tuple[str, PromptSpec], folder: Folder) -> bool:
+    """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`."""
+    name, spec = prompts
+    index = TextIndex(folder)
+    if request.templates is None:
+        return index.default is None
+    return index.default != name or not index.has(name, spec.expand(dataset.class_names))
+
+
+def _add_prompts(
+    request: Request,
+    dataset: Dataset,
+    prompts: tuple[str, PromptSpec],
+    folder: Folder,
+    encoder: Encoder | None = None,
+) -> None:
+    """Make the prompt set the default one, encoding it if it is not there."""
+    from featcache.text_sets import load_text_encoder
+
+    name, spec = prompts
+    index = TextIndex(folder)
+    if index.has(name, spec.expand(dataset.class_names)):
+        index.make_default(name)
+        return
+    if encoder is None:
+        encoder = load_text_encoder(read_manifest(folder), device=request.device)
+    index.write(name, spec, dataset.class_names, encoder, default=True)
+
+
+def _encode(
+    request: Request, dataset: Dataset, prompts: tuple[str, PromptSpec], folder: Folder, *, progress: bool
+) -> tuple[int, float]:
     """Encode what is missing; returns the number of images and the seconds that they took."""
     # Imported here: a finished cache is recognised without torch.
     from featcache.encoder import Encoder
@@ -126,11 +161,8 @@ def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool
     views = {"train": request.views} if request.views else {}
     store = CacheStore(folder, plan, dim=encoder.dim, dtype=request.dtype)
     store.prepare({split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views)
-
-    prompt_name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
-    index = TextIndex(folder)
-    if not index.has(prompt_name, spec.expand(dataset.class_names)):
-        index.write(prompt_name, spec, dataset.class_names, encoder, default=True)
+    if _prompts_missing(request, dataset, prompts, folder):
+        _add_prompts(request, dataset, prompts, folder, encoder)
 
     shards = [shard for split in dataset.splits for shard in store.pending(split)]
     before = store.encoded()
@@ -150,9 +182,8 @@ def _write(request: Request, dataset: Dataset, folder: Folder, *, progress: bool
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
             LocalEngine().run(job, shards, store.write, reporter)
     seconds = time.monotonic() - began
-    if not folder.exists("complete.json"):
-        done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
-        folder.write_json("complete.json", done | {"seconds": round(seconds, 3)})
+    done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
+    folder.write_json("complete.json", done | {"seconds": round(seconds, 3)})
     return store.encoded() - before, seconds
 
 
@@ -181,8 +212,7 @@ def _agreed_manifest(
         manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
         folder.write_json("manifest.json", manifest)
         return manifest
-    leave_out = RUNTIME_KEYS if folder.exists("complete.json") else ()
-    require_equal(_without(old["identity"], leave_out), _without(identity, leave_out), old["name"])
+    require_equal(old["identity"], identity, old["name"])
     return old
 
 
@@ -195,7 +225,10 @@ def _new_manifest(
     batch_size = identity["batch_size"]
     speed = images_per_second(encoder, dataset.reader, first_ids, batch_size=batch_size, workers=workers)
     plan = ShardPlan.for_speed(
-        identity["dataset"]["rows"], batch_size=batch_size, rows_per_second=speed / (1 + request.views)
+        identity["dataset"]["rows"],
+        batch_size=batch_size,
+        rows_per_second=speed / (1 + request.views),
+        bytes_per_row=4 * encoder.dim * (1 + request.views),
     )
     return {
         "format": FORMAT,
@@ -214,10 +247,6 @@ def _new_manifest(
             **dataset.provenance,
             "prompt_sets": {name: spec.to_json() for name, spec in dataset.prompts.items()},
             "default_prompts": dataset.default_prompts,
-            "request": request.dataset_json(),
+            "request": request.dataset_json(dataset),
         },
     }
-
-
-def _without(content: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key not in keys}

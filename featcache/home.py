@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from featcache.storage import is_url, join
+from featcache.storage import is_url, join, local_path
 
 DEFAULT_HOME = "~/.cache/featcache"
 
@@ -13,7 +13,7 @@ DEFAULT_HOME = "~/.cache/featcache"
 def resolve_root(root: str | Path | None = None) -> str:
     """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is."""
     chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
-    return chosen.rstrip("/") if is_url(chosen) else str(Path(chosen).expanduser().resolve())
+    return chosen.rstrip("/") if is_url(chosen) else str(local_path(chosen).resolve())
 
 
 def caches_location(root: str | Path | None = None) -> str:

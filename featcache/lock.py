@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -28,7 +30,7 @@ def writing(folder: Folder) -> Iterator[None]:
         CacheLocked: Another run holds it; the message says which.
     """
     if folder.remote:
-        if folder.exists(OWNER):
+        if folder.exists(OWNER) and not _left_behind(folder.read_json(OWNER)):
             raise CacheLocked(f"{_owner(folder)}; if that run is dead, remove {folder.path(OWNER)} and try again")
         yield from _owned(folder)
         return
@@ -45,11 +47,27 @@ def writing(folder: Folder) -> Iterator[None]:
 
 
 def _owned(folder: Folder) -> Iterator[None]:
-    folder.write_json(OWNER, {"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "token": secrets.token_hex(8)}
+    folder.write_json(OWNER, me)
+    if folder.read_json(OWNER) != me:  # behind a URL, of two that start together the later writer goes on
+        raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again")
     try:
         yield
     finally:
         folder.remove(OWNER)
+
+
+def _left_behind(owner: dict[str, Any]) -> bool:
+    """Whether the owner was a process of this machine that is gone."""
+    if owner["host"] != socket.gethostname() or owner["pid"] == os.getpid():
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _owner(folder: Folder) -> str:

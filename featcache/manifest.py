@@ -13,9 +13,6 @@ from featcache.errors import CacheError, CacheMismatch
 
 FORMAT = "featcache/1"
 
-# A finished cache computes nothing any more, so these may differ when it is opened again.
-RUNTIME_KEYS = ("device", "versions")
-
 _LIBRARIES = ("featcache", "torch", "torchvision", "open_clip_torch", "pillow", "numpy")
 
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from featcache.datasets import Reader
     from featcache.encoder import ViewTransform
 
+PART_BYTES = 160 * 2**20  # of pixels that a worker hands over at once: 256 images of 224 x 224 without views
+
 Transform = Callable[["Image"], torch.Tensor]
 
 
 @dataclass
 class PixelBatch:
-    """B decoded images of one split.
+    """B decoded images of one split: a batch or a part of one.
 
     Attributes:
         pixels: (B, 1 + V, 3, H, W) float32: the centre view, then the augmented ones; zeros where unreadable.
@@ -45,13 +47,13 @@ class PixelBatch:
 
 
 class ImageRows(Dataset[PixelBatch]):
-    """Whole batches of rows as a map-style data set, so that one item is one batch and workers collate.
+    """Runs of rows as a map-style data set, so that one item is some rows and workers collate.
 
     Args:
         reader: Reads an image by its id.
         ids: (N, W) uint8 ids of each split. An array and not strings: workers share its memory, while touching a
             Python string writes its reference count and so copies the page it lies on.
-        batches: The splits and rows to decode, in order.
+        parts: The splits and rows to decode, in order.
         transform: The encoder's own transform.
         view_transform: The augmentation, used `views[split]` times an image.
         views: V of each split.
@@ -63,21 +65,21 @@ class ImageRows(Dataset[PixelBatch]):
         self,
         reader: Reader,
         ids: Mapping[str, np.ndarray],
-        batches: Sequence[tuple[str, range]],
+        parts: Sequence[tuple[str, range]],
         *,
         transform: Transform,
         view_transform: ViewTransform,
         views: Mapping[str, int],
         seed: int,
     ) -> None:
-        self._reader, self._ids, self._batches = reader, ids, batches
+        self._reader, self._ids, self._parts = reader, ids, parts
         self._transform, self._view_transform, self._views, self._seed = transform, view_transform, views, seed
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._parts)
 
     def __getitem__(self, item: int) -> PixelBatch:
-        split, rows = self._batches[item]
+        split, rows = self._parts[item]
         views = self._views.get(split, 0)
         loaded = [self._load(str(name), views) for name in decode_ids(self._ids[split][rows.start : rows.stop])]
         shape = next((pixels.shape for pixels, _ in loaded if pixels is not None), None)
@@ -99,16 +101,46 @@ class ImageRows(Dataset[PixelBatch]):
         return torch.stack(pixels), ""
 
 
-def load_batches(rows: ImageRows, *, workers: int, pin_memory: bool) -> Iterator[PixelBatch]:
-    """Decoded batches in order, made ahead of time by worker processes (0: in this one)."""
+def load_parts(rows: ImageRows, *, workers: int, pin_memory: bool) -> Iterator[PixelBatch]:
+    """Decoded parts in order, made ahead of time by worker processes (0: in this one).
+
+    Raises:
+        DataError: The system killed a worker.
+    """
     loader = DataLoader(
         rows,
-        batch_size=None,  # an item already is a batch
+        batch_size=None,  # an item already is a run of rows
         num_workers=workers,
         pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=2 if workers else None,
+        generator=torch.Generator(),  # the loader seeds its workers; the caller's random state stays as it is
     )
-    return iter(loader)
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        message = "a decoding process was killed, most likely for want of memory; "
+        raise DataError(message + "type --workers 1 or 0, or give a container more shared memory") from error
+
+
+def split_batch(rows: range, bytes_per_row: int) -> list[range]:
+    """A batch in runs of rows small enough that queues of them stay small, whatever the number of views."""
+    step = max(1, PART_BYTES // bytes_per_row)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def join_parts(parts: Sequence[PixelBatch]) -> PixelBatch:
+    """The parts of a batch as one; a part without a readable image takes the shape of the others."""
+    if len(parts) == 1:
+        return parts[0]
+    shape = next((part.pixels.shape[1:] for part in parts if part.state.any()), parts[0].pixels.shape[1:])
+    pixels = [part.pixels if part.state.any() else torch.zeros(len(part.state), *shape) for part in parts]
+    return PixelBatch(
+        pixels=torch.cat(pixels),
+        state=torch.cat([part.state for part in parts]),
+        reasons=[reason for part in parts for reason in part.reasons],
+    )
 
 
 def _view_seed(seed: int, image_id: str, view: int) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from featcache.datasets import Dataset, load_dataset
-from featcache.errors import PromptError
+from featcache.errors import DataError, PromptError
+from featcache.home import datasets_folder
 from featcache.listing import listing_digest
 from featcache.models import canonical, local_weights_sha256
 from featcache.prompts import PromptSpec, read_prompts
+from featcache.storage import check_name
 
 OnError = Literal["fail", "skip"]
 
@@ -40,6 +43,24 @@ class Request:
     root: str | Path | None = None
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("views", self.views, 0),
+            ("workers", self.workers, 0),
+            ("batch_size", self.batch_size, 1),
+            ("limit", self.limit, 1),
+        ):
+            if value is not None and value < least:
+                raise DataError(f"{name} is {value}; expected {least} or more")
+        for name, choice, known in (
+            ("dtype", self.dtype, ("float16", "float32")),
+            ("on_error", self.on_error, ("fail", "skip")),
+        ):
+            if choice not in known:
+                raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
+        if isinstance(self.splits, str):
+            raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
+
     def load_dataset(self) -> Dataset:
         """The data set, cut down to the splits and rows asked for."""
         dataset = load_dataset(
@@ -48,21 +69,24 @@ class Request:
             split_file=self.split_file,
             class_names=Path(self.class_names) if self.class_names else None,
             seed=self.seed,
+            download_root=datasets_folder(self.root),
         )
         if self.splits:
-            dataset = dataset.subset(self.splits)
+            dataset = dataset.subset([split.strip() for split in self.splits])
         return dataset.limited(self.limit, self.seed) if self.limit else dataset
 
     def cache_name(self, dataset: Dataset) -> str:
         """The cache's name: the one given, or what was asked for in readable form."""
         if self.name:
+            check_name(self.name, "the cache's name")
             return self.name
         architecture, pretrained = canonical(self.model, self.pretrained)
         parts = [dataset.name, Path(architecture).name]
         parts += [] if pretrained == "local" else [Path(pretrained).stem]
         parts += [f"views{self.views}"] if self.views else []
         parts += [f"limit{self.limit}"] if self.limit else []
-        return "-".join(parts)
+        # Folders and files may be called anything; caches are folders, names in tables and parts of URLs.
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).lstrip("._-") or "cache"
 
     def fingerprint(self, dataset: Dataset) -> dict[str, Any]:
         """What can be compared with a finished cache at once, before any model is loaded."""
@@ -74,6 +98,7 @@ class Request:
             "weights_file_sha256": local_weights_sha256(self.model, self.pretrained),
             "views": self.views_identity(),
             "dtype": self.dtype,
+            "images": {"location": dataset.location, "sizes_sha256": dataset.sizes_digest()},
         }
 
     def views_identity(self) -> dict[str, Any] | None:
@@ -83,10 +108,10 @@ class Request:
         augmentation = "RandomResizedCrop(scale 0.5 to 1, bicubic), horizontal flip with probability 0.5"
         return {"count": self.views, "split": "train", "augmentation": augmentation, "seed": self.seed}
 
-    def dataset_json(self) -> dict[str, Any]:
+    def dataset_json(self, dataset: Dataset) -> dict[str, Any]:
         """What is needed to list the same data set again, with paths made absolute."""
         content = {
-            "dataset": _absolute(self.dataset),
+            "dataset": dataset.provenance["card"] or _absolute(self.dataset),
             "data_root": _absolute(self.data_root),
             "split_file": _absolute(self.split_file),
             "class_names": _absolute(self.class_names),

@@ -15,11 +15,29 @@ import zarr
 from featcache.errors import CacheError
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://")
+_FILE = "file://"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def is_url(location: str) -> bool:
-    """Whether `location` names something behind a URL such as `s3://bucket/prefix`."""
-    return bool(_URL.match(location)) and not location.startswith("file://")
+    """Whether `location` names something behind a URL such as `s3://bucket/prefix`; `file://` is this machine."""
+    return bool(_URL.match(location)) and not location.startswith(_FILE)
+
+
+def local_path(location: str | Path) -> Path:
+    """A location on this machine as a path: `~` expanded, `file://` taken off."""
+    return Path(str(location).removeprefix(_FILE)).expanduser()
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that could leave its folder.
+
+    Raises:
+        CacheError: It is empty or has other characters than letters, digits, dot, dash and underscore.
+    """
+    if not _NAME.fullmatch(name):
+        message = f"{what} is {name!r}; expected letters, digits, dots, dashes and underscores, "
+        raise CacheError(message + "beginning with a letter or digit: give another with --name")
 
 
 def array_in(group: zarr.Group, *names: str) -> zarr.Array[Any]:
@@ -111,6 +129,7 @@ class Folder:
         """Remove a file or a subfolder with all that is in it; nothing happens if there is none."""
         if self.exists(name):
             self._fs.rm(self.path(name), recursive=True)
+            self._fs.invalidate_cache()
 
     def remove_partial_files(self) -> None:
         """Remove what writers that were killed left behind under temporary names."""

@@ -18,6 +18,7 @@ from featcache.plan import Shard, ShardPlan
 from featcache.storage import Folder, array_in
 
 MISSING, UNREADABLE, ENCODED = -1, 0, 1
+DAMAGE = (ValueError, KeyError, RuntimeError, OSError)  # what Zarr raises for a chunk or its metadata that is broken
 
 
 @dataclass
@@ -74,9 +75,18 @@ class CacheStore:
                 )
 
     def pending(self, split: str) -> list[Shard]:
-        """The shards of a split that are not done, in order."""
-        state = np.asarray(self._array(f"{split}/state")[:])
-        return [shard for shard in self.plan.shards(split) if (state[shard.start : shard.stop] == MISSING).any()]
+        """The shards of a split that are not done, in order; a damaged record counts as none."""
+        array, shards = self._array(f"{split}/state"), list(self.plan.shards(split))
+        try:
+            state = np.asarray(array[:])
+        except DAMAGE:
+            for shard in shards:
+                try:
+                    array[shard.start : shard.stop]
+                except DAMAGE:
+                    self.forget(shard)
+            state = np.asarray(array[:])
+        return [shard for shard in shards if (state[shard.start : shard.stop] == MISSING).any()]
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
@@ -89,6 +99,8 @@ class CacheStore:
             CacheError: The disk is full.
         """
         shard, rows = result.shard, slice(result.shard.start, result.shard.stop)
+        # Zarr would read an old shard before writing a partly filled one, and the old one may be damaged.
+        self._erase(shard)
         with explain_full_disk(self.folder):
             if result.bad:
                 self.folder.write_json(bad_file(shard), result.bad)
@@ -98,9 +110,15 @@ class CacheStore:
             self._array(f"{shard.split}/state")[rows] = result.state
 
     def forget(self, shard: Shard) -> None:
-        """Mark a shard as not done, so that the next run encodes it again."""
+        """Remove a shard, so that the next run encodes it again."""
         self.folder.remove("complete.json")
-        self._array(f"{shard.split}/state")[shard.start : shard.stop] = MISSING
+        self._erase(shard)
+
+    def forget_listing(self, split: str) -> None:
+        """Remove ids and labels of a split, so that the next run writes them again."""
+        self.folder.remove("complete.json")
+        for name in ("ids", "labels"):
+            self.folder.remove(f"{split}/{name}")
 
     def require_complete(self) -> dict[str, int]:
         """Prove from the store that no row is missing, and count the unreadable ones of each split.
@@ -118,6 +136,13 @@ class CacheStore:
             unreadable[split] = int((state == UNREADABLE).sum())
         return unreadable
 
+    def _erase(self, shard: Shard) -> None:
+        """Remove the chunks of a shard, the record of its completion first."""
+        number = shard.start // self.plan.rows_per_shard
+        for name in ("state", "images", "views"):
+            self.folder.remove(f"{shard.split}/{name}/c/{number}")
+        self.folder.remove(bad_file(shard))
+
     def _stored(self, embeddings: np.ndarray, state: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # told below
             stored = embeddings.astype(self._dtype)
@@ -133,8 +158,7 @@ class CacheStore:
     def _create(self, name: str, **layout: Any) -> zarr.Array[Any]:
         if name in self._group:
             return self._array(name)
-        # write_empty_chunks: a chunk that happens to equal the fill value is data all the same.
-        return self._group.create_array(name, config={"write_empty_chunks": True}, **layout)
+        return self._group.create_array(name, **layout)
 
     def _sharded(self, name: str, shape: tuple[int, ...]) -> None:
         rows, tail = self.plan.rows_per_shard, shape[1:]
@@ -158,7 +182,11 @@ class CacheStore:
             fill_value=fill_value,
             compressors=ZstdCodec(level=3, checksum=True),
         )
-        if array.shape != values.shape or not np.array_equal(np.asarray(array[:]), values):
+        try:
+            same = array.shape == values.shape and np.array_equal(np.asarray(array[:]), values)
+        except DAMAGE:
+            same = False
+        if not same:
             array[:] = values
 
 

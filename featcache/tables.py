@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from featcache.cache import read_manifest
 from featcache.catalogue import Listed
@@ -34,7 +35,8 @@ def extraction_table(report: ExtractionReport) -> Table:
     table.add_row("classes", f"{len(cache.class_names)}: {_shortened(cache.class_names)}")
     table.add_row("encoder", _encoder(cache.encoder))
     if cache.encoder["pretrained"] == "random":
-        table.add_row("[bold red]random weights[/]", "good for measuring speed only; accuracies mean nothing")
+        warning = Text("random weights", style="bold red")
+        table.add_row(warning, "good for measuring speed only; accuracies mean nothing")
     table.add_row("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")
     table.add_row("where", cache.path)
     table.add_row("next", f"adapters fit clip --shots 4 --cache {cache.name}")
@@ -45,7 +47,9 @@ def cache_list_json(caches: Sequence[Listed]) -> dict[str, Any]:
     """The object that `featcache list --json` prints."""
     return {
         "caches": [
-            {
+            {"name": cache.name, "path": cache.path, "problem": cache.problem}
+            if cache.problem
+            else {
                 "name": cache.name,
                 "path": cache.path,
                 "dataset": cache.manifest["identity"]["dataset"]["name"],
@@ -69,8 +73,11 @@ def cache_list_table(caches: Sequence[Listed], root: str | Path | None) -> Table
         "name", "data set", "encoder", "rows", "finished (UTC)", title=f"Caches under {caches_location(root)}"
     )
     for cache in caches:
+        if cache.problem:
+            table.add_row(cache.name, Text(cache.problem, style="red"))
+            continue
         identity, total = cache.manifest["identity"], sum(cache.manifest["plan"]["rows"].values())
-        state = cache.finished or f"[yellow]{cache.done():,} of {total:,} done[/]"
+        state = cache.finished or Text(f"{cache.done():,} of {total:,} done", style="yellow")
         table.add_row(cache.name, identity["dataset"]["name"], _encoder(identity["encoder"]), f"{total:,}", state)
     return table
 
@@ -94,7 +101,7 @@ def cache_info_table(info: Mapping[str, Any]) -> Table:
     identity, plan = info["identity"], info["plan"]
     table = _facts(f"Cache {info['name']}")
     table.add_row("where", info["path"])
-    table.add_row("finished", info["complete"]["finished"] if info["complete"] else "[yellow]not yet[/]")
+    table.add_row("finished", info["complete"]["finished"] if info["complete"] else Text("not yet", style="yellow"))
     table.add_row("data set", identity["dataset"]["name"])
     table.add_row("rows", _counts(plan["rows"]))
     classes = identity["dataset"]["class_names"]
@@ -108,27 +115,35 @@ def cache_info_table(info: Mapping[str, Any]) -> Table:
         table.add_row(f"prompts: {prompts['name']}", f"{prompts['prompts']} in all, such as: {prompts['example']}")
     table.add_row("digest", info["digest"])
     for entry in info["unreadable"][:20]:
-        table.add_row("[yellow]unreadable[/]", f"{entry['id']}: {entry['reason']}")
+        table.add_row(Text("unreadable", style="yellow"), f"{entry['id']}: {entry['reason']}")
     if len(info["unreadable"]) > 20:
         table.add_row("", f"and {len(info['unreadable']) - 20} more (--json lists all)")
     return table
 
 
-def verification_table(found: Verification) -> Table:
-    """What `verify` found."""
-    table = _facts("[bold red]Damaged[/]" if found.problems else "[bold green]Complete and undamaged[/]")
+def verification_table(found: Verification, cache: str) -> Table:
+    """What `verify` found in the cache of that name."""
+    if found.damaged:
+        title = Text("Damaged", style="bold red")
+    elif found.problems:
+        title = Text("Unfinished", style="bold yellow")
+    else:
+        title = Text("Complete and undamaged", style="bold green")
+    table = _facts(title)
     table.add_row("rows checked", _counts(found.rows))
+    if found.unreadable:
+        table.add_row("unreadable", f"{found.unreadable:,} images; `featcache info {cache}` lists them")
     if found.sampled:
         difference = f"largest 1 - cosine {found.largest_difference or 0.0:.1g}"
         table.add_row("encoded again", f"{found.sampled} rows, {found.identical} identical to the bit, {difference}")
     for problem in found.problems[:20]:
-        table.add_row("[red]problem[/]", problem)
+        table.add_row(Text("problem", style="red"), problem)
     if len(found.problems) > 20:
         table.add_row("", f"and {len(found.problems) - 20} more (--json lists all)")
     if found.repaired:
-        table.add_row("forgotten", f"{len(found.damaged)} shards; the same `featcache extract` encodes them again")
+        table.add_row("removed", "what is damaged or unreadable; the same `featcache extract` encodes it again")
     elif found.damaged:
-        table.add_row("to mend", "type `featcache verify CACHE --repair`, then the same `featcache extract` command")
+        table.add_row("to mend", f"type `featcache verify {cache} --repair`, then the same `featcache extract` command")
     return table
 
 
@@ -190,7 +205,7 @@ def model_list_table(models: Sequence[tuple[str, Sequence[str]]]) -> Table:
     return table
 
 
-def _facts(title: str) -> Table:
+def _facts(title: str | Text) -> Table:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from zarr.codecs import Crc32cCodec
 
-from featcache.errors import CacheError
+from featcache.errors import CacheError, CacheIncomplete
 from featcache.manifest import digest
-from featcache.storage import Folder, array_in
+from featcache.storage import Folder, array_in, check_name
+from featcache.store import DAMAGE
 
 if TYPE_CHECKING:
     from featcache.encoder import Encoder
@@ -68,11 +70,29 @@ class TextIndex:
         """Whether the set exists with exactly these prompts."""
         return bool(self._index["sets"].get(name, {}).get("digest") == digest(prompts))
 
+    @property
+    def default(self) -> str | None:
+        """The set that readers get without naming one; None while there is none."""
+        return None if self._index["default"] is None else str(self._index["default"])
+
+    def make_default(self, name: str) -> None:
+        """Let readers get this set without naming one."""
+        self._index["default"] = name
+        self._folder.write_json(INDEX, self._index)
+
+    def forget(self, name: str) -> None:
+        """Remove a set, so that the next `extract` or `text` encodes it again."""
+        group = self._index["sets"].pop(name)["group"]
+        if self._index["default"] == name:
+            self._index["default"] = next(iter(self._index["sets"]), None)
+        self._folder.write_json(INDEX, self._index)
+        self._folder.remove(group)
+
     def read(self, class_names: tuple[str, ...], name: str | None = None) -> TextFeatures:
         """Read one set (None: the default).
 
         Raises:
-            CacheError: There is no such set.
+            CacheError: There is no such set, or it is damaged.
         """
         chosen = name or self._index["default"]
         if chosen not in self._index["sets"]:
@@ -80,10 +100,14 @@ class TextIndex:
             message = f"no prompt set {chosen!r} in {self._folder.location}; there are: {known}; "
             raise CacheError(message + "type `featcache text CACHE --templates FILE` to add one")
         entry = self._index["sets"][chosen]
-        array = array_in(self._folder.group("r"), entry["group"], "features")
+        try:
+            features = np.asarray(array_in(self._folder.group("r"), entry["group"], "features")[:])
+        except DAMAGE as error:
+            message = f"the prompt set {chosen} in {self._folder.location} is damaged ({error}); type "
+            raise CacheIncomplete(message + f"`featcache verify {self._folder.location} --repair`") from error
         return TextFeatures(
             name=chosen,
-            features=np.asarray(array[:]),
+            features=features,
             class_names=class_names,
             prompts=tuple(tuple(prompts) for prompts in entry["prompts"]),
             logit_scale=entry["logit_scale"],
@@ -102,10 +126,12 @@ class TextIndex:
             encoder: The cache's own encoder.
             default: Make it the set that readers get without naming one.
         """
+        check_name(name, "the prompt set's name")
         prompts = spec.expand(class_names)
         features = encode_prompts(encoder, prompts)
-        group = f"text/{name}-{digest(prompts)[:8]}"
-        self._folder.remove(group)
+        # A group of its own, also when the same prompts are encoded again: readers have the old one until the index
+        # is replaced.
+        group = f"text/{name}-{secrets.token_hex(4)}"
         array = self._folder.group("a").create_array(
             f"{group}/features",
             shape=features.shape,
@@ -113,7 +139,6 @@ class TextIndex:
             dtype="float32",
             fill_value=np.nan,
             compressors=Crc32cCodec(),
-            config={"write_empty_chunks": True},
         )
         array[:] = features
         old = self._index["sets"].get(name)
@@ -128,7 +153,7 @@ class TextIndex:
         if default or self._index["default"] is None:
             self._index["default"] = name
         self._folder.write_json(INDEX, self._index)
-        if old and old["group"] != group:
+        if old:
             self._folder.remove(old["group"])
 
 

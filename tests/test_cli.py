@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
         f"try: cli.run_{words[0]}()\n"
         "except SystemExit as exit: status = exit.code\n"
         "heavy = {'torch', 'numpy', 'zarr', 'open_clip', 'sklearn', 'PIL'} & set(sys.modules)\n"
-        "sys.exit(status or str(heavy) if heavy else 0)"
+        "sys.exit(status or (str(heavy) if heavy else 0))"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from featcache.cache import Cache
 
 BASELINE = "zero-shot"
+SECONDS_BETWEEN_TABLES = 2.0
 
 
 def run(
@@ -87,8 +88,10 @@ def run(
     with opened(folder) as store:
         ahead = [cell for cell in cells if cell not in store]
         with CellReporter(ahead, found=len(cells) - len(ahead), shown=progress) as reporter:
-            failures = _compute(ahead, store, reporter)
-        store.write_tables()
+            try:
+                failures = _compute(ahead, store, reporter)
+            finally:
+                store.write_tables()
         done: dict[CellName, list[Record]] = {
             (cell.cache.name, cell.shots, cell.recipe.method, cell.seed): store[cell] for cell in cells if cell in store
         }
@@ -107,6 +110,7 @@ def run(
 def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> list[str]:
     """Compute and keep cells; the reasons of those that failed."""
     failures: list[str] = []
+    written = time.monotonic()
     drawn: tuple[object, Task] | None = None
     for cell in cells:
         reporter.begin(cell)
@@ -123,7 +127,9 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
             failures.append(f"FAILED {cell}: {error}")
         else:
             store.add(cell, [Record.of(cell, part, task.notes) for part in parts])
-            store.write_tables()
+            if time.monotonic() - written > SECONDS_BETWEEN_TABLES:
+                store.write_tables()
+                written = time.monotonic()
         reporter.end(cell, time.monotonic() - began)
     return failures
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.bench.incremental import incremental
 from adapters.bench.learning import Part, Recipe
 from adapters.bench.protocols import base_to_new, check_same_encoder, cross_dataset, few_shot
-from adapters.bench.settings import Settings
+from adapters.bench.settings import Settings, shots_of
 from adapters.errors import AdapterError
 from adapters.persistence import package_version
 from adapters.run import hyperparameters
@@ -48,7 +48,7 @@ class Cell:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def __str__(self) -> str:
-        return f"{self.recipe.method}, {self.cache.name}, {self.shots} shots, seed {self.seed}"
+        return f"{self.recipe.method}, {self.cache.name}, {shots_of(self.shots)}, seed {self.seed}"
 
     def draw(self) -> Task:
         """The cell's task; that of all methods with the same cache, shots and seed.
@@ -97,7 +97,8 @@ def plan(
         raise AdapterError(f"caches {', '.join(names)} given; expected each once, under a name of its own")
     if unknown := sorted(set(params) - set(methods)):
         raise AdapterError(f"parameters of {unknown[0]!r} given; the bench has {', '.join(methods)}")
-    sources, targets = list(caches), ()
+    sources: list[Cache] = list(caches)
+    targets: tuple[Cache, ...] = ()
     if settings.protocol == "cross-dataset":
         check_same_encoder(caches)
         sources, targets = [caches[0]], tuple(caches[1:])

@@ -17,7 +17,13 @@ TIED = "≈"
 MARKS = {BY_TEXT: "†", BY_OWN: "‡", ADAPTED: "§", REFITTED: "¶"}
 """What stands behind a number that did not simply come from the fitted head."""
 _LATEX = {"≈": r"$\approx$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$"}
-_ESCAPES = {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "±": r"$\pm$", "≥": r"$\geq$"}
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    "<": r"$<$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+}
 MISSING = "–"
 
 
@@ -34,7 +40,8 @@ def marks(entry: Entry | None, seeds: int) -> str:
     if entry is None:
         return ""
     missing = "" if entry.seeds == seeds else f" ({entry.seeds} of {seeds} seeds)"
-    return (TIED if entry.tied else "") + "".join(MARKS.get(how, "") for how in entry.how) + missing
+    signs = (TIED if entry.tied else "") + "".join(MARKS.get(how, "") for how in entry.how)
+    return (f" {signs}" if signs else "") + missing
 
 
 def markdown(title: str, blocks: Sequence[Block], notes: Sequence[str], seeds: int) -> str:
@@ -124,7 +131,7 @@ def _cells(block: Block, seeds: int, *, bold: Callable[[str], str], escape: Call
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
+    return "<0.01" if seconds < 0.01 else f"{seconds:.2f}"
 
 
 def _escape(text: str) -> str:

@@ -57,7 +57,9 @@ def class_order(names: Sequence[str], seed: int, order: Sequence[str] | None) ->
         return np.random.default_rng(source).permutation(len(names))
     if sorted(order) != sorted(names):
         odd = sorted(set(order) ^ set(names))
-        raise TaskError(f"class order names {len(order)} classes; expected each of the {len(names)} once: see {odd[:3]}")
+        raise TaskError(
+            f"class order names {len(order)} classes; expected each of the {len(names)} once: see {odd[:3]}"
+        )
     return np.array([list(names).index(name) for name in order])
 
 
@@ -71,7 +73,7 @@ def _continue(recipe: Recipe, head: Head, seen: ClassSubset, start: int) -> Lear
     if start == 0:
         head = choose(head, seen, settings.select)
         notes.append(getattr(head, "selection_note_", ""))
-    head = head.partial_fit(inputs, labels, text=seen.text)  # type: ignore[attr-defined]
+    head = head.partial_fit(inputs, labels, text=seen.text)
     if settings.calibrate and settings.select == "support":
         notes.append("not calibrated: the shots of earlier tasks are gone, so none can be left out")
     elif settings.calibrate:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters import metrics, methods
+from adapters import methods, metrics
 from adapters.arrays import Floats, Ints
 from adapters.base import Head
 from adapters.bench.classes import ClassSubset
@@ -27,8 +27,8 @@ CONTINUED = "continued"
 HOW = {
     "": "the fitted head itself",
     BY_TEXT: "scored by class text, which is zero-shot: what the head learned is bound to its classes",
-    BY_OWN: "the fitted head with the text of classes it was not fitted on",
-    ADAPTED: "adapted online to the shots of the other cache, without training",
+    BY_OWN: "by what was learned on other classes, with the text of these: no shot of them was seen",
+    ADAPTED: "adapted online, without training, to shots of the classes it is tested on; no other method sees them",
     REFITTED: "refitted on all seen classes (memory of shots)",
     CONTINUED: "trained on from its weights, on the new task's shots alone",
 }

@@ -33,7 +33,11 @@ def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -
 
 
 def notes(
-    settings: Settings, records: Sequence[Record], blocks: Sequence[Block], seeds: Sequence[int], failures: Iterable[str]
+    settings: Settings,
+    records: Sequence[Record],
+    blocks: Sequence[Block],
+    seeds: Sequence[int],
+    failures: Iterable[str],
 ) -> list[str]:
     """One sentence or two each, in the order in which a reader needs them."""
     spread = (
@@ -41,14 +45,18 @@ def notes(
         if len(seeds) == 1
         else f"Test accuracy in %, mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}."
     )
-    chosen = f"{ORACLE_WARNING}." if settings.select == "oracle" else f"Chosen on {REGIMES[settings.select]}."
+    chosen = (
+        f"{ORACLE_WARNING}."
+        if settings.select == "oracle"
+        else f"Hyper-parameters were chosen on {REGIMES[settings.select]}."
+    )
     sampled = "test images" if len(seeds) == 1 else "test images and of seeds"
     found = [
         spread,
         chosen,
-        f"Bold: the best of a column. {TIED}: cannot be told from it: the {LEVEL:.0%} interval of the difference "
-        f"contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all methods; not "
-        "corrected for the number of methods).",
+        f"Bold: the best of a column. {TIED}: cannot be told from it: the {100 * LEVEL:.0f} % interval of the "
+        f"difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all methods; "
+        "not corrected for the number of methods).",
     ]
     if settings.protocol in _ABOUT_COLUMNS:
         found.append(_ABOUT_COLUMNS[settings.protocol])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from adapters.base import Head
 from adapters.bench.classes import ClassSubset
 from adapters.bench.learning import ADAPTED, BY_OWN, BY_TEXT, Exam, Part, Recipe, assess
 from adapters.errors import TaskError
-from adapters.task import Task, read_split
+from adapters.task import Rows, Task, read_split
 
 if TYPE_CHECKING:
     from adapters.bench.classes import TextOfClasses
@@ -41,7 +42,7 @@ def base_to_new(recipe: Recipe, task: Task, seed: int) -> list[Part]:
     half = -(-len(classes) // 2)
     base, new = ClassSubset(task, classes[:half]), ClassSubset(task, classes[half:])
     learned = recipe.learn(base, seed)
-    head, how = other_classes(learned.head, new.text)
+    head, how = other_classes(learned.head, new.text, base.support, lambda: new.support)
     return [
         assess("base", learned, learned.head, Exam.of(base)),
         assess("new", learned, head, Exam.of(new), how),
@@ -51,8 +52,8 @@ def base_to_new(recipe: Recipe, task: Task, seed: int) -> list[Part]:
 def cross_dataset(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache]) -> list[Part]:
     """Fit on one cache; test on it and on others, each among its own classes.
 
-    A target with the very class names of the source (a shifted version of it) is scored by the head as it is. A head
-    that offers `adapt(X, y, *, text)` is adapted to the K shots of the target. Targets use their default prompts.
+    A target with the very class names of the source (a shifted version of it) is scored by the head as it is. Targets
+    use their default prompts.
     """
     source = ClassSubset.whole(task)
     learned = recipe.learn(source, seed)
@@ -61,28 +62,39 @@ def cross_dataset(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache
         text, test = target.text, read_split(target, "test")
         if text.class_names == task.text.class_names:
             head, how = learned.head, ""
-        elif hasattr(learned.head, "adapt"):
-            shots = Task.sample(target, shots=task.shots, seed=seed, allow_fewer=recipe.settings.allow_fewer).support
-            head, how = learned.head.adapt(shots.inputs, shots.labels, text=text), ADAPTED
         else:
-            head, how = other_classes(learned.head, text)
+            head, how = other_classes(learned.head, text, source.support, partial(_shots, target, task, recipe))
         every = np.ones(len(test), dtype=bool)
         exam = Exam(target.name, target.digest, test.images, test.labels, every, len(text.class_names))
         parts.append(assess(target.name, learned, head, exam, how))
     return parts
 
 
-def other_classes(head: Head, text: TextOfClasses | TextFeatures) -> tuple[Head, str]:
+def other_classes(
+    head: Head, text: TextOfClasses | TextFeatures, fitted: Rows, shots: Callable[[], Rows]
+) -> tuple[Head, str]:
     """A head for classes that `head` was not fitted on, and how it came about.
 
-    Where what was learned is bound to the fitted classes, that is zero-shot.
+    A head that offers `adapt(X, y, *, text)`, an online call, gets the classes' `shots`. One that offers
+    `for_new_classes(X, *, text)` gets the rows that it was `fitted` on. Where what was learned is bound to the fitted
+    classes, the answer is zero-shot.
     """
+    if hasattr(head, "adapt"):
+        rows = shots()
+        return head.adapt(rows.inputs, rows.labels, text=text), ADAPTED
+    if hasattr(head, "for_new_classes"):
+        return head.for_new_classes(fitted.inputs, text=text), BY_OWN
     transferred = head.for_classes(text)
     if transferred is not None:
         return transferred, "" if head.method == "zero-shot" else BY_OWN
     zero_shot = methods.get("zero-shot")(logit_scale=float(text.logit_scale))
-    rows = text.weights()
-    return zero_shot.fit(rows, np.arange(len(rows)), text=text), BY_TEXT
+    weights = text.weights()
+    return zero_shot.fit(weights, np.arange(len(weights)), text=text), BY_TEXT
+
+
+def _shots(target: Cache, task: Task, recipe: Recipe) -> Rows:
+    """The shots of another cache, drawn like the task's."""
+    return Task.sample(target, shots=task.shots, seed=task.seed, allow_fewer=recipe.settings.allow_fewer).support
 
 
 def check_same_encoder(caches: Sequence[Cache]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -36,12 +36,13 @@ def resampled_accuracies(records: Mapping[K, Record], resamples: int = RESAMPLES
     for (digest, rows), keys in groups.items():
         for start in range(0, len(keys), _COLUMNS):
             some = keys[start : start + _COLUMNS]
-            tested = np.stack([records[key].tested for key in some], axis=1).astype(np.float32)
-            right = np.zeros_like(tested)
+            masks, of_result = _distinct([records[key].tested for key in some])
+            right = np.zeros((rows, len(some)), np.float32)
             for column, key in enumerate(some):
                 right[records[key].tested, column] = records[key].correct
             blocks = [
-                (drawn @ right) / np.maximum(drawn @ tested, 1) for drawn in _draws(digest, rows, resamples)
+                (drawn @ right) / np.maximum(drawn @ masks, 1)[:, of_result]
+                for drawn in _draws(digest, rows, resamples)
             ]
             found.update(zip(some, np.concatenate(blocks).astype(np.float64).T, strict=True))
     return found
@@ -57,6 +58,14 @@ def tied_with(best: Array, other: Array) -> bool:
     """Whether the interval of the difference best - other (B,) at `LEVEL` contains 0."""
     low = np.quantile(best - other, (1 - LEVEL) / 2)
     return bool(low <= 0)
+
+
+def _distinct(masks: Sequence[npt.NDArray[np.bool_]]) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """The distinct masks as columns (N, M), and the column of each: most results are of the same rows."""
+    columns: dict[bytes, int] = {}
+    of_result = [columns.setdefault(mask.tobytes(), len(columns)) for mask in masks]
+    first = [of_result.index(column) for column in range(len(columns))]
+    return np.stack([masks[index] for index in first], axis=1).astype(np.float32), of_result
 
 
 def _draws(digest: str, rows: int, resamples: int) -> Iterator[npt.NDArray[np.float32]]:

@@ -5,8 +5,8 @@
     DIR/results.parquet    the same with types
     DIR/results.json       the same with the reliability bins
 
-The cells are the truth; the three tables are made from them after every cell. Every file is written under another name
-and moved into place, and a lock keeps a second bench out of the folder.
+The cells are the truth; the three tables are made from them every few seconds and at the end. Every file is written
+under another name and moved into place, and a lock keeps a second bench out of the folder.
 """
 
 from __future__ import annotations

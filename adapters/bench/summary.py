@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bench.columns import Column, columns
+from adapters.bench.settings import shots_of
 from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
 
@@ -54,13 +55,15 @@ class Block:
     """One table of the summary.
 
     Attributes:
-        title: which cache and, unless the columns are shots, how many shots.
+        group: the cache, or that it is an average.
+        title: the group and, unless the columns are shots, how many shots.
         columns: their headings.
         shots: number of shots of each column.
         lines: one a method, zero-shot first.
         cost: the heading of the column whose test rows and fits ECE and seconds are of.
     """
 
+    group: str
     title: str
     columns: tuple[str, ...]
     shots: tuple[int, ...]
@@ -105,8 +108,9 @@ class _Scores:
         """Accuracy (S,) of every part, averaged over the caches."""
         seeds = self.found(place, method)
         return {
-            part: np.array([fmean(self._accuracy(cache, place.shots, method, s, part) for cache in place.caches)
-                            for s in seeds])
+            part: np.array(
+                [fmean(self._accuracy(cache, place.shots, method, s, part) for cache in place.caches) for s in seeds]
+            )
             for part in place.column.parts
         }
 
@@ -145,23 +149,23 @@ def summarise(
     kinds = columns(some[0].row.protocol, [record.row.part for record in some])
     caches = list(dict.fromkeys(name[0] for name in cells))
     shots = sorted({name[1] for name in cells})
-    groups = [(cache, (cache,)) for cache in caches]
+    groups: dict[str, tuple[str, ...]] = {cache: (cache,) for cache in caches}
     if len(caches) > 1:
-        groups.append((f"average of {len(caches)} caches", tuple(caches)))
+        groups[f"average of {len(caches)} caches"] = tuple(caches)
     blocks = []
-    for title, group in groups:
+    for group, members in groups.items():
         if len(kinds) == 1:
-            places = [_Place(kinds[0], f"{k} {'shot' if k == 1 else 'shots'}", group, k) for k in shots]
-            blocks.append(_block(scores, title, places, methods, cost=places[-1]))
+            places = [_Place(kinds[0], shots_of(k), members, k) for k in shots]
+            blocks.append(_block(scores, group, group, places, methods, cost=places[-1]))
             continue
         for k in shots:
-            places = [_Place(kind, kind.name, group, k) for kind in kinds]
-            blocks.append(_block(scores, f"{title}, {k} {'shot' if k == 1 else 'shots'}", places, methods, cost=places[0]))
+            places = [_Place(kind, kind.name, members, k) for kind in kinds]
+            blocks.append(_block(scores, group, f"{group}, {shots_of(k)}", places, methods, cost=places[0]))
     return tuple(blocks)
 
 
 def _block(
-    scores: _Scores, title: str, places: Sequence[_Place], methods: Sequence[str], cost: _Place
+    scores: _Scores, group: str, title: str, places: Sequence[_Place], methods: Sequence[str], cost: _Place
 ) -> Block:
     entries = [_entries(scores, place, methods) for place in places]
     lines = []
@@ -171,7 +175,7 @@ def _block(
             ece, seconds = fmean(r.row.ece for r in records), median(r.row.seconds_fit for r in records)
             lines.append(Line(method, tuple(column.get(method) for column in entries), ece, seconds))
     headings = tuple(place.heading for place in places)
-    return Block(title, headings, tuple(place.shots for place in places), tuple(lines), cost.heading)
+    return Block(group, title, headings, tuple(place.shots for place in places), tuple(lines), cost.heading)
 
 
 def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str, Entry]:
@@ -187,13 +191,14 @@ def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str
     found = {}
     for method, parts in by_seed.items():
         spread = place.column.combine(parts)
+        is_best = best is not None and method in whole and means[method] == means[best]
         tied = method in whole and against is not None and tied_with(against, scores.resampled(place, method))
         found[method] = Entry(
             mean=means[method],
             std=float(np.std(spread, ddof=1)) if len(spread) > 1 else None,
             seeds=len(spread),
-            best=best is not None and means[method] == means[best] and method in whole,
-            tied=tied and method != best,
+            best=is_best,
+            tied=tied and not is_best,
             how=tuple(dict.fromkeys(r.row.how for r in scores.records(place, method) if r.row.how)),
         )
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +27,10 @@ class Reader(Protocol):
             DataError: The archive around the image is damaged.
             OSError: The file cannot be read.
         """
+        ...
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each image's file, a cheap sign of its content; 0 for sets that ship as arrays."""
         ...
 
 
@@ -81,6 +86,18 @@ class Dataset:
     def digest(self) -> str:
         """sha256 of the listing: split names, ids and labels, in order. Class names and prompts are not in it."""
         return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
+
+    @property
+    def location(self) -> str:
+        """Where the images were found."""
+        return str(self.provenance.get("images") or self.provenance["source"])
+
+    def sizes_digest(self) -> str:
+        """sha256 of the sizes of all image files, in order: tells one folder from another of the same listing."""
+        sha = hashlib.sha256()
+        for split in self.splits.values():
+            sha.update(np.fromiter(self.reader.sizes(split.ids), dtype="<i8", count=len(split)).tobytes())
+        return sha.hexdigest()
 
     def limited(self, n: int, seed: int) -> Dataset:
         """At most `n` rows of each split, class-balanced, in listing order.

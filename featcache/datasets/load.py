@@ -75,6 +75,8 @@ def load_dataset(
     return replace(
         found,
         class_names=read_class_names(file, found.class_names),
+        # Names that were given go before those that a prompt set has of its own.
+        prompts={name: replace(spec, class_names=None) for name, spec in found.prompts.items()},
         provenance={**found.provenance, "class_names": f"given, {file.name}"},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,14 @@ class FolderReader:
     def read(self, image_id: str) -> bytes:
         """The file's bytes. Raises OSError where it cannot be read."""
         return (self.root / image_id).read_bytes()
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each file; -1 where there is none."""
+        for image_id in ids:
+            try:
+                yield (self.root / image_id).stat().st_size
+            except OSError:
+                yield -1
 
     def folders(self) -> list[str]:
         """Names of the folders right below, sorted, without hidden ones."""
@@ -73,6 +81,12 @@ class ZipReader:
             raise DataError(f"{self.path} has no member {self.prefix}{image_id}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise DataError(f"{self.path}: cannot read member {self.prefix}{image_id}: {error}") from error
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each member when unpacked; -1 where there is none."""
+        known = {info.filename: info.file_size for info in self._archive().infolist()}
+        for image_id in ids:
+            yield known.get(self.prefix + image_id, -1)
 
     def folders(self) -> list[str]:
         """Names of the folders right below the prefix, sorted, without hidden ones."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import featcache
+from featcache.errors import CacheIncomplete
 from featcache.storage import Folder, array_in
 from featcache.verification import verify
 from tests.conftest import ImageFolder
@@ -28,23 +31,74 @@ def test_a_sound_cache(cache: featcache.Cache) -> None:
     assert found.sampled == found.identical > 0
 
 
-def test_a_flipped_bit_is_found_and_mended(cache: featcache.Cache) -> None:
-    before = cache["train"].images.tobytes()
-    shard = Path(cache.path, "train/images/c/1/0")
-    damaged = bytearray(shard.read_bytes())
-    damaged[10] ^= 1
-    shard.write_bytes(bytes(damaged))
-    found = verify(cache.folder, sample=0)
-    assert [problem.split(":")[0] for problem in found.problems] == ["train rows 4-7"]
-    assert "checksum" in found.problems[0]
-
-    verify(cache.folder, sample=0, repair=True)
-    asked = cache.manifest["provenance"]["request"]
-    again = featcache.extract(
-        "tiny", asked["dataset"], batch_size=4, workers=0, views=1, on_error="skip", device="cpu", progress=False
+def extract_again(cache: featcache.Cache) -> featcache.Cache:
+    folder = cache.manifest["provenance"]["request"]["dataset"]
+    return featcache.extract(
+        "tiny", folder, batch_size=4, workers=0, views=1, on_error="skip", device="cpu", progress=False
     )
-    assert again["train"].images.tobytes() == before
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[min(10, len(content) - 1)] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, Path.unlink])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "train/images/c/1/0",
+        "train/images/c/7/0",
+        "train/views/c/7/0/0",
+        "train/state/c/1",
+        "val/labels/c/0",
+        "val/ids/c/0/0",
+    ],
+)
+def test_damage_is_found_told_by_readers_and_mended(
+    cache: featcache.Cache, part: str, damage: Callable[[Path], None]
+) -> None:
+    before = {split: (cache[split].images.tobytes(), cache[split].ids.tobytes()) for split in cache.splits}
+    damage(Path(cache.path, part))
+    split, array = part.split("/")[:2]
+    fresh = featcache.open(cache.path)[split]
+    if not (damage is Path.unlink and array in ("labels", "ids")):  # fill values, found by their digest
+        with pytest.raises(CacheIncomplete, match="--repair"):
+            getattr(fresh, "valid" if array == "state" else array)
+    assert verify(cache.folder, sample=0).problems
+    assert verify(cache.folder, repair=True).repaired
+    again = extract_again(cache)
+    assert {split: (again[split].images.tobytes(), again[split].ids.tobytes()) for split in again.splits} == before
     assert verify(again.folder, sample=0).problems == []
+
+
+def test_damaged_text_is_found_and_mended(cache: featcache.Cache) -> None:
+    before = cache.text.features
+    chunk = next(Path(cache.path, "text").glob("*/features/c/0/0/0"))
+    flip(chunk)
+    with pytest.raises(CacheIncomplete, match="--repair"):
+        _ = cache.text
+    assert any("prompt set" in problem for problem in verify(cache.folder, sample=0).problems)
+    verify(cache.folder, repair=True)
+    assert np.array_equal(extract_again(cache).text.features, before)
+
+
+def test_a_mended_image_is_tried_again_after_repair(cache: featcache.Cache) -> None:
+    folder = Path(cache.manifest["provenance"]["request"]["dataset"])
+    shutil.copy(folder / "class_0" / "000.png", folder / "class_0" / "broken.png")
+    assert verify(cache.folder, repair=True).repaired
+    again = extract_again(cache)
+    assert all(again[split].valid.all() for split in again.splits)
+    assert again.folder.names("bad") == []
 
 
 def _write(cache: featcache.Cache, array: str, row: int, value: object) -> None:
