@@ -270,6 +270,9 @@ def fit(
         bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
     ] = False,
     prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Also fit a temperature on what --select allows; accuracy stays.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where to save the head. Default: a folder under ROOT/runs.")] = None,
     root: Root = None,
     device: Device = "auto",
@@ -295,11 +298,84 @@ def fit(
         indices=indices,
         allow_fewer=allow_fewer,
         prompts=prompts,
+        calibrate=calibrate,
         out=out,
         root=root,
         device=device,
     )
     _show(report.to_json(), report_table(report), json)
+
+
+@adapters.command()
+def bench(
+    methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda, or all.")] = "all",
+    shots: Annotated[str, typer.Option(help="Numbers of labelled images a class.")] = "1,2,4,8,16",
+    seeds: Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")] = "1,2,3",
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A cache's name, folder or URL; may be given several times. Default: the one finished last. Under "
+            "cross-dataset the first is fitted on, and the others are only tested on."
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["few-shot", "base-to-new", "cross-dataset", "incremental"],
+        typer.Option(help="All classes; CoOp's halves of the classes; other data sets; classes arriving in tasks."),
+    ] = "few-shot",
+    tasks: Annotated[int | None, typer.Option(min=2, help="Of the incremental protocol: number of tasks.")] = None,
+    select: Annotated[
+        Literal["none", "support", "val-kshot", "val", "oracle"],
+        typer.Option(help="What may choose hyper-parameters, as in adapters fit."),
+    ] = "none",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Also fit temperatures on what --select allows.")
+    ] = False,
+    prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
+    allow_fewer: Annotated[
+        bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results are kept and continued. Default: a folder under ROOT/bench.")
+    ] = None,
+    table: Annotated[
+        Literal["table", "markdown", "csv", "latex", "json"],
+        typer.Option("--format", help="How to show the table; all but `table` go to standard output."),
+    ] = "table",
+    plot: Annotated[Path | None, typer.Option(help="Draw accuracy against shots to this .svg or .png file.")] = None,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Fit and score methods side by side over shots and seeds.
+
+    Stop it at any moment: the same command continues, and finished cells are not run again. Results are also kept as
+    results.csv, results.parquet and results.json.
+    """
+    from adapters.bench import run
+
+    opened = [_open_cache(name, root) for name in cache] if cache else [_open_cache(None, root)]
+    results = run(
+        methods,
+        caches=opened,
+        shots=_numbers("--shots", shots),
+        seeds=_numbers("--seeds", seeds),
+        select=select,
+        protocol=protocol,
+        tasks=tasks,
+        calibrate=calibrate,
+        prompts=prompts,
+        allow_fewer=allow_fewer,
+        out=out,
+        root=root,
+        device=device,
+        progress=True,
+    )
+    if plot:
+        results.plot(plot)
+    if table == "table" or json:
+        _show(results.to_json() if json else None, results.table(), json)
+    else:
+        print(results.text(table), end="")
 
 
 @adapters.command("eval")
@@ -435,6 +511,16 @@ def _show(content: Any, table: Any, json: bool) -> None:
 
         # Without markup: file names, class names and prompts may hold brackets.
         Console(stderr=True, markup=False, highlight=False).print(table)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """The numbers of `1,4,16`."""
+    from adapters.errors import AdapterError
+
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise AdapterError(f"{option} {text}: expected whole numbers, such as {option} 1,4,16") from error
 
 
 def _open_cache(cache: str | None, root: str | None) -> Any:

@@ -15,44 +15,66 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adapters.base import Head
+    from adapters.clap import CLAP, ZeroShotLinearProbe
     from adapters.clip_adapter import ClipAdapter
+    from adapters.cross_modal import CrossModal
     from adapters.errors import AdapterError, RunError, TaskError
+    from adapters.exact_alpha import AlphaPath, alpha_path
     from adapters.linear import LinearProbe
+    from adapters.lpp import LinearProbePlusPlus
     from adapters.metrics import accuracy, ece
     from adapters.persistence import load
+    from adapters.reg_linear import RegularizedLinearAdapter
     from adapters.task import Task
+    from adapters.taskres import TaskRes
     from adapters.tip_adapter import TipAdapter
     from adapters.tip_adapter_f import TipAdapterF
     from adapters.zero_shot import ZeroShot
 
 _HOMES = {
     "AdapterError": "errors",
+    "AlphaPath": "exact_alpha",
+    "CLAP": "clap",
     "ClipAdapter": "clip_adapter",
+    "CrossModal": "cross_modal",
     "Head": "base",
     "LinearProbe": "linear",
+    "LinearProbePlusPlus": "lpp",
+    "RegularizedLinearAdapter": "reg_linear",
     "RunError": "errors",
     "Task": "task",
     "TaskError": "errors",
+    "TaskRes": "taskres",
     "TipAdapter": "tip_adapter",
     "TipAdapterF": "tip_adapter_f",
     "ZeroShot": "zero_shot",
+    "ZeroShotLinearProbe": "clap",
     "accuracy": "metrics",
+    "alpha_path": "exact_alpha",
     "ece": "metrics",
     "load": "persistence",
 }
 
 __all__ = [
+    "CLAP",
     "AdapterError",
+    "AlphaPath",
     "ClipAdapter",
+    "CrossModal",
     "Head",
     "LinearProbe",
+    "LinearProbePlusPlus",
+    "RegularizedLinearAdapter",
     "RunError",
     "Task",
     "TaskError",
+    "TaskRes",
     "TipAdapter",
     "TipAdapterF",
     "ZeroShot",
+    "ZeroShotLinearProbe",
     "accuracy",
+    "alpha_path",
     "ece",
     "load",
 ]

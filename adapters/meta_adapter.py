@@ -203,7 +203,8 @@ class MetaAdapter(Head):
             )
             for step in plan
         ]
-        with threads_for(max(data.memory.rows.numel() for data in sets)):
+        # A step reads the whole memory once: it waits for the memory's bandwidth, which a second thread does not raise.
+        with threads_for(self.batch_size * len(weights.q_weight)):
             losses = meta_train(
                 weights,
                 sets,

@@ -17,6 +17,12 @@ METHODS = {
     "clip": "clip_adapter:ClipAdapter",
     "tip": "tip_adapter:TipAdapter",
     "tip-f": "tip_adapter_f:TipAdapterF",
+    "taskres": "taskres:TaskRes",
+    "zs-lp": "clap:ZeroShotLinearProbe",
+    "clap": "clap:CLAP",
+    "lp++": "lpp:LinearProbePlusPlus",
+    "cross-modal": "cross_modal:CrossModal",
+    "reg-linear": "reg_linear:RegularizedLinearAdapter",
 }
 """Where each method's class is. Imported when asked for: one method must not wait for the libraries of another."""
 

@@ -131,7 +131,7 @@ class MultiModalAdapter(Head):
         plan = epoch_batches(len(labels), self.batch_size, self._epochs(len(labels)), generator, drop_last=False)
         steps = [rows.to(device) for epoch in plan for rows in epoch]
         drawn_views = torch.randint(views.shape[1], (len(steps),), generator=generator).tolist()
-        with threads_for(min(self.batch_size, len(labels)) * len(text) * self.hidden):
+        with threads_for(min(BLOCK, self.batch_size * len(text) * self.hidden)):
             losses = train(
                 weights,
                 text,

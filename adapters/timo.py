@@ -112,7 +112,7 @@ class MatchedPrompts:
     def __init__(self, support: Support) -> None:
         self.support = support
         raw = support.text[:, None] if support.prompts is None else support.prompts
-        self.there: NDArray[np.bool_] = np.isfinite(raw).all(axis=2, keepdims=True)[..., 0]
+        self.there: NDArray[np.bool_] = np.asarray(np.isfinite(raw).all(axis=2))
         self.prompts = unit(np.where(self.there[..., None], raw, np.float32(0)))
         prototypes = class_means(support.means, support.labels, len(support.classes))
         self.matching: Floats = np.einsum("ctd,cd->ct", self.prompts, prototypes)

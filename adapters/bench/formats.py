@@ -110,7 +110,7 @@ def terminal(title: str, blocks: Sequence[Block], notes: Sequence[str], seeds: i
             table.add_column(name, justify="right" if column else "left", no_wrap=not column)
         bold = "[bold]{}[/]".format
         for line in _cells(block, seeds, bold=bold, escape=lambda text: text.replace("[", r"\[")):
-            table.add_row(*line)
+            table.add_row(*(Text.from_markup(cell) for cell in line))
         parts.append(table)
     return Group(*parts, *(Text(note) for note in notes))
 

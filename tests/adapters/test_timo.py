@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adapters.arrays import Support, unit
+from adapters.arrays import Support, class_means, unit
 from adapters.base import Rows
 from adapters.errors import AdapterError
-from adapters.gda import GDA
+from adapters.gda import GDA, discriminant
 from adapters.timo import TIMO, MatchedPrompts, grid_counts, prompt_numbers
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -107,7 +107,11 @@ def test_differs_from_gda_by_its_text_alone() -> None:
     head, gda = (make().fit(views, labels, text=TEXT["tip"]) for make in (TIMO, GDA))
     np.testing.assert_array_equal(head.guided_text_, head.text_)
     np.testing.assert_allclose(head.parts(TEST)[0], gda.parts(TEST)[0])
-    assert 1e-3 < np.abs(head.weight_ - gda.weight_).max() < 0.1 * np.abs(gda.weight_).max()
+    scores = (unit(TEXT["tip"]) * class_means(unit(views.mean(1)), labels, 10)).sum(1, keepdims=True)
+    rows = np.concatenate([unit(views).reshape(-1, 64), scores * unit(TEXT["tip"])])
+    expected = discriminant(rows, np.concatenate([np.repeat(labels, 10), np.arange(10)]), 10)
+    _close(head.weight_, expected.weight)
+    _close(head.bias_, expected.bias)
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"beta": -1.0}, {"prompts": 0}])

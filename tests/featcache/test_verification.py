@@ -52,16 +52,18 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, empty, Path.unlink])
 @pytest.mark.parametrize(
-    "part",
+    ("part", "damage"),
     [
-        "train/images/c/1/0",
-        "train/images/c/7/0",
-        "train/views/c/7/0/0",
-        "train/state/c/1",
-        "val/labels/c/0",
-        "val/ids/c/0/0",
+        ("train/images/c/1/0", flip),
+        ("train/images/c/1/0", truncate),
+        ("train/images/c/7/0", flip),  # the last shard, partly filled
+        ("train/images/c/7/0", empty),
+        ("train/views/c/7/0/0", truncate),
+        ("train/state/c/1", Path.unlink),
+        ("train/state/c/7", flip),
+        ("val/labels/c/0", flip),
+        ("val/ids/c/0/0", Path.unlink),
     ],
 )
 def test_damage_is_found_told_by_readers_and_mended(
@@ -108,7 +110,7 @@ def _write(cache: featcache.Cache, array: str, row: int, value: object) -> None:
 @pytest.mark.parametrize(
     ("array", "row", "value", "problem"),
     [
-        ("test/state", 2, -1, "1 rows missing"),
+        ("test/state", 2, -1, "1 of 61 rows are missing"),
         ("test/images", 2, np.nan, "hold no numbers"),
         ("train/views", 2, np.nan, "hold no numbers"),
         ("val/labels", 0, 2, "not those of the listing"),
