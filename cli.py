@@ -273,6 +273,10 @@ def fit(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also fit a temperature on what --select allows; accuracy stays.")
     ] = False,
+    meta_train: Annotated[
+        list[str] | None,
+        typer.Option(help="Of meta: a cache to learn on before adapting to this one; may be given several times."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to save the head. Default: a folder under ROOT/runs.")] = None,
     root: Root = None,
     device: Device = "auto",
@@ -299,6 +303,7 @@ def fit(
         allow_fewer=allow_fewer,
         prompts=prompts,
         calibrate=calibrate,
+        meta_train=[_open_cache(name, root) for name in meta_train or []],
         out=out,
         root=root,
         device=device,

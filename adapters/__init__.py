@@ -14,39 +14,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapters.ape import APE
     from adapters.base import Head
+    from adapters.cil_attention import CilAttention
+    from adapters.cil_linear import CilLinear
     from adapters.clap import CLAP, ZeroShotLinearProbe
     from adapters.clip_adapter import ClipAdapter
     from adapters.cross_modal import CrossModal
     from adapters.errors import AdapterError, RunError, TaskError
     from adapters.exact_alpha import AlphaPath, alpha_path
+    from adapters.gda import GDA
     from adapters.linear import LinearProbe
     from adapters.lpp import LinearProbePlusPlus
+    from adapters.meta_adapter import MetaAdapter
     from adapters.metrics import accuracy, ece
+    from adapters.multi_modal_adapter import MultiModalAdapter
     from adapters.persistence import load
+    from adapters.proker import ProKeR
+    from adapters.rapf import Rapf
     from adapters.reg_linear import RegularizedLinearAdapter
     from adapters.task import Task
     from adapters.taskres import TaskRes
+    from adapters.timo import TIMO
     from adapters.tip_adapter import TipAdapter
     from adapters.tip_adapter_f import TipAdapterF
+    from adapters.tip_x import TipX
     from adapters.zero_shot import ZeroShot
 
 _HOMES = {
+    "APE": "ape",
     "AdapterError": "errors",
     "AlphaPath": "exact_alpha",
     "CLAP": "clap",
+    "CilAttention": "cil_attention",
+    "CilLinear": "cil_linear",
     "ClipAdapter": "clip_adapter",
     "CrossModal": "cross_modal",
+    "GDA": "gda",
     "Head": "base",
     "LinearProbe": "linear",
     "LinearProbePlusPlus": "lpp",
+    "MetaAdapter": "meta_adapter",
+    "MultiModalAdapter": "multi_modal_adapter",
+    "ProKeR": "proker",
+    "Rapf": "rapf",
     "RegularizedLinearAdapter": "reg_linear",
     "RunError": "errors",
+    "TIMO": "timo",
     "Task": "task",
     "TaskError": "errors",
     "TaskRes": "taskres",
     "TipAdapter": "tip_adapter",
     "TipAdapterF": "tip_adapter_f",
+    "TipX": "tip_x",
     "ZeroShot": "zero_shot",
     "ZeroShotLinearProbe": "clap",
     "accuracy": "metrics",
@@ -56,14 +76,23 @@ _HOMES = {
 }
 
 __all__ = [
+    "APE",
     "CLAP",
+    "GDA",
+    "TIMO",
     "AdapterError",
     "AlphaPath",
+    "CilAttention",
+    "CilLinear",
     "ClipAdapter",
     "CrossModal",
     "Head",
     "LinearProbe",
     "LinearProbePlusPlus",
+    "MetaAdapter",
+    "MultiModalAdapter",
+    "ProKeR",
+    "Rapf",
     "RegularizedLinearAdapter",
     "RunError",
     "Task",
@@ -71,6 +100,7 @@ __all__ = [
     "TaskRes",
     "TipAdapter",
     "TipAdapterF",
+    "TipX",
     "ZeroShot",
     "ZeroShotLinearProbe",
     "accuracy",

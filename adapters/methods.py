@@ -23,6 +23,16 @@ METHODS = {
     "lp++": "lpp:LinearProbePlusPlus",
     "cross-modal": "cross_modal:CrossModal",
     "reg-linear": "reg_linear:RegularizedLinearAdapter",
+    "gda": "gda:GDA",
+    "proker": "proker:ProKeR",
+    "ape": "ape:APE",
+    "tip-x": "tip_x:TipX",
+    "timo": "timo:TIMO",
+    "meta": "meta_adapter:MetaAdapter",
+    "mma": "multi_modal_adapter:MultiModalAdapter",
+    "cil-linear": "cil_linear:CilLinear",
+    "cil-attention": "cil_attention:CilAttention",
+    "rapf": "rapf:Rapf",
 }
 """Where each method's class is. Imported when asked for: one method must not wait for the libraries of another."""
 

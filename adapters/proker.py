@@ -88,7 +88,8 @@ class ProKeR(Head):
 
     def _fit(self, support: Support) -> None:
         self.keys_, target = self._problem(support)
-        self.coefficients_ = coefficients(kernel_matrix(self.keys_, self.beta), target, self.lam)
+        with _blas_threads(len(target)):
+            self.coefficients_ = coefficients(kernel_matrix(self.keys_, self.beta), target, self.lam)
 
     def _problem(self, support: Support) -> tuple[Floats, Doubles]:
         """Keys (N, D) and what zero-shot leaves of their classes (N, C)."""
@@ -134,16 +135,18 @@ class ProKeR(Head):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Search the grid on held-out rows, or on shots held out of the support; the first best pair wins."""
-        small = len(self._problem(support)[0]) <= SEARCH_ROWS
+        count = len(self._problem(support)[0])
+        small = count <= SEARCH_ROWS
         betas, lams = (grid if small else (grid[0], grid[len(grid) // 2], grid[-1]) for grid in (BETAS, LAMS))
         correct = np.zeros((len(betas), len(lams)), dtype=np.int64)
         for kept, held in held_out_splits(support, rows):
             keys, target = self._problem(kept)
             base = held.features @ kept.text.T
-            for i, beta in enumerate(betas):
-                trial = type(self)(**{**self.get_params(), "beta": beta})
-                trial.keys_ = keys
-                correct[i] += trial._right_answers(held, base, target, lams)
+            with _blas_threads(count):
+                for i, beta in enumerate(betas):
+                    trial = type(self)(**{**self.get_params(), "beta": beta})
+                    trial.keys_ = keys
+                    correct[i] += trial._right_answers(held, base, target, lams)
         best = divmod(int(correct.argmax()), len(lams))
         head.set_params(beta=betas[best[0]], lam=lams[best[1]])
         return head
@@ -161,11 +164,10 @@ def kernel_matrix(keys: Floats, beta: float) -> Doubles:
     kernel = np.zeros((count, count))
     rows = keys.astype(np.float64)
     step = max(1, BLOCK // max(count, 1))
-    with threadpool_limits(_threads(count), user_api="blas"):
-        for start in range(0, count, step):
-            stop = min(start + step, count)
-            tile = rows[start:stop] @ rows[:stop].T
-            np.exp(beta * (tile - 1), out=kernel[start:stop, :stop])
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        tile = rows[start:stop] @ rows[:stop].T
+        np.exp(beta * (tile - 1), out=kernel[start:stop, :stop])
     return kernel
 
 
@@ -183,12 +185,13 @@ def coefficients(kernel: Doubles, target: Doubles, lam: float) -> Floats:
         return np.zeros(target.shape, dtype=np.float32)
     kernel[np.diag_indices_from(kernel)] += lam
     # LAPACK reads columns: the transpose is in its order, and its upper triangle is the lower one filled here.
-    with threadpool_limits(_threads(len(kernel)), user_api="blas"):
-        factor = cho_factor(kernel.T, lower=False, overwrite_a=True, check_finite=False)
-        solution = lam * cho_solve(factor, target, check_finite=False)
-    return np.ascontiguousarray(solution, dtype=np.float32)
+    factor = cho_factor(kernel.T, lower=False, overwrite_a=True, check_finite=False)
+    return np.ascontiguousarray(lam * cho_solve(factor, target, check_finite=False), dtype=np.float32)
 
 
-def _threads(rows: int) -> int | None:
-    """BLAS threads: one for a small matrix, as sharing it costs more than it saves; None: as many as there are."""
-    return 1 if rows <= SEARCH_ROWS else None
+def _blas_threads(rows: int) -> threadpool_limits:
+    """One BLAS thread for a small matrix, as sharing it costs more than it saves; otherwise as many as there are.
+
+    To be entered once for many matrices: looking for the BLAS libraries takes some ten milliseconds.
+    """
+    return threadpool_limits(1 if rows <= SEARCH_ROWS else None, user_api="blas")

@@ -7,7 +7,7 @@ what the selection regime holds out, which contains test rows under `oracle` alo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,7 @@ def fit(
     root: str | None = None,
     device: str = "auto",
     calibrate: bool = False,
+    meta_train: Sequence[Cache] = (),
 ) -> Report:
     """Fit one head on K shots a class, score it and save it.
 
@@ -75,6 +76,8 @@ def fit(
         root: where runs are saved; None as `featcache.home.resolve_root`.
         device: where the head trains and computes: auto (CUDA, then MPS, then CPU), cpu, cuda, mps.
         calibrate: fit a temperature on what the selection regime allows (`adapters.calibration`).
+        meta_train: caches of the same encoder to learn an online head's weights on; the head is then adapted to this
+            cache's support by a forward pass.
 
     Raises:
         AdapterError: no such method, or arguments that it does not take.
@@ -90,9 +93,11 @@ def fit(
     task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
     seconds = {"load": clock.lap()}
 
+    for other in meta_train:
+        _check_online(head_class, cache, other)
     asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
     chosen = choose(asked, task, regime)
-    head = chosen.fit(task.support.inputs, task.support.labels, text=task.text)
+    head = _fit(chosen, task, [Task.sample(other, shots=shots, seed=seed) for other in meta_train])
     calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
     seconds["fit"] = clock.lap()
 
@@ -133,10 +138,34 @@ def fit(
         "indices": digest,
         "cache": cache.digest,
         "prompts": [task.text.name, task.text.prompts],
+        **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
     }
     folder = _target(report, configuration, out, root)
     return _save(head, task, replace(report, run=str(folder)), index_content, folder)
+
+
+def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
+    """Fit on the task's support, or learn on the base tasks and adapt to it."""
+    support = task.support
+    if not base:
+        return head.fit(support.inputs, support.labels, text=task.text)
+    learnt = head.meta_fit(*((each.support.inputs, each.support.labels, each.text) for each in base))
+    adapted: Head = learnt.adapt(support.inputs, support.labels, text=task.text)
+    return adapted
+
+
+def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
+    """Refuse `meta_train` for a head without weights to learn elsewhere, or a cache of another encoder."""
+    if not hasattr(head_class, "meta_fit"):
+        raise AdapterError(
+            f"{head_class.method} learns nothing from other data sets; leave out --meta-train, or fit meta"
+        )
+    for key in ("weights_sha256", "transform_sha256"):
+        if cache.encoder[key] != other.encoder[key]:
+            raise AdapterError(
+                f"--meta-train {other.name} has another encoder than {cache.name}; give caches of one encoder"
+            )
 
 
 def _load(cache: Cache, regime: Select, **draw: Any) -> Task:
@@ -189,6 +218,8 @@ def _jsonable(value: Any) -> Any:
 
 def _note(task: Task, regime: Select, chosen: Head, calibration_note: str) -> str:
     notes = [ORACLE_WARNING] if regime == "oracle" else []
+    if task.cache.encoder["pretrained"] == "random":
+        notes.append("the encoder's weights are random: accuracies mean nothing")
     if selection_note := getattr(chosen, "selection_note_", ""):
         notes.append(str(selection_note))  # nothing was chosen
     elif regime in ("val", "val-kshot"):

@@ -11,7 +11,8 @@ from adapters.methods import METHODS, describe_methods, get
 
 
 def test_names() -> None:
-    assert list(METHODS) == ["zero-shot", "linear", "clip", "tip", "tip-f"]
+    for name in METHODS:
+        assert get(name).method == name
     assert get("tip-f") is adapters.TipAdapterF
 
 
@@ -23,7 +24,23 @@ def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str) -> None
 
 def test_parameter_counts_are_the_published_ones() -> None:
     counts = {row["name"]: row["parameters"] for row in describe_methods(dim=512, classes=10, shots=16)}
-    assert counts == {"zero-shot": 0, "linear": 10 * 513, "clip": 131_072, "tip": 0, "tip-f": 160 * 512}
+    published = {
+        "zero-shot": 0,
+        "linear": 10 * 513,
+        "clip": 131_072,
+        "tip": 0,
+        "tip-f": 160 * 512,
+        "taskres": 10 * 512,
+        "lp++": 10 * (512 + 2),
+        "meta": 524_801,
+        "mma": 107_712,
+        "rapf": 512**2,
+        "cil-linear": 512**2,
+        "gda": 0,
+        "timo": 0,
+        "proker": 0,
+    }
+    assert {name: counts[name] for name in published} == published
     assert {row["name"]: row["parameters"] for row in describe_methods(dim=1024)}["clip"] == 524_288
 
 

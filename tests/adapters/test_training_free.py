@@ -136,12 +136,12 @@ def test_degenerate_supports_give_finite_logits(make: Make) -> None:
 def test_choosing_touches_no_global_state_and_gives_a_better_clone(make: Make, held_out: bool) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
     rows = (DATA["val_features"][:100], DATA["val_labels"][:100]) if held_out else None
-    chosen = make().tuned(VIEWS[:, :2], LABELS, text=Prompts(RAW), held_out=rows)
+    chosen = make().tuned(VIEWS[:, :4], LABELS, text=Prompts(RAW), held_out=rows)
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     assert torch.get_num_threads() == before[2]
     with pytest.raises(NotFittedError):
         chosen.predict(TEST)
-    score = chosen.fit(VIEWS[:, :2], LABELS, text=Prompts(RAW)).score(TEST, DATA["test_labels"])
-    zero_shot = ZeroShot().fit(VIEWS[:, :2], LABELS, text=TIP).score(TEST, DATA["test_labels"])
+    score = chosen.fit(VIEWS[:, :4], LABELS, text=Prompts(RAW)).score(TEST, DATA["test_labels"])
+    zero_shot = ZeroShot().fit(VIEWS[:, :4], LABELS, text=TIP).score(TEST, DATA["test_labels"])
     assert score > zero_shot + 0.05

@@ -35,6 +35,21 @@ def test_listing_opening_and_the_latest(root: Path, image_folder: ImageFolder) -
     assert featcache.latest().name == "second"
 
 
+def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> None:
+    make(image_folder(per_class=5), "sound")
+    for name, content in (("future", '{"format": "featcache/9"}'), ("torn", '{"format":')):
+        (root / "caches" / name).mkdir()
+        (root / "caches" / name / "manifest.json").write_text(content)
+    begun = root / "caches" / "begun"
+    begun.mkdir()
+    (begun / "manifest.json").write_text((root / "caches/sound/manifest.json").read_text())
+    listed = {cache.name: cache for cache in featcache.list_caches()}
+    assert "featcache/9" in str(listed["future"].problem)
+    assert "not valid JSON" in str(listed["torn"].problem)
+    assert listed["begun"].done() == 0
+    assert featcache.latest().name == "sound"
+
+
 def test_a_split_that_is_not_there(root: Path, image_folder: ImageFolder) -> None:
     cache = make(image_folder(per_class=5), "c")
     with pytest.raises(CacheError, match="no split 'dev'; it has train, val, test"):

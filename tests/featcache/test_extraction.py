@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import featcache
 from featcache.datasets import load_dataset
 from featcache.encoder import Encoder
-from featcache.errors import CacheIncomplete, CacheMismatch, DataError, PromptError
+from featcache.errors import CacheError, CacheIncomplete, CacheMismatch, DataError, PromptError
 from featcache.extraction import ExtractionReport, run_extraction
 from featcache.images import decode
 from featcache.request import Request
+from featcache.verification import verify
 from tests.conftest import ImageFolder
 
 
@@ -73,6 +76,7 @@ def test_a_finished_cache_is_recognised_without_torch(root: Path, image_folder: 
 import sys
 from featcache.extraction import run_extraction
 from featcache.request import Request
+from featcache.verification import verify
 report = run_extraction(Request(model="tiny", dataset={str(folder)!r}), progress=False)
 assert not {{"torch", "open_clip", "torchvision"}} & set(sys.modules), "a finished cache was not recognised at once"
 print(report.encoded, report.resumed)
@@ -181,7 +185,7 @@ def test_embeddings_too_large_for_float16_are_refused(
 ) -> None:
     encode = Encoder.encode_images
     monkeypatch.setattr(Encoder, "encode_images", lambda self, pixels: 1e6 * encode(self, pixels))
-    with pytest.raises(featcache.errors.CacheError, match="--dtype float32"):  # type: ignore[attr-defined]
+    with pytest.raises(CacheError, match="--dtype float32"):
         extract(image_folder())
 
 
@@ -200,3 +204,62 @@ def test_a_cache_behind_a_url(image_folder: ImageFolder) -> None:
     cache = featcache.open("photos-tiny", "memory://bucket/prefix")
     assert np.isfinite(cache["train"].images).all()
     assert featcache.latest("memory://bucket/prefix").name == "photos-tiny"
+
+
+def test_the_prompt_set_asked_for_is_the_one_that_readers_get(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    folder = image_folder(per_class=5)
+    names = []
+    for prompts in ("mine", "other", "mine", None):
+        (tmp_path / f"{prompts}.txt").write_text(f"{prompts} {{}}\n")
+        names.append(extract(folder, templates=prompts and tmp_path / f"{prompts}.txt").cache.text.name)
+    assert names == ["mine", "other", "mine", "mine"]
+
+
+def test_another_folder_of_the_same_listing_is_refused_and_a_moved_one_is_not(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    first = image_folder("v1/photos", per_class=5)
+    extract(first)
+    moved = shutil.copytree(first, tmp_path / "elsewhere" / "photos")
+    assert extract(moved).encoded == 0
+    with pytest.raises(CacheMismatch, match=r"images.location.*photos.*v2"):
+        extract(image_folder("v2/photos", per_class=5, seed=1))
+
+
+def test_a_cache_of_a_gpu_can_be_verified_and_given_prompts_on_a_cpu(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    folder = image_folder(per_class=5)
+    cache = extract(folder).cache
+    manifest = Path(cache.path, "manifest.json")
+    manifest.write_text(manifest.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    assert verify(cache.folder, device="cpu").problems == []
+    (tmp_path / "mine.txt").write_text("my {}\n")
+    assert extract(folder, templates=tmp_path / "mine.txt").cache.text.name == "mine"
+
+
+def test_a_file_url_is_a_folder_of_this_machine(image_folder: ImageFolder, tmp_path: Path) -> None:
+    cache = extract(image_folder(per_class=5), root=f"file://{tmp_path}/home").cache
+    assert cache.path == str(tmp_path / "home/caches/photos-tiny")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dtype": "float64"}, {"limit": 0}, {"splits": "train"}, {"on_error": "Fail"}, {"views": -1}]
+)
+def test_arguments_out_of_range_are_named(wrong: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        extract("digits", **wrong)
+
+
+def test_a_name_cannot_leave_its_folder(root: Path) -> None:
+    with pytest.raises(CacheError, match="letters, digits"):
+        extract("digits", name="../elsewhere")
+
+
+def test_no_global_random_state_is_touched(root: Path, image_folder: ImageFolder) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].tobytes()  # type: ignore[union-attr]
+    extract(image_folder(per_class=5), views=1, workers=1)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tobytes() == before[1]  # type: ignore[union-attr]
