@@ -40,7 +40,9 @@ class LinearProbe(Head):
             features, carried over to unit rows: CLIP's raw features have norms of about 10, and a feature that is 10
             times smaller needs a C that is 100 times larger for the same fit.
         max_iter: most L-BFGS iterations.
-        tol: L-BFGS stops where the largest entry of the gradient is below this.
+        tol: L-BFGS stops where the largest entry of the mean gradient is below this divided by the number of classes.
+            At the start those entries are that much smaller the more classes there are: with 1,000 of them a fixed
+            bound would be met before the first step.
 
     Attributes:
         weight_: W (classes, D).
@@ -57,7 +59,7 @@ class LinearProbe(Head):
     weight_: Floats
     bias_: Floats
 
-    def __init__(self, *, C: float = 31.6, max_iter: int = 1000, tol: float = 1e-4) -> None:
+    def __init__(self, *, C: float = 31.6, max_iter: int = 1000, tol: float = 1e-3) -> None:
         self.C = C
         self.max_iter = max_iter
         self.tol = tol
@@ -79,7 +81,7 @@ class LinearProbe(Head):
             return
         # Double precision: L-BFGS in float32 stalls in its line search at weak penalties.
         rows = support.unit_views.reshape(-1, dim).astype(np.float64)
-        regression = LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
+        regression = LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol / len(present))
         # Sharing a small problem between BLAS threads costs more than it saves: 10 to 50 times, on a busy machine.
         threads = 1 if rows.size * len(present) < SMALL else None
         with threadpool_limits(threads, user_api="blas"), warnings.catch_warnings():

@@ -79,3 +79,14 @@ def test_penalty_is_chosen_on_held_out_rows_or_shots() -> None:
 def test_penalty_must_be_positive() -> None:
     with pytest.raises(AdapterError, match="C=0"):
         LinearProbe(C=0).fit(CENTER, LABELS)
+
+
+def test_many_classes_are_learnt_too() -> None:
+    """Regression: with 1,000 classes a fixed bound on the gradient was met before the first step."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(1000, 32))
+    labels = np.repeat(np.arange(1000), 2)
+    rows = directions[labels] + 0.1 * rng.normal(size=(2000, 32))
+    head = LinearProbe(max_iter=30).fit(rows, labels)
+    assert head.n_iter_ > 1
+    assert head.score(rows, labels) > 0.9

@@ -87,7 +87,7 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = unit(views).reshape(-1, 64)
     full = np.exp(1.5 * (keys.astype(np.float64) @ keys.T.astype(np.float64) - 1))
     monkeypatch.setattr("adapters.proker.BLOCK", 400 * 7)
-    np.testing.assert_allclose(np.tril(kernel_matrix(keys, 1.5)), np.tril(full), atol=1e-12)
+    np.testing.assert_allclose(kernel_matrix(keys, 1.5).numpy(), full, atol=1e-12)
     np.testing.assert_allclose(ProKeR().fit(views, labels, text=TIP).decision_function(TEST), whole, atol=1e-3)
 
 
