@@ -11,13 +11,14 @@ DEMO := $(VENV)/demo
 $(VENV)/.installed: pyproject.toml
 	@echo "Creating $(VENV) and installing featcache (PyTorch with CUDA is about 6 GB: a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/featcache extract --model tiny --dataset digits --root $(DEMO)
 	$(BIN)/adapters fit clip --shots 4 --root $(DEMO)
 	$(BIN)/adapters fit tip --shots 4 --root $(DEMO)
+	@echo "Now your own: type  . $(BIN)/activate  and then  featcache extract --help"
 
 test: lint types unit
 

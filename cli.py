@@ -134,7 +134,7 @@ def extract(
         name=name,
     )
     report = run_extraction(request, progress=True)
-    _show(report.to_json(), extraction_table(report), json)
+    _show(report.to_json(), extraction_table(report, root), json)
 
 
 @featcache.command("list")
@@ -184,7 +184,7 @@ def verify(
 
     found = run(locate(cache, root), sample=sample, data_root=data_root, repair=repair, seed=seed, device=device)
     _show(found.to_json(), verification_table(found, cache), json)
-    if found.problems:
+    if found.problems or found.repaired:
         raise typer.Exit(1)
 
 
@@ -313,7 +313,7 @@ def fit(
 
 @adapters.command()
 def bench(
-    methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda, or all.")] = "all",
+    methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda (see adapters list), or all.")] = "all",
     shots: Annotated[str, typer.Option(help="Numbers of labelled images a class.")] = "1,2,4,8,16",
     seeds: Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")] = "1,2,3",
     cache: Annotated[
@@ -376,11 +376,14 @@ def bench(
         progress=True,
     )
     if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
         results.plot(plot)
     if table == "table" or json:
         _show(results.to_json() if json else None, results.table(), json)
     else:
         print(results.text(table), end="")
+    kept = f"results.csv, .parquet and .json are in {results.folder}"
+    print(f"{results.ran} cells computed, {results.found} found done; {kept}", file=sys.stderr)
 
 
 @adapters.command("eval")
@@ -424,6 +427,7 @@ def predict(
             write_csv(found, stream)
     _show(found.to_json(), prediction_table(found), json)
     if found.failed:
+        print(f"{found.failed} of {len(found.items)} files could not be read", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -480,8 +484,8 @@ def _run(app: typer.Typer) -> None:
         told = " ".join(str(getattr(error, "format_message", error.__str__)()).split()).rstrip(".")
         if not told:  # no command was given, and the help is printed
             sys.exit(2)
-        command = "" if told.startswith("No such command") else f"{_command()} "
-        _fail(f"{told}; type `{app.info.name} {command}--help` for what is expected")
+        words = [str(app.info.name), "" if told.startswith("No such command") else _command(), "--help"]
+        _fail(f"{told}; type `{' '.join(filter(None, words))}` for what is expected")
     except FeatcacheError as error:
         _fail(str(error))
     except OSError as error:  # a file or folder given by the user that cannot be read or written
@@ -514,8 +518,9 @@ def _show(content: Any, table: Any, json: bool) -> None:
     else:
         from rich.console import Console
 
-        # Without markup: file names, class names and prompts may hold brackets.
-        Console(stderr=True, markup=False, highlight=False).print(table)
+        # Without markup: file names, class names and prompts may hold brackets. In a log file tables have room.
+        width = None if sys.stderr.isatty() else 120
+        Console(stderr=True, markup=False, highlight=False, width=width).print(table)
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -111,7 +111,12 @@ def predict(
     config = head.config
     missing = sorted({"encoder", "class_names"} - set(config))
     if missing:
-        raise RunError(f"run {saved.path} does not say its {missing[0]}: give a run that adapters fit saved")
+        message = (
+            f"run {saved.path} does not say its {missing[0]}: give a run that adapters fit saved, or save it with "
+        )
+        raise RunError(message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))")
+    if not any(Path(path).expanduser().exists() for path in images):
+        raise AdapterError(f"no such file or folder: {images[0]}; give image files, or folders of them")
     encoder, note = load_encoder(config["encoder"], saved.name, device=device)
     names = tuple(config["class_names"])
     items: list[Prediction] = []

@@ -39,7 +39,8 @@ class SavedRun:
             RunError: it cannot be read.
         """
         if self.report is None:
-            raise RunError(f"run {self.path} is broken ({self.problem}): fit it again with adapters fit")
+            message = f"run {self.path} is broken or was saved from Python ({self.problem}): "
+            raise RunError(message + "give a run that adapters fit saved")
         return self.report
 
 

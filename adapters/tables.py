@@ -49,8 +49,10 @@ def report_table(report: Report) -> RenderableType:
     if report.note:
         facts.add_row(Text("note", style="yellow"), report.note)
     facts.add_row("saved", report.run)
-    one_seed = "One seed: compare methods over several (--seed 1, 2, 3)."
-    return Group(scores, facts, one_seed)
+    bench = f"adapters bench --methods {report.method} --shots {report.shots} --seeds 1,2,3 --cache {report.cache_name}"
+    facts.add_row("predict", f"adapters predict {report.run} IMAGE…")
+    facts.add_row("more seeds", f"{bench}   (one seed says little)")
+    return Group(scores, facts)
 
 
 def evaluation_table(found: Evaluation) -> RenderableType:
@@ -73,7 +75,12 @@ def evaluation_table(found: Evaluation) -> RenderableType:
 def prediction_table(found: Predictions) -> RenderableType:
     """The most probable classes of each image."""
     most = max((len(item.classes) for item in found.items), default=0)
-    table = Table("image", *[f"{rank + 1}." for rank in range(most)], title=f"{found.method} · {found.model}")
+    table = Table(
+        "image",
+        *[f"{rank + 1}." for rank in range(most)],
+        title=f"{Path(found.run).name} · {found.model}",
+        title_justify="left",
+    )
     for item in found.items:
         ranked = [f"{entry.name} {_percent(entry.probability)}" for entry in item.classes]
         table.add_row(item.file, *(ranked if item.error is None else [Text(item.error, style="red")]))
@@ -116,19 +123,20 @@ def run_list_table(saved: Sequence[SavedRun], root: str | None) -> Table | str:
     """The saved heads."""
     if not saved:
         return f"No runs under {runs_folder(root)}. Fit a head: adapters fit clip --shots 4"
-    table = Table(title=f"Saved heads under {runs_folder(root)}", title_justify="left")
+    folder = runs_folder(root).resolve()
+    table = Table(title=f"Saved heads under {folder}", title_justify="left")
     table.add_column("run", no_wrap=True)
-    for heading in ("data set", "encoder", "shots", "seed", "select", "zero-shot", "test"):
+    for heading in ("cache", "prompts", "select", "zero-shot", "test"):
         table.add_column(heading, overflow="fold")
     for run in saved:
+        name = run.path.resolve().relative_to(folder).as_posix()
         if run.report is None:
-            table.add_row(run.name, Text(str(run.problem), style="red"))
+            table.add_row(name, Text(str(run.problem), style="red"))
             continue
         report = run.report
         select = Text("ORACLE", style="red") if report.select == "oracle" else Text(report.select)
         scores = (_percent(report.accuracy["zero_shot"]), _percent(report.accuracy["test"]))
-        encoder = Path(report.model).name
-        table.add_row(run.name, report.dataset, encoder, str(report.shots), str(report.seed), select, *scores)
+        table.add_row(name, report.cache_name, report.prompts, select, *scores)
     return table
 
 

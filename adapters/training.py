@@ -37,7 +37,7 @@ def resolve_device(device: str) -> torch.device:
     if (resolved.type == "cuda" and not torch.cuda.is_available()) or (
         resolved.type == "mps" and not torch.backends.mps.is_available()
     ):
-        raise AdapterError(f"device={device!r}, but this machine has none; type device='auto' or 'cpu'")
+        raise AdapterError(f"device={device!r}, but this machine has none; type --device cpu, or auto")
     return resolved
 
 

@@ -94,8 +94,16 @@ def _check(image: Image.Image) -> None:
         raise ImageError(
             f"is {image.width} x {image.height} pixels: one side is over {MAX_ASPECT_RATIO} times the other"
         )
+    if image.mode.startswith(("I", "F")) and _brightest(image) > 255:
+        # Pillow's conversion clips at 255: open_clip's transform would see a white image.
+        raise ImageError(f"holds more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
     if not _becomes_rgb(image.mode):
         raise ImageError(f"pixels of mode {image.mode} cannot be resized and converted to RGB")
+
+
+def _brightest(image: Image.Image) -> float:
+    """The largest value of a one-channel image."""
+    return float(np.asarray(image).max())
 
 
 @cache

@@ -13,6 +13,15 @@ from featcache.errors import CacheError, CacheMismatch
 
 FORMAT = "featcache/1"
 
+# What a digest is of, in a message: the digests themselves tell a reader nothing.
+_DIGESTS = {
+    "dataset.listing_sha256": "the images or their labels",
+    "images.sizes_sha256": "the images' file sizes",
+    "weights_file_sha256": "the weights",
+    "encoder.weights_sha256": "the weights",
+    "encoder.transform_sha256": "the transforms",
+}
+
 _LIBRARIES = ("featcache", "torch", "torchvision", "open_clip_torch", "pillow", "numpy")
 
 
@@ -53,7 +62,10 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
         for name in sorted({*old, *new}):
             yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
     elif old != new:
-        yield f"{key} is {_short(old)} in the cache and {_short(new)} in this run"
+        if key.endswith("sha256"):
+            yield f"{_DIGESTS.get(key, key)} differ"
+        else:
+            yield f"{key} is {_short(old)} in the cache and {_short(new)} in this run"
 
 
 def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], cache: str) -> None:
@@ -66,7 +78,13 @@ def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], cache: str) ->
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         message = f"the cache {cache} was made from something different: {'; '.join(found[:3])}{more}; "
-        raise CacheMismatch(message + "type --name NEWNAME for a second cache, or give what the first run was given")
+        if all("class_names" in phrase for phrase in found):
+            advice = (
+                f"other words for the classes need only text: `featcache text {cache} --templates … --class-names FILE`"
+            )
+        else:
+            advice = "type --name NEWNAME for a second cache, or give what the first run was given"
+        raise CacheMismatch(message + advice)
 
 
 def _short(value: Any) -> str:

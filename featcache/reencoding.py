@@ -67,7 +67,11 @@ def verify_sample(
         stored = np.asarray(array_in(group, split, "images")[where])[:, None]
         if split in views:
             stored = np.concatenate([stored, np.asarray(array_in(group, split, "views")[where])], axis=1)
-        _compare(found, split, part, stored, encode_batch(job, batch))
+        if worst := _compare(found, stored, encode_batch(job, batch)):
+            row, problem = worst
+            image_id = dataset.splits[split].ids[part[row]]
+            found.problems.append(f"{split} row {part[row]} ({image_id}): {problem}")
+            found.shards += [shard for shard in plan.shards(split) if shard.start <= part[row] < shard.stop]
 
 
 def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
@@ -92,18 +96,19 @@ def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, ra
     return [batches[index] for index in sorted(chosen)]
 
 
-def _compare(found: Verification, split: str, rows: range, stored: np.ndarray, fresh: np.ndarray) -> None:
-    """Compare (B, 1 + V, D) stored and freshly encoded embeddings row by row."""
+def _compare(found: Verification, stored: np.ndarray, fresh: np.ndarray) -> tuple[int, str] | None:
+    """Compare (B, 1 + V, D) stored and freshly encoded embeddings; returns the worst row and what is wrong with it."""
     same = np.array([a.tobytes() == b.tobytes() for a, b in zip(stored, fresh.astype(stored.dtype), strict=True)])
-    found.sampled += len(rows)
+    found.sampled += len(stored)
     found.identical += int(same.sum())
     a, b = stored.astype(np.float64), fresh.astype(np.float64)
-    if (np.isnan(a) != np.isnan(b)).any():
-        found.problems.append(f"{split} rows {rows.start}-{rows.stop - 1}: other images are readable now than then")
-        return
+    readable = np.isnan(a).any(axis=(1, 2)) == np.isnan(b).any(axis=(1, 2))
+    if not readable.all():
+        return int(np.argmin(readable)), "it was readable then and is not now, or the other way round"
     cosine = (a * b).sum(-1) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-12)
-    difference = float(np.nanmax(1 - cosine, initial=0.0))
-    found.largest_difference = max(found.largest_difference or 0.0, difference)
-    if difference > COSINE_TOLERANCE:
-        worst = rows[int(np.nanargmax((1 - cosine).max(axis=1)))]
-        found.problems.append(f"{split} row {worst}: 1 - cosine to the stored embedding is {difference:.2g}")
+    difference = np.nan_to_num(1 - cosine).max(axis=1)
+    found.largest_difference = max(found.largest_difference or 0.0, float(difference.max()))
+    worst = int(difference.argmax())
+    if difference[worst] <= COSINE_TOLERANCE:
+        return None
+    return worst, f"1 - cosine to the stored embedding is {difference[worst]:.2g}; has the image changed?"

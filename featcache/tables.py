@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from featcache.cache import read_manifest
+from featcache.cache import Cache, read_manifest
 from featcache.catalogue import Listed
 from featcache.extraction import ExtractionReport
 from featcache.home import caches_location
@@ -18,8 +19,8 @@ from featcache.storage import Folder
 from featcache.verification import Verification
 
 
-def extraction_table(report: ExtractionReport) -> Table:
-    """What `extract` did."""
+def extraction_table(report: ExtractionReport, root: str | None) -> Table:
+    """What `extract` did under the root that was given."""
     cache, total = report.cache, sum(report.cache.rows.values())
     table = _facts(f"Cache {cache.name}")
     if report.encoded:
@@ -28,10 +29,12 @@ def extraction_table(report: ExtractionReport) -> Table:
         if report.resumed:
             table.add_row("found done", f"{report.resumed:,} images")
     else:
-        table.add_row("nothing to do", f"all {total:,} images were encoded before ({report.seconds:.2f} s to check)")
+        done = f"all {report.resumed:,} readable images" if report.skipped else f"all {total:,} images"
+        table.add_row("nothing to do", f"{done} were encoded before ({report.seconds:.2f} s to check)")
     if report.skipped:
         table.add_row("unreadable", f"{report.skipped:,} images; `featcache info {cache.name}` lists them")
     table.add_row("rows", _counts(cache.rows))
+    table.add_row("splits", _split_origin(cache.manifest["provenance"]["split"]))
     table.add_row("classes", f"{len(cache.class_names)}: {_shortened(cache.class_names)}")
     table.add_row("encoder", _encoder(cache.encoder))
     if cache.encoder["pretrained"] == "random":
@@ -39,7 +42,8 @@ def extraction_table(report: ExtractionReport) -> Table:
         table.add_row(warning, "good for measuring speed only; accuracies mean nothing")
     table.add_row("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")
     table.add_row("where", cache.path)
-    table.add_row("next", f"adapters fit clip --shots 4 --cache {cache.name}")
+    if {"train", "test"} <= set(cache.splits):
+        table.add_row("next", _next_command(cache, root))
     return table
 
 
@@ -104,6 +108,8 @@ def cache_info_table(info: Mapping[str, Any]) -> Table:
     table.add_row("finished", info["complete"]["finished"] if info["complete"] else Text("not yet", style="yellow"))
     table.add_row("data set", identity["dataset"]["name"])
     table.add_row("rows", _counts(plan["rows"]))
+    table.add_row("splits", _split_origin(info["provenance"]["split"]))
+    table.add_row("images", info["request"]["images"]["location"])
     classes = identity["dataset"]["class_names"]
     table.add_row("classes", f"{len(classes)}: {_shortened(classes)}")
     table.add_row("encoder", _encoder(identity["encoder"]))
@@ -111,8 +117,9 @@ def cache_info_table(info: Mapping[str, Any]) -> Table:
     views = identity["views"]
     table.add_row("views", f"{views['count']} of each image in {views['split']}" if views else "none")
     table.add_row("shards", f"{plan['rows_per_shard']:,} rows each, batches of {identity['batch_size']}")
-    for prompts in info["prompt_sets"]:
-        table.add_row(f"prompts: {prompts['name']}", f"{prompts['prompts']} in all, such as: {prompts['example']}")
+    for place, prompts in enumerate(info["prompt_sets"]):
+        default = "" if place else " (default)"
+        table.add_row(f"prompts: {prompts['name']}", f"{prompts['prompts']}, such as: {prompts['example']}{default}")
     table.add_row("digest", info["digest"])
     for entry in info["unreadable"][:20]:
         table.add_row(Text("unreadable", style="yellow"), f"{entry['id']}: {entry['reason']}")
@@ -123,7 +130,9 @@ def cache_info_table(info: Mapping[str, Any]) -> Table:
 
 def verification_table(found: Verification, cache: str) -> Table:
     """What `verify` found in the cache of that name."""
-    if found.damaged:
+    if found.repaired:
+        title = Text("Unfinished now: type the same `featcache extract` command", style="bold yellow")
+    elif found.damaged:
         title = Text("Damaged", style="bold red")
     elif found.problems:
         title = Text("Unfinished", style="bold yellow")
@@ -141,7 +150,7 @@ def verification_table(found: Verification, cache: str) -> Table:
     if len(found.problems) > 20:
         table.add_row("", f"and {len(found.problems) - 20} more (--json lists all)")
     if found.repaired:
-        table.add_row("removed", "what is damaged or unreadable; the same `featcache extract` encodes it again")
+        table.add_row("removed", "what is damaged or unreadable")
     elif found.damaged:
         table.add_row("to mend", f"type `featcache verify {cache} --repair`, then the same `featcache extract` command")
     return table
@@ -219,6 +228,23 @@ def _counts(rows: Mapping[str, int]) -> str:
 def _encoder(encoder: Mapping[str, Any]) -> str:
     name = Path(encoder["architecture"]).name
     return name if encoder["pretrained"] == "local" else f"{name} ({encoder['pretrained']})"
+
+
+def _split_origin(origin: Mapping[str, Any]) -> str:
+    """How the splits came about, in words."""
+    if "fractions" in origin:
+        shares = ", ".join(f"{100 * share:.0f} % {split}" for split, share in origin["fractions"].items())
+        return f"made here: {shares}, class by class, seed {origin['seed']}"
+    made = origin.get("val")
+    carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
+    return str(origin.get("file", origin["from"])) + carved
+
+
+def _next_command(cache: Cache, root: str | None) -> str:
+    """What to type to fit a first head: with as many shots as every class has, at most 4."""
+    counts = np.bincount(cache["train"].labels[cache["train"].valid], minlength=len(cache.class_names))
+    place = f" --root {root}" if root else ""
+    return f"adapters fit clip --shots {min(4, max(1, int(counts.min())))} --cache {cache.name}{place}"
 
 
 def _shortened(names: Sequence[str], most: int = 5) -> str:

@@ -98,12 +98,12 @@ def verify(
         CacheMismatch: They can, but are not those that made the cache.
     """
     found = verify_store(folder)
-    if repair:
-        _repair(folder, found)
-    elif sample and not found.problems:
+    if sample and not found.problems:
         from featcache.reencoding import verify_sample
 
         verify_sample(folder, found, rows=sample, seed=seed, data_root=data_root, device=device)
+    if repair:
+        _repair(folder, found)
     return found
 
 
@@ -127,6 +127,8 @@ def verify_store(folder: Folder) -> Verification:
         total = sum(plan.rows.values())
         what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
         found.problems.append(f"{found.missing:,} of {total:,} rows {what}")
+    elif not found.finished:
+        found.problems.append("the run was not finished: type the same `featcache extract` command again")
     _check_listing(group, manifest, found)
     _check_prompt_sets(folder, manifest, found)
     return found

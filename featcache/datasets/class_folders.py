@@ -44,7 +44,7 @@ def list_class_folders(files: ImageFiles, seed: int) -> Listing:
             name: make_split(_rows(files, f"{folder}/", names, present=found[name]))
             for name, folder in split_folders.items()
         }
-        splits, made = complete_splits(rows, seed)
+        splits, made = complete_splits(rows, seed, carve_val=False)
         listing = Listing(tuple(names), splits, {"from": "folders", **made}, "folder names")
     check_no_empty_class(listing, where)
     return listing

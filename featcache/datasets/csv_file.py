@@ -37,7 +37,7 @@ def list_csv(path: Path, seed: int) -> Listing:
         for split in ("train", "val", "test")
         if any(its == split for _, _, its in rows)
     }
-    splits, made = complete_splits(found, seed)
+    splits, made = complete_splits(found, seed, carve_val=False)
     listing = Listing(tuple(names), splits, {"from": f"column split of {path.name}", **made}, f"labels in {path.name}")
     check_no_empty_class(listing, str(path))
     return listing

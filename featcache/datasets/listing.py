@@ -68,15 +68,22 @@ def stratified_splits(everything: Split, seed: int) -> tuple[dict[str, Split], d
     return {name: everything.take(chosen) for name, chosen in rows.items() if len(chosen)}, origin
 
 
-def complete_splits(found: Mapping[str, Split], seed: int) -> tuple[dict[str, Split], dict[str, Any]]:
+def complete_splits(
+    found: Mapping[str, Split], seed: int, *, carve_val: bool = True
+) -> tuple[dict[str, Split], dict[str, Any]]:
     """Make train, val and test of the splits that a source has.
 
     | source has | result |
     |---|---|
     | train, val, test | as they are |
-    | train, test | val: 20 % of every class of train, seeded |
+    | train, test | val: 20 % of every class of train, seeded; without `carve_val` none |
     | train, val | its val becomes test (as for ImageNet in CoOp), val is taken from train as above |
     | train | split 50/20/30 |
+
+    Args:
+        found: What the source has.
+        seed: Of what is made here.
+        carve_val: Whether val may be taken out of train. Not for people's own data: their images are few.
 
     Returns:
         The splits, and how those that were made came about.
@@ -93,6 +100,8 @@ def complete_splits(found: Mapping[str, Split], seed: int) -> tuple[dict[str, Sp
         origin["test"] = "the source's val split"
     if {"val", "test"} <= set(found):
         return {name: found[name] for name in ("train", "val", "test")}, origin
+    if "test" in found and not carve_val:
+        return {name: found[name] for name in ("train", "test")}, origin
     train = found["train"]
     kept, taken = stratified.carve_rows(train.ids, train.labels, seed)
     origin["val"] = {"from": "seeded stratified", "seed": seed, "fraction_of_train": stratified.VALIDATION_FRACTION}

@@ -72,7 +72,7 @@ def test_runs_are_listed_newest_first_and_broken_ones_with_the_reason(tmp_path: 
         "metrics.json has no 'dataset'",
     ]
     assert runs[0].require_report().run == str(new)  # where it is, not where it was saved
-    with pytest.raises(RunError, match=r"is broken \(it has no metrics.json\)"):
+    with pytest.raises(RunError, match=r"is broken or was saved from Python \(it has no metrics.json\)"):
         runs[2].require_report()
 
 

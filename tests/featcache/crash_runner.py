@@ -46,12 +46,15 @@ def extract(request: dict[str, Any]) -> None:
     run_extraction(Request(**request, device="cpu"), progress=False)
 
 
-def killed_at_moment(request: dict[str, Any], seconds: float) -> str:
-    """Kill -9 after some time."""
+def killed_at_moment(request: dict[str, Any], shards: int, seconds: float) -> str:
+    """Kill -9 some time after a number of shards are finished."""
+    states = Path(request["root"], "caches", request["name"])
     pid = in_child(lambda: extract(request))
+    while len(list(states.glob("*/state/c/*"))) < shards:
+        time.sleep(0.001)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    return f"killed by signal {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])} after {seconds:.2f} s"
+    return f"{shards} shards: status {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}"
 
 
 def stopped_at_write(request: dict[str, Any], number: int, *, full_disk: bool) -> str:
@@ -78,13 +81,12 @@ def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     request, happened = plan["request"], []
     rng = random.Random(plan["seed"])
-    for _ in range(plan.get("moments", 0)):
-        happened.append(killed_at_moment(request, rng.uniform(0.05, plan["longest"])))
+    for shards in sorted(rng.sample(range(10), plan.get("moments", 0))):
+        happened.append(killed_at_moment(request, shards, rng.uniform(0, 0.004)))
     for number in plan.get("writes", []):
         happened.append(stopped_at_write(request, number, full_disk=plan["full_disk"]))
-    began = time.monotonic()
     report = run_extraction(Request(**request, device="cpu"), progress=False)
-    result = report.to_json() | {"happened": happened, "last_run": time.monotonic() - began}
+    result = report.to_json() | {"happened": happened}
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 

@@ -77,16 +77,14 @@ def test_train_val_test_folders(tmp_path: Path) -> None:
     assert dataset.provenance["split"] == {"from": "folders"}
 
 
-def test_train_and_test_folders_leave_validation_to_train(tmp_path: Path) -> None:
+def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     make(tmp_path / "train", {"cat": 10, "dog": 20})
     make(tmp_path / "test", {"cat": 3, "dog": 3})
     dataset = load_dataset(str(tmp_path))
     assert {name: counts(split) for name, split in dataset.splits.items()} == {
-        "train": [8, 16],
-        "val": [2, 4],
+        "train": [10, 20],
         "test": [3, 3],
     }
-    assert dataset.provenance["split"]["val"]["fraction_of_train"] == 0.2
 
 
 def test_train_and_val_folders_test_on_val(tmp_path: Path) -> None:

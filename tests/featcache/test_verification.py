@@ -134,11 +134,11 @@ def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcac
     shuffled[readable] = shuffled[readable][::-1]
     images[:] = shuffled
     found = verify(cache.folder, sample=1000)
-    assert any("1 - cosine" in problem for problem in found.problems)
+    assert any("1 - cosine" in problem and ".png" in problem for problem in found.problems)
     assert found.largest_difference is not None
     assert found.largest_difference > 1e-3
 
 
 def test_an_unfinished_cache(cache: featcache.Cache) -> None:
     Path(cache.path, "complete.json").unlink()
-    assert any("unfinished" in problem for problem in verify(Folder(cache.path), sample=0).problems)
+    assert any("not finished" in problem for problem in verify(Folder(cache.path), sample=0).problems)
