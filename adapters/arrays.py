@@ -56,7 +56,7 @@ def to_float32(values: Any, name: str, dims: tuple[int, ...]) -> Floats:
         raise AdapterError(f"{name} has shape {array.shape}; expected {expected}. Reshape your data")
     if array.size == 0:
         what = "sample(s)" if not len(array) else "feature(s)"
-        raise AdapterError(f"{name} is empty: 0 {what} (shape={array.shape}) while a minimum of 1 is required")
+        raise AdapterError(f"{name} is empty: 0 {what} (shape={array.shape}) while a minimum of 1 is required.")
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise AdapterError(f"{name} contains NaN or infinity, first in row {row}; leave out invalid rows first")
