@@ -104,5 +104,5 @@ def test_a_split_that_is_not_there_is_refused(make_cache: Make, tmp_path: Path) 
 
 
 def test_a_folder_without_metrics_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"is broken \(it has no metrics.json\)"):
+    with pytest.raises(RunError, match=r"is broken or was saved from Python \(it has no metrics.json\)"):
         evaluate(tmp_path)
