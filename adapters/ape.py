@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, Support, unit
 from adapters.base import Head, Rows, cosine_logits, require
-from adapters.gda import held_out_splits
+from adapters.held_out import held_out_splits
 from adapters.key_cache import KeyCache, votes
 from adapters.training import resolve_device, threads_for
 

@@ -87,7 +87,11 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     def decision_function(self, X: Any) -> Floats:
         """Logits (N, C) in float32 of features (N, D)."""
         check_is_fitted(self, "n_features_in_")
-        return np.asarray(self._logits(unit(self._features(X))), dtype=np.float32)
+        logits = np.asarray(self._logits(unit(self._features(X))), dtype=np.float32)
+        if not np.isfinite(logits).all():
+            message = f"{self.method} gives logits that are not finite: training diverged or a setting is too large; "
+            raise AdapterError(message + "lower its learning rate or alpha")
+        return logits
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class (N,) with the largest logit."""

@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Support, shot_folds
+from adapters.arrays import Floats, Support
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.bottleneck import Batch, Bottleneck, train
+from adapters.held_out import held_out_splits
 from adapters.training import default_epochs, epoch_batches, resolve_device, threads_for, warmup_cosine
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -168,13 +169,7 @@ class ClipAdapter(Head):
         equally good ratios the middle one is taken (the lower of two middles): the edges of a plateau are the less
         certain choice.
         """
-        if rows is not None:
-            splits = [(support, rows)]
-        else:
-            splits = [
-                (support.take(kept), Rows(support.means[out], support.labels[out]))
-                for kept, out in shot_folds(support.labels, FOLDS)
-            ]
+        splits = held_out_splits(support, rows, FOLDS)
         right = [sum(self._right(alpha, *split) for split in splits) for alpha in ALPHAS]
         best = [alpha for alpha, count in zip(ALPHAS, right, strict=True) if count == max(right)]
         head.set_params(alpha=best[(len(best) - 1) // 2])

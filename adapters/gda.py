@@ -16,17 +16,16 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, Support, shot_folds, text_weights, to_float32, unit
+from adapters.arrays import Floats, Ints, Support, text_weights, to_float32, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.errors import AdapterError
+from adapters.held_out import held_out_splits
 
 Doubles = NDArray[np.float64]
 Covariance = Literal["shrunk", "class-mean"]
 
 ALPHAS = tuple(10.0**power for power in range(-4, 3))
 """The published grid of alpha, in its order."""
-FOLDS = 4
-"""Folds over the shots when `tuned` has only the support."""
 NEIGHBOURS, COPIES = 64, 16
 """Base rows, and copies of its text, that a class without images is made of."""
 BLOCK = 1 << 22
@@ -134,7 +133,7 @@ class GDA(Head):
         return head
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Choose alpha from the published grid on held-out rows, or on shots held out of the support in `FOLDS`."""
+        """Choose alpha from the published grid on held-out rows, or on shots held out of the support in folds."""
 
         def scored(kept: Support, held: Rows) -> Scored:
             fitted = type(self)(**self.get_params())._fit_support(kept)
@@ -152,16 +151,6 @@ def stacked_views(support: Support) -> tuple[Floats, Ints]:
     """Every view as a unit row (N V, D), and its class code (N V,)."""
     _, views, dim = support.unit_views.shape
     return support.unit_views.reshape(-1, dim), np.repeat(support.labels, views)
-
-
-def held_out_splits(support: Support, rows: Rows | None) -> list[tuple[Support, Rows]]:
-    """What to fit on and what to judge on: `rows` where there are any, otherwise shots left out of the support."""
-    if rows is not None:
-        return [(support, rows)]
-    return [
-        (support.take(kept), Rows(support.means[out], support.labels[out]))
-        for kept, out in shot_folds(support.labels, FOLDS)
-    ]
 
 
 def right_answers(scored: Iterable[Scored], alphas: Sequence[float]) -> Ints:

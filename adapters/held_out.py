@@ -5,8 +5,11 @@ from __future__ import annotations
 from adapters.arrays import Support, shot_folds
 from adapters.base import Rows
 
+FOLDS = 4
+"""Folds over the shots where fitting is quick; 4, as CoOp's protocol validates on at most 4 shots."""
 
-def held_out_splits(support: Support, rows: Rows | None, folds: int) -> list[tuple[Support, Rows]]:
+
+def held_out_splits(support: Support, rows: Rows | None, folds: int = FOLDS) -> list[tuple[Support, Rows]]:
     """Pairs of what to fit on and what to count right answers on.
 
     Args:

@@ -18,8 +18,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from adapters.arrays import Floats, Support, shot_folds
+from adapters.arrays import Floats, Support
 from adapters.base import Head, Rows, require
+from adapters.held_out import held_out_splits
 
 GRID = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 """Values of C that the search starts from, in its order."""
@@ -100,13 +101,7 @@ class LinearProbe(Head):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Choose C by the accuracy on held-out rows, or on shots held out of the support in up to `FOLDS` folds."""
-        if rows is not None:
-            splits = [(support, rows)]
-        else:
-            splits = [
-                (support.take(kept), Rows(support.means[out], support.labels[out]))
-                for kept, out in shot_folds(support.labels, FOLDS)
-            ]
+        splits = held_out_splits(support, rows, FOLDS)
 
         def right(c: float) -> int:
             probe = type(self)(**{**self.get_params(), "C": c})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
 import types
 import typing
@@ -13,6 +14,9 @@ from typing import Any
 from adapters import methods
 from adapters.base import Head
 from adapters.errors import AdapterError
+
+Kind = type | str
+"""A type, or one of the words that are allowed."""
 
 # Options of `adapters fit` itself, or facts of the cache.
 NOT_OPTIONS = ("seed", "device", "logit_scale")
@@ -25,11 +29,12 @@ def describe_options(method: str) -> list[dict[str, Any]]:
         AdapterError: No such method.
     """
     head = methods.get(method)
-    meanings = _meanings(head)
+    # A head that refines another explains only what it adds.
+    meanings = {name: text for base in reversed(head.__mro__) for name, text in _meanings(base).items()}
     return [
         {
             "option": _flag(name),
-            "type": " or ".join(kind.__name__ for kind in kinds),
+            "type": " or ".join(map(_name, kinds)),
             "default": default,
             "meaning": meanings.get(name, ""),
         }
@@ -59,7 +64,7 @@ def parse_options(method: str, arguments: Sequence[str]) -> dict[str, Any]:
     return params
 
 
-def _arguments(head: type[Head]) -> dict[str, tuple[tuple[type, ...], Any]]:
+def _arguments(head: type[Head]) -> dict[str, tuple[tuple[Kind, ...], Any]]:
     """Types (without None) and default of each constructor argument that is an option."""
     hints = typing.get_type_hints(head.__init__)
     return {
@@ -69,22 +74,40 @@ def _arguments(head: type[Head]) -> dict[str, tuple[tuple[type, ...], Any]]:
     }
 
 
-def _types(hint: Any) -> tuple[type, ...]:
+def _types(hint: Any) -> tuple[Kind, ...]:
+    """The types that a hint allows, and the words of a `Literal`; None left out."""
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple(typing.get_args(hint))
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return tuple(option for option in options if option is not type(None))
+    return tuple(kind for option in options if option is not type(None) for kind in _expanded(option))
 
 
-def _convert(flag: str, value: str, kinds: tuple[type, ...]) -> Any:
+def _expanded(option: Any) -> tuple[Kind, ...]:
+    return _types(option) if typing.get_origin(option) is typing.Literal else (option,)
+
+
+def _name(kind: Kind) -> str:
+    return kind if isinstance(kind, str) else kind.__name__
+
+
+def _convert(flag: str, value: str, kinds: tuple[Kind, ...]) -> Any:
     for kind in kinds:
+        if isinstance(kind, str):
+            if value == kind:
+                return value
+            continue
         if kind is bool:
             if value.lower() in ("true", "false"):
                 return value.lower() == "true"
             continue
         try:
-            return kind(value)
+            converted = kind(value)
         except ValueError:
             continue
-    raise AdapterError(f"{flag} {value}: expected {' or '.join(kind.__name__ for kind in kinds)}")
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise AdapterError(f"{flag} {value}: expected a finite number")
+        return converted
+    raise AdapterError(f"{flag} {value}: expected {' or '.join(map(_name, kinds))}")
 
 
 def _unknown(method: str, flag: str, known: dict[str, Any]) -> str:
@@ -99,9 +122,9 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _meanings(head: type[Head]) -> dict[str, str]:
+def _meanings(head: type) -> dict[str, str]:
     """The `Args:` section of the class's docstring, by name."""
-    section = re.search(r"^Args:\n((?: {4}.*\n?)+)", inspect.getdoc(head) or "", re.MULTILINE)
+    section = re.search(r"^Args:\n((?: {4}.*\n?)+)", inspect.cleandoc(head.__doc__ or ""), re.MULTILINE)
     entries = re.split(r"\n {4}(?=\w+:)", "\n" + section.group(1).rstrip()) if section else []
     pairs = (entry.split(":", 1) for entry in entries if ":" in entry)
     return {name.strip(): " ".join(meaning.split()) for name, meaning in pairs}

@@ -24,7 +24,7 @@ from torch import Tensor
 from adapters.arrays import Floats, Ints, Support, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.errors import AdapterError
-from adapters.gda import held_out_splits
+from adapters.held_out import held_out_splits
 from adapters.training import resolve_device, threads_for
 
 Doubles = NDArray[np.float64]

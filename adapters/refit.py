@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.arrays import Support, shot_folds
+from adapters.arrays import Support
 from adapters.base import Head, Rows
+from adapters.held_out import held_out_splits
 
 FOLDS = 2
 """Folds over the shots when only the support may be looked at: a training for every value and fold is the cost."""
@@ -21,13 +22,7 @@ def choose_by_refit(head: Head, support: Support, rows: Rows | None, name: str, 
         name: the hyper-parameter.
         values: what to try, ascending.
     """
-    if rows is not None:
-        splits = [(support, rows)]
-    else:
-        splits = [
-            (support.take(kept), Rows(support.means[out], support.labels[out]))
-            for kept, out in shot_folds(support.labels, FOLDS)
-        ]
+    splits = held_out_splits(support, rows, FOLDS)
 
     def right(value: float) -> int:
         trained = type(head)(**{**head.get_params(), name: value})

@@ -86,6 +86,9 @@ def fit(
     """
     regime = parse_select(select)
     head_class = methods.get(method)
+    if meta_train and calibrate and regime == "support":
+        # Its folds would learn anew on the target's shots, which is not the head that is kept.
+        raise AdapterError("--meta-train with --calibrate needs --select val-kshot or val; or leave --calibrate out")
     if out is not None:
         check_replaceable(Path(out).expanduser())  # before the work, not after it
 
@@ -97,7 +100,8 @@ def fit(
         _check_online(head_class, cache, other)
     asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
     chosen = choose(asked, task, regime)
-    head = _fit(chosen, task, [Task.sample(other, shots=shots, seed=seed) for other in meta_train])
+    base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
+    head = _fit(chosen, task, base)
     calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
     seconds["fit"] = clock.lap()
 
@@ -128,7 +132,7 @@ def fit(
         classes=len(task.text.class_names),
         rows={"support": len(task.support), "val": None if task.val is None else len(task.val), "test": len(task.test)},
         indices={"file": task.index_file.name if task.index_file else None, "digest": digest},
-        note=_note(task, regime, chosen, calibration_note),
+        note=_note(task, regime, chosen, calibration_note, learnt_on=meta_train),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         run="",
         temperature=head.temperature_,
@@ -216,8 +220,12 @@ def _jsonable(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _note(task: Task, regime: Select, chosen: Head, calibration_note: str) -> str:
+def _note(task: Task, regime: Select, chosen: Head, calibration_note: str, *, learnt_on: Sequence[Cache]) -> str:
     notes = [ORACLE_WARNING] if regime == "oracle" else []
+    if learnt_on:
+        shots, seed = task.shots, task.seed
+        names = ", ".join(f"{other.name} ({other.digest[:12]})" for other in learnt_on)
+        notes.append(f"learnt on {shots} shots of {names}, seed {seed}, then adapted by a forward pass")
     if task.cache.encoder["pretrained"] == "random":
         notes.append("the encoder's weights are random: accuracies mean nothing")
     if selection_note := getattr(chosen, "selection_note_", ""):

@@ -20,6 +20,10 @@ Stream = Literal["support", "val"]
 _STREAMS: dict[Stream, int] = {"support": 0, "val": 1}  # support and val draws of one seed are independent
 
 
+MOST_SEED = 2**32 - 1
+"""Every generator takes it, also where a head derives seeds of tasks from it."""
+
+
 def class_permutation(
     rows: npt.NDArray[np.int64], *, seed: int, class_index: int, stream: Stream
 ) -> npt.NDArray[np.int64]:
@@ -73,8 +77,8 @@ def check_draw(shots: int, seed: int) -> None:
     """Raise TaskError unless `shots` >= 1 and `seed` >= 0."""
     if shots < 1:
         raise TaskError(f"{shots} shots given; expected 1 or more: type --shots 4")
-    if seed < 0:
-        raise TaskError(f"seed {seed} given; expected 0 or more: type --seed 1")
+    if not 0 <= seed <= MOST_SEED:
+        raise TaskError(f"seed {seed} given; expected 0 to {MOST_SEED:,}: type --seed 1")
 
 
 def too_few(class_name: str, count: int, shots: int) -> TaskError:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, Support, class_means, unit
 from adapters.base import Head, Rows, cosine_logits, require
-from adapters.gda import Discriminant, Scored, discriminant, held_out_splits, right_answers, stacked_views
+from adapters.gda import Discriminant, Scored, discriminant, right_answers, stacked_views
+from adapters.held_out import held_out_splits
 
 TEXT_RATIOS = tuple(10.0**power for power in range(-4, 5))
 """The published grid of the text's ratio r = s / alpha, in its order."""
@@ -41,7 +42,7 @@ class TIMO(Head):
         alpha: residual ratio of the discriminant; 0 is zero-shot with the image-guided text. The authors choose it on
             the validation split; the default is that of GDA-CLIP, whose discriminant this is.
         beta: sharpness of the weights of the prompts; 50 is the published TIMO.
-        prompts: how many prompts of a class become rows of it; None: all of its T, the published TIMO.
+        prompt_rows: how many prompts of a class become rows of it; None: all of its T, the published TIMO.
         logit_scale: the encoder's scale s.
 
     Attributes:
@@ -61,22 +62,24 @@ class TIMO(Head):
     bias_: Floats
 
     def __init__(
-        self, *, alpha: float = 1.0, beta: float = 50.0, prompts: int | None = None, logit_scale: float = 100.0
+        self, *, alpha: float = 1.0, beta: float = 50.0, prompt_rows: int | None = None, logit_scale: float = 100.0
     ) -> None:
         self.alpha = alpha
         self.beta = beta
-        self.prompts = prompts
+        self.prompt_rows = prompt_rows
         self.logit_scale = logit_scale
 
     def _check_parameters(self) -> None:
         require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
         require(self.beta >= 0, "beta", self.beta, "0 or more")
-        require(self.prompts is None or self.prompts >= 1, "prompts", self.prompts, "1 or more, or None")
+        require(
+            self.prompt_rows is None or self.prompt_rows >= 1, "prompt_rows", self.prompt_rows, "1 or more, or None"
+        )
 
     def _fit(self, support: Support) -> None:
         matched = MatchedPrompts(support)
         self.guided_text_ = matched.guided_text(self.beta)
-        self.weight_, self.bias_ = matched.discriminant(self.prompts)
+        self.weight_, self.bias_ = matched.discriminant(self.prompt_rows)
 
     def parts(self, X: Any) -> tuple[Floats, Floats]:
         """Logits of the guided text and of the discriminant, both (N, C): logits = base + alpha * delta."""
@@ -95,7 +98,7 @@ class TIMO(Head):
         numbers = prompt_numbers(max(matched.most for matched, _ in splits))
         counts = grid_counts(splits, beta, numbers, self.logit_scale)
         best = divmod(int(counts.argmax()), counts.shape[1])
-        head.set_params(alpha=self.logit_scale / TEXT_RATIOS[best[1]], beta=beta, prompts=numbers[best[0]])
+        head.set_params(alpha=self.logit_scale / TEXT_RATIOS[best[1]], beta=beta, prompt_rows=numbers[best[0]])
         return head
 
 

@@ -15,8 +15,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support, shot_folds
+from adapters.arrays import Support
 from adapters.base import Rows, require
+from adapters.held_out import held_out_splits
 from adapters.key_cache import KeyCache
 from adapters.tip_adapter import Block, TipAdapter, search
 from adapters.training import AdamW, cosine, cross_entropy, epoch_batches, resolve_device, threads_for
@@ -160,14 +161,8 @@ class TipAdapterF(TipAdapter):
         The clone keeps the former as `train_alpha` and `train_beta`, so that its `fit` trains the very same keys. With
         only the support, keys are trained on all but the held-out shots of each fold, and counts of folds add up.
         """
-        if rows is not None:
-            blocks = self._trained_blocks(support, rows)
-        else:
-            blocks = (
-                block
-                for kept, out in shot_folds(support.labels, FOLDS)
-                for block in self._trained_blocks(support.take(kept), Rows(support.means[out], support.labels[out]))
-            )
+        splits = held_out_splits(support, rows, FOLDS)
+        blocks = (block for kept, out in splits for block in self._trained_blocks(kept, out))
         found = search(blocks, len(support.classes))
         head.set_params(
             alpha=found.alpha,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, Support
 from adapters.base import Rows, cosine_logits, require
-from adapters.gda import held_out_splits
+from adapters.held_out import held_out_splits
 from adapters.key_cache import votes
 from adapters.tip_adapter import TipAdapter
 from adapters.training import threads_for

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from adapters.bench.cells import Cell, plan
 from adapters.bench.progress import CellReporter
 from adapters.bench.results import Results
@@ -121,10 +123,13 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
         task = drawn[1]
         try:
             parts = cell.compute(task)
-        except TaskError:
-            raise  # not this method's fault: it would fail for all
-        except AdapterError as error:
+        except TaskError as error:
+            if not cell.targets:
+                raise  # not this method's fault: it would fail for all
             failures.append(f"FAILED {cell}: {error}")
+        except (AdapterError, ValueError, RuntimeError, MemoryError, np.linalg.LinAlgError) as error:
+            # One method that diverges or runs out of memory must not cost the others their table.
+            failures.append(f"FAILED {cell}: {' '.join(str(error).split()) or type(error).__name__}")
         else:
             store.add(cell, [Record.of(cell, part, task.notes) for part in parts])
             if time.monotonic() - written > SECONDS_BETWEEN_TABLES:

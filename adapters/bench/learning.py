@@ -28,7 +28,8 @@ HOW = {
     "": "the fitted head itself",
     BY_TEXT: "scored by class text, which is zero-shot: what the head learned is bound to its classes",
     BY_OWN: "by what was learned on other classes, with the text of these: no shot of them was seen",
-    ADAPTED: "adapted online, without training, to shots of the classes it is tested on; no other method sees them",
+    ADAPTED: "adapted online, without training, to shots of the classes it is tested on; no other method sees them, so "
+    "it is not ranked",
     REFITTED: "refitted on all seen classes (memory of shots)",
     CONTINUED: "trained on from its weights, on the new task's shots alone",
 }

@@ -72,7 +72,10 @@ def notes(
         f"ECE: 15 bins, in %, mean over seeds; s/fit: median seconds, selection included; both of {', '.join(cost)}."
     )
     if settings.calibrate:
-        found.append("Probabilities are of a temperature that was fitted on what the regime allows.")
+        found.append(
+            "Probabilities are of a temperature that was fitted on what the regime allows; where a method is scored by "
+            "text or adapted online, they are as the encoder scales them."
+        )
     return [*found, *_of_rows(records), *failures]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bench.columns import Column, columns
+from adapters.bench.learning import ADAPTED
 from adapters.bench.settings import shots_of
 from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
@@ -185,7 +186,9 @@ def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str
         method: float(place.column.combine({part: values.mean() for part, values in parts.items()}))
         for method, parts in by_seed.items()
     }
-    whole = [method for method in by_seed if len(scores.found(place, method)) == len(scores.seeds)]
+    # Heads that were shown shots of the tested classes, which no other method saw, are listed and not ranked.
+    informed = {m for m in by_seed if any(record.row.how == ADAPTED for record in scores.records(place, m))}
+    whole = [m for m in by_seed if m not in informed and len(scores.found(place, m)) == len(scores.seeds)]
     best = max(whole, key=means.__getitem__, default=None)
     against = None if best is None else scores.resampled(place, best)
     found = {}

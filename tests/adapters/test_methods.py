@@ -8,6 +8,7 @@ import pytest
 import adapters
 from adapters.errors import AdapterError
 from adapters.methods import METHODS, describe_methods, get
+from adapters.options import describe_options, parse_options
 
 
 def test_names() -> None:
@@ -65,3 +66,29 @@ def test_import_is_light() -> None:
         "assert not {'torch', 'faiss', 'open_clip', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_option_can_be_typed(method: str) -> None:
+    """An option's own default, as text, gives that default again; none is taken by `adapters fit` itself."""
+    for option in describe_options(method):
+        assert option["meaning"], f"{option['option']} is not explained"
+        assert option["option"] not in ("--prompts", "--shots", "--select", "--cache", "--out", "--root", "--json")
+        if option["default"] is not None:
+            name = option["option"].removeprefix("--").replace("-", "_")
+            assert parse_options(method, [option["option"], str(option["default"])]) == {name: option["default"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--covariance", "round"], "expected shrunk or class-mean"),
+        (["--alpha", "nan"], "expected a finite number"),
+        (["--alpha", "much"], "expected float"),
+        (["--alhpa", "1"], "did you mean --alpha"),
+        (["--alpha"], "without a value"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words: list[str], told: str) -> None:
+    with pytest.raises(AdapterError, match=told):
+        parse_options("gda", words)

@@ -36,7 +36,7 @@ def _close(actual: np.ndarray, expected: np.ndarray, rtol: float = 1e-4) -> None
 @pytest.mark.parametrize("name", ["timo", "timos"])
 def test_is_the_authors(shots: int, name: str) -> None:
     beta, number, ratio = EXPECTED[f"k{shots}_{name}_gamma_beta_alpha"]
-    head = TIMO(alpha=100 / ratio, beta=beta, prompts=None if name == "timo" else int(number))
+    head = TIMO(alpha=100 / ratio, beta=beta, prompt_rows=None if name == "timo" else int(number))
     head.fit(*_support(shots), text=PROMPTS)
     np.testing.assert_allclose(head.guided_text_, EXPECTED[f"k{shots}_{name}_text"], atol=1e-5)
     _close(head.weight_, EXPECTED[f"k{shots}_{name}_W"].T)
@@ -55,7 +55,7 @@ def test_matching_and_searches_are_the_authors(shots: int) -> None:
     counts = grid_counts(splits, beta, prompt_numbers(7), 100.0)
     assert np.abs(counts - EXPECTED[f"k{shots}_timos_val_correct"]).max() <= 1
     chosen = TIMO().tuned(*_support(shots), text=PROMPTS, held_out=VAL)
-    assert (chosen.beta, chosen.prompts, chosen.alpha) == pytest.approx((beta, number, 100 / ratio))
+    assert (chosen.beta, chosen.prompt_rows, chosen.alpha) == pytest.approx((beta, number, 100 / ratio))
 
 
 @pytest.mark.parametrize("logit_scale", [17.0, 100.0])
@@ -74,9 +74,9 @@ def test_a_missing_prompt_is_as_if_it_never_was() -> None:
 
 def test_no_more_prompts_than_twice_all() -> None:
     views, labels = _support(4)
-    most, beyond = (TIMO(prompts=n).fit(views, labels, text=PROMPTS).weight_ for n in (14, 99))
+    most, beyond = (TIMO(prompt_rows=n).fit(views, labels, text=PROMPTS).weight_ for n in (14, 99))
     np.testing.assert_array_equal(most, beyond)
-    assert np.abs(TIMO(prompts=13).fit(views, labels, text=PROMPTS).weight_ - most).max() > 1e-4
+    assert np.abs(TIMO(prompt_rows=13).fit(views, labels, text=PROMPTS).weight_ - most).max() > 1e-4
 
 
 def test_sharpness_zero_is_the_plain_mean_and_infinity_the_best_prompt() -> None:
@@ -114,7 +114,7 @@ def test_differs_from_gda_by_its_text_alone() -> None:
     _close(head.bias_, expected.bias)
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"beta": -1.0}, {"prompts": 0}])
+@pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"beta": -1.0}, {"prompt_rows": 0}])
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         TIMO(**wrong).fit(np.eye(4), [0, 1, 2, 3])

@@ -46,7 +46,7 @@ HEADS: dict[str, Make] = {
     "gda": GDA,
     "gda class-mean": lambda **kw: GDA(covariance="class-mean", **kw),
     "timo": TIMO,
-    "timo few prompts": lambda **kw: TIMO(prompts=2, beta=15.0, **kw),
+    "timo few prompts": lambda **kw: TIMO(prompt_rows=2, beta=15.0, **kw),
     "ape": APE,
     "tip-x": TipX,
     "proker": ProKeR,
