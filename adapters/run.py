@@ -21,6 +21,7 @@ from adapters.errors import AdapterError
 from adapters.evaluate import Scores, score
 from adapters.index_files import indices_digest
 from adapters.model_card import model_card
+from adapters.persistence import read_config
 from adapters.report import Report
 from adapters.run_folder import (
     CARD,
@@ -98,6 +99,8 @@ def fit(
 
     for other in meta_train:
         _check_online(head_class, cache, other)
+    if learnt := (params or {}).get("meta"):
+        _check_learnt(cache, Path(learnt))
     asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
     chosen = choose(asked, task, regime)
     base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
@@ -165,11 +168,23 @@ def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
         raise AdapterError(
             f"{head_class.method} learns nothing from other data sets; leave out --meta-train, or fit meta"
         )
-    for key in ("weights_sha256", "transform_sha256"):
-        if cache.encoder[key] != other.encoder[key]:
-            raise AdapterError(
-                f"--meta-train {other.name} has another encoder than {cache.name}; give caches of one encoder"
-            )
+    if not _same_encoder(cache.encoder, other.encoder):
+        raise AdapterError(
+            f"--meta-train {other.name} has another encoder than {cache.name}; give caches of one encoder"
+        )
+
+
+def _check_learnt(cache: Cache, folder: Path) -> None:
+    """Refuse weights that were learnt on another encoder's features, as far as the folder says which."""
+    encoder = read_config(folder).get("encoder")
+    if encoder is not None and not _same_encoder(cache.encoder, encoder):
+        raise AdapterError(
+            f"--meta {folder} was learnt on another encoder than {cache.name}'s; learn it with --meta-train"
+        )
+
+
+def _same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("weights_sha256", "transform_sha256"))
 
 
 def _load(cache: Cache, regime: Select, **draw: Any) -> Task:

@@ -173,3 +173,27 @@ def test_mistakes_end_in_one_line(
     with pytest.raises(AdapterError, match=message) as caught:
         fit(method, **{"cache": make_cache(), "shots": 1, "root": str(tmp_path), **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_meta_learns_on_other_caches_and_says_so(make_cache: Make, tmp_path: Path) -> None:
+    cache = make_cache()
+    report = fit("meta", cache=cache, shots=4, root=str(tmp_path), meta_train=[cache])
+    assert f"learnt on 4 shots of {cache.name}" in report.note
+    with pytest.raises(AdapterError, match="clip learns nothing from other data sets"):
+        fit("clip", cache=cache, shots=4, root=str(tmp_path), meta_train=[cache])
+    with pytest.raises(AdapterError, match="--meta-train with --calibrate"):
+        fit("meta", cache=cache, shots=4, root=str(tmp_path), meta_train=[cache], calibrate=True, select="support")
+
+
+def test_weights_learnt_on_another_encoder_are_refused(make_cache: Make, tmp_path: Path) -> None:
+    cache = make_cache()
+    learnt = fit("meta", cache=cache, shots=4, root=str(tmp_path))
+    assert (
+        fit("meta", cache=cache, shots=2, root=str(tmp_path), params={"meta": learnt.run}).accuracy["test"] is not None
+    )
+    config = Path(learnt.run) / "config.json"
+    content = json.loads(config.read_text())
+    content["encoder"]["weights_sha256"] = "0" * 64
+    config.write_text(json.dumps(content))
+    with pytest.raises(AdapterError, match="learnt on another encoder"):
+        fit("meta", cache=cache, shots=2, root=str(tmp_path), params={"meta": learnt.run})
