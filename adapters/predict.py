@@ -17,6 +17,7 @@ from adapters.errors import AdapterError, RunError
 from adapters.metrics import softmax
 from adapters.persistence import load
 from adapters.runs import find_run
+from adapters.same_encoder import first_difference
 from featcache.errors import ImageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 TOP_K = 5
 BATCH_SIZE = 64
-IDENTITY_KEYS = ("weights_sha256", "transform_sha256")
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,13 @@ def check_encoder(expected: Mapping[str, Any], loaded: Mapping[str, Any], run_na
     Raises:
         RunError: names what differs.
     """
-    for key in IDENTITY_KEYS:
-        if expected[key] != loaded[key]:
-            what = key.removesuffix("_sha256")
-            raise RunError(
-                f"run {run_name} was fitted on {expected['architecture']} ({expected['pretrained']}) with {what} "
-                f"{expected[key][:12]}, but {loaded['architecture']} here has {loaded[key][:12]}: "
-                "restore those weights, or extract and fit again"
-            )
+    if key := first_difference(expected, loaded):
+        what = key.removesuffix("_sha256")
+        raise RunError(
+            f"run {run_name} was fitted on {expected['architecture']} ({expected['pretrained']}) with {what} "
+            f"{expected[key][:12]}, but {loaded['architecture']} here has {loaded[key][:12]}: "
+            "restore those weights, or extract and fit again"
+        )
 
 
 @dataclass(frozen=True)

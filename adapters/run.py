@@ -33,6 +33,7 @@ from adapters.run_folder import (
     slug,
     write_json,
 )
+from adapters.same_encoder import first_difference
 from adapters.selection import ORACLE_WARNING, Select, choose, parse_select
 from adapters.task import Rows, Task
 from featcache.home import runs_folder
@@ -168,7 +169,7 @@ def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
         raise AdapterError(
             f"{head_class.method} learns nothing from other data sets; leave out --meta-train, or fit meta"
         )
-    if not _same_encoder(cache.encoder, other.encoder):
+    if first_difference(cache.encoder, other.encoder):
         raise AdapterError(
             f"--meta-train {other.name} has another encoder than {cache.name}; give caches of one encoder"
         )
@@ -177,14 +178,10 @@ def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
 def _check_learnt(cache: Cache, folder: Path) -> None:
     """Refuse weights that were learnt on another encoder's features, as far as the folder says which."""
     encoder = read_config(folder).get("encoder")
-    if encoder is not None and not _same_encoder(cache.encoder, encoder):
+    if encoder is not None and first_difference(cache.encoder, encoder):
         raise AdapterError(
             f"--meta {folder} was learnt on another encoder than {cache.name}'s; learn it with --meta-train"
         )
-
-
-def _same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one[key] == other[key] for key in ("weights_sha256", "transform_sha256"))
 
 
 def _load(cache: Cache, regime: Select, **draw: Any) -> Task:

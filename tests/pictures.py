@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from featcache.datasets import Dataset
 
 
 def draw_class_folders(folder: Path, *, classes: int, per_class: int, seed: int = 0) -> Path:
@@ -18,3 +22,24 @@ def draw_class_folders(folder: Path, *, classes: int, per_class: int, seed: int 
             pixels = np.clip(tint + rng.integers(0, 56, size=(24, 24, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"class_{index}" / f"{number:03d}.png")
     return folder
+
+
+def tiny_png(value: int) -> bytes:
+    """A 2 x 2 grey PNG."""
+    buffer = io.BytesIO()
+    Image.new("L", (2, 2), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_class_folders(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
+    """Class folders below `root` with so many tiny images each."""
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            (root / folder / f"{i:03d}{suffix}").write_bytes(tiny_png(i))
+    return root
+
+
+def split_sizes(dataset: Dataset) -> dict[str, int]:
+    """Rows of each split."""
+    return {name: len(split) for name, split in dataset.splits.items()}

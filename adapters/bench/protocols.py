@@ -13,15 +13,13 @@ from adapters.base import Head
 from adapters.bench.classes import ClassSubset
 from adapters.bench.learning import ADAPTED, BY_OWN, BY_TEXT, Exam, Part, Recipe, assess
 from adapters.errors import TaskError
+from adapters.same_encoder import first_difference
 from adapters.task import Rows, Task, read_split
 
 if TYPE_CHECKING:
     from adapters.bench.classes import TextOfClasses
     from featcache.cache import Cache
     from featcache.text import TextFeatures
-
-SAME_ENCODER = ("weights_sha256", "transform_sha256")
-"""What must agree between the encoders of two caches for a head of one to be of any use on the other."""
 
 
 def few_shot(recipe: Recipe, task: Task, seed: int) -> list[Part]:
@@ -105,9 +103,8 @@ def check_same_encoder(caches: Sequence[Cache]) -> None:
     """
     source = caches[0]
     for target in caches[1:]:
-        for fact in SAME_ENCODER:
-            if target.encoder.get(fact) != source.encoder.get(fact):
-                raise TaskError(
-                    f"cache {target.name} comes from another encoder than {source.name} ({fact} differs): "
-                    "extract both with the same --model and --pretrained"
-                )
+        if fact := first_difference(source.encoder, target.encoder):
+            raise TaskError(
+                f"cache {target.name} comes from another encoder than {source.name} ({fact} differs): "
+                "extract both with the same --model and --pretrained"
+            )

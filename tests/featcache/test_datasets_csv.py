@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from featcache.datasets import Dataset, load_dataset
+from featcache.datasets import load_dataset
 from featcache.errors import DataError
-
-
-def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (2, 2), value).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def make(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
-    for folder, count in counts.items():
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
-            (root / folder / f"{i:03d}{suffix}").write_bytes(png(i))
-    return root
-
-
-def sizes(dataset: Dataset) -> dict[str, int]:
-    return {name: len(split) for name, split in dataset.splits.items()}
+from tests.pictures import make_class_folders, split_sizes, tiny_png
 
 
 def write_csv(path: Path, text: str) -> str:
@@ -37,7 +17,7 @@ def write_csv(path: Path, text: str) -> str:
 
 
 def test_csv_with_splits_keeps_row_order(tmp_path: Path) -> None:
-    make(tmp_path / "images", {"x": 6})
+    make_class_folders(tmp_path / "images", {"x": 6})
     rows = ["label,note,path,split"]
     rows += [
         f"{'ant' if i % 2 else 'bee'},?,images/x/{i:03d}.png,{s}"
@@ -48,16 +28,16 @@ def test_csv_with_splits_keeps_row_order(tmp_path: Path) -> None:
     assert dataset.class_names == ("ant", "bee")
     assert dataset.splits["train"].ids == ("images/x/000.png", "images/x/001.png")
     assert dataset.splits["train"].labels.tolist() == [1, 0]
-    assert dataset.reader.read("images/x/003.png") == png(3)
+    assert dataset.reader.read("images/x/003.png") == tiny_png(3)
     assert dataset.provenance["split"] == {"from": "column split of mine.csv"}
 
 
 def test_csv_without_splits_and_with_quotes_and_a_byte_order_mark(tmp_path: Path) -> None:
-    make(tmp_path, {"a, b": 10, "c": 10})
+    make_class_folders(tmp_path, {"a, b": 10, "c": 10})
     lines = ["\ufeffpath, label", *(f'"a, b/{i:03d}.png", "tea, green"\nc/{i:03d}.png, coffee' for i in range(10))]
     dataset = load_dataset(write_csv(tmp_path / "x.csv", "\n".join(lines)))
     assert dataset.class_names == ("coffee", "tea, green")
-    assert sizes(dataset) == {"train": 10, "val": 4, "test": 6}
+    assert split_sizes(dataset) == {"train": 10, "val": 4, "test": 6}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +57,7 @@ def test_csv_without_splits_and_with_quotes_and_a_byte_order_mark(tmp_path: Path
     ],
 )
 def test_csv_errors(text: str, message: str, tmp_path: Path) -> None:
-    make(tmp_path, {"a": 4})
+    make_class_folders(tmp_path, {"a": 4})
     with pytest.raises(DataError, match=message) as caught:
         load_dataset(write_csv(tmp_path / "x.csv", text))
     assert "\n" not in str(caught.value)

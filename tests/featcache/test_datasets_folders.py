@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from featcache.datasets import Dataset, Split, load_dataset
+from featcache.datasets import Split, load_dataset
 from featcache.errors import DataError
-
-
-def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (2, 2), value).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def make(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
-    for folder, count in counts.items():
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
-            (root / folder / f"{i:03d}{suffix}").write_bytes(png(i))
-    return root
-
-
-def sizes(dataset: Dataset) -> dict[str, int]:
-    return {name: len(split) for name, split in dataset.splits.items()}
+from tests.pictures import make_class_folders, split_sizes, tiny_png
 
 
 def counts(split: Split) -> list[int]:
@@ -39,10 +19,10 @@ def counts(split: Split) -> list[int]:
 
 
 def test_folder_without_splits_is_split_by_class(tmp_path: Path) -> None:
-    make(tmp_path, {"dog": 20, "cat": 10, ".hidden": 3})
-    (tmp_path / "cat" / ".thumbnail.png").write_bytes(png(0))
+    make_class_folders(tmp_path, {"dog": 20, "cat": 10, ".hidden": 3})
+    (tmp_path / "cat" / ".thumbnail.png").write_bytes(tiny_png(0))
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
-    (tmp_path / "loose.png").write_bytes(png(0))
+    (tmp_path / "loose.png").write_bytes(tiny_png(0))
     dataset = load_dataset(str(tmp_path))
     assert dataset.name == tmp_path.name
     assert dataset.class_names == ("cat", "dog")
@@ -57,29 +37,29 @@ def test_folder_without_splits_is_split_by_class(tmp_path: Path) -> None:
         assert split.labels.dtype == np.int64
     everything = [image for split in dataset.splits.values() for image in split.ids]
     assert len(everything) == len(set(everything)) == 30
-    assert dataset.reader.read("dog/007.png") == png(7)
+    assert dataset.reader.read("dog/007.png") == tiny_png(7)
     assert dataset.provenance["split"]["from"] == "seeded stratified"
     assert dataset.prompts[dataset.default_prompts].expand(dataset.class_names)[0] == ("a photo of a cat.",)
 
 
 def test_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
-    make(tmp_path, {"a": 30, "b": 30})
+    make_class_folders(tmp_path, {"a": 30, "b": 30})
     first, again, other = (load_dataset(str(tmp_path), seed=seed) for seed in (1, 1, 2))
     assert first.digest() == again.digest() != other.digest()
 
 
 def test_train_val_test_folders(tmp_path: Path) -> None:
     for split, n in (("train", 4), ("valid", 2), ("test", 3)):
-        make(tmp_path / split, {"cat": n, "dog": n})
+        make_class_folders(tmp_path / split, {"cat": n, "dog": n})
     dataset = load_dataset(str(tmp_path))
-    assert sizes(dataset) == {"train": 8, "val": 4, "test": 6}
+    assert split_sizes(dataset) == {"train": 8, "val": 4, "test": 6}
     assert dataset.splits["val"].ids[0] == "valid/cat/000.png"
     assert dataset.provenance["split"] == {"from": "folders"}
 
 
 def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
-    make(tmp_path / "train", {"cat": 10, "dog": 20})
-    make(tmp_path / "test", {"cat": 3, "dog": 3})
+    make_class_folders(tmp_path / "train", {"cat": 10, "dog": 20})
+    make_class_folders(tmp_path / "test", {"cat": 3, "dog": 3})
     dataset = load_dataset(str(tmp_path))
     assert {name: counts(split) for name, split in dataset.splits.items()} == {
         "train": [10, 20],
@@ -88,8 +68,8 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_train_and_val_folders_test_on_val(tmp_path: Path) -> None:
-    make(tmp_path / "train", {"cat": 10, "dog": 10})
-    make(tmp_path / "val", {"cat": 3, "dog": 4})
+    make_class_folders(tmp_path / "train", {"cat": 10, "dog": 10})
+    make_class_folders(tmp_path / "val", {"cat": 3, "dog": 4})
     dataset = load_dataset(str(tmp_path))
     assert counts(dataset.splits["test"]) == [3, 4]
     assert counts(dataset.splits["val"]) == [2, 2]
@@ -97,17 +77,17 @@ def test_train_and_val_folders_test_on_val(tmp_path: Path) -> None:
 
 
 def test_nested_folders_and_links_belong_to_their_class(tmp_path: Path) -> None:
-    make(tmp_path / "set", {"cat/indoor": 2, "cat": 1, "dog": 3})
-    make(tmp_path / "elsewhere", {"fox": 3})
+    make_class_folders(tmp_path / "set", {"cat/indoor": 2, "cat": 1, "dog": 3})
+    make_class_folders(tmp_path / "elsewhere", {"fox": 3})
     (tmp_path / "set/fox").symlink_to(tmp_path / "elsewhere/fox")
     dataset = load_dataset(str(tmp_path / "set"))
     assert dataset.class_names == ("cat", "dog", "fox")
     assert sum(map(len, dataset.splits.values())) == 9
-    assert dataset.reader.read("cat/indoor/001.png") == png(1)
+    assert dataset.reader.read("cat/indoor/001.png") == tiny_png(1)
 
 
 def test_zip_of_class_folders_reads_like_the_folder(tmp_path: Path) -> None:
-    folder = make(tmp_path / "pets", {"cat": 9, "dog": 9})
+    folder = make_class_folders(tmp_path / "pets", {"cat": 9, "dog": 9})
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
         for path in sorted(folder.rglob("*.png")):
             archive.write(path, path.relative_to(tmp_path))
@@ -117,7 +97,7 @@ def test_zip_of_class_folders_reads_like_the_folder(tmp_path: Path) -> None:
 
 
 def test_split_file_for_a_folder_of_ones_own(tmp_path: Path) -> None:
-    make(tmp_path / "set", {"cat": 4, "dog": 4})
+    make_class_folders(tmp_path / "set", {"cat": 4, "dog": 4})
     split = {
         "train": [["dog/003.png", 1, "a dog"], ["cat/002.png", 0, "a cat"]],
         "val": [],
@@ -139,7 +119,7 @@ def test_split_file_for_a_folder_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_class_names_from_a_file(text: str, expected: tuple[str, ...], tmp_path: Path) -> None:
-    make(tmp_path / "set", {"cat": 5, "dog": 5})
+    make_class_folders(tmp_path / "set", {"cat": 5, "dog": 5})
     (tmp_path / "names").write_text(text)
     dataset = load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")
     assert dataset.class_names == expected
@@ -158,7 +138,7 @@ def test_class_names_from_a_file(text: str, expected: tuple[str, ...], tmp_path:
     ],
 )
 def test_class_names_errors(text: str, message: str, tmp_path: Path) -> None:
-    make(tmp_path / "set", {"cat": 5, "dog": 5})
+    make_class_folders(tmp_path / "set", {"cat": 5, "dog": 5})
     (tmp_path / "names").write_text(text)
     with pytest.raises(DataError, match=message):
         load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from featcache.datasets import Dataset, Split, load_dataset
 from featcache.datasets.stratified import balanced_rows, carve_rows, split_rows
 from featcache.errors import DataError
-
-
-def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (2, 2), value).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def make(root: Path, counts: Mapping[str, int], suffix: str = ".png") -> Path:
-    for folder, count in counts.items():
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
-            (root / folder / f"{i:03d}{suffix}").write_bytes(png(i))
-    return root
-
-
-def sizes(dataset: Dataset) -> dict[str, int]:
-    return {name: len(split) for name, split in dataset.splits.items()}
+from tests.pictures import make_class_folders, split_sizes
 
 
 def counts(split: Split) -> list[int]:
@@ -42,8 +22,8 @@ def counts(split: Split) -> list[int]:
 
 def test_digits() -> None:
     dataset = load_dataset("digits")
-    assert sizes(dataset) == dict(dataset.provenance["expected_rows"])
-    assert sum(sizes(dataset).values()) == 1797
+    assert split_sizes(dataset) == dict(dataset.provenance["expected_rows"])
+    assert sum(split_sizes(dataset).values()) == 1797
     # The split is the same everywhere: this digest was computed once.
     assert dataset.digest() == DIGITS_DIGEST
     from sklearn.datasets import load_digits
@@ -63,13 +43,13 @@ DIGITS_DIGEST = "4d18cacd614d26fa0f97186ba361d2c502a645aa23a12137d9e3ff15a0cdba8
 
 
 def test_limited_is_balanced_nested_and_in_listing_order(tmp_path: Path) -> None:
-    make(tmp_path / "train", {"a": 3, "b": 30, "c": 30})
-    make(tmp_path / "val", {"a": 2, "b": 2, "c": 2})
-    make(tmp_path / "test", {"a": 9, "b": 9, "c": 9})
+    make_class_folders(tmp_path / "train", {"a": 3, "b": 30, "c": 30})
+    make_class_folders(tmp_path / "val", {"a": 2, "b": 2, "c": 2})
+    make_class_folders(tmp_path / "test", {"a": 9, "b": 9, "c": 9})
     dataset = load_dataset(str(tmp_path))
     small, large = dataset.limited(10, seed=0), dataset.limited(20, seed=0)
     assert sorted(counts(small.splits["train"])) == [3, 3, 4]
-    assert sizes(small) == {"train": 10, "val": 6, "test": 10}
+    assert split_sizes(small) == {"train": 10, "val": 6, "test": 10}
     assert sorted(counts(large.splits["train"])) == [3, 8, 9]
     for name in dataset.splits:
         assert set(small.splits[name].ids) <= set(large.splits[name].ids)
@@ -83,14 +63,14 @@ def test_limited_is_balanced_nested_and_in_listing_order(tmp_path: Path) -> None
 
 
 def test_subset(tmp_path: Path) -> None:
-    dataset = load_dataset(str(make(tmp_path, {"a": 10, "b": 10})))
+    dataset = load_dataset(str(make_class_folders(tmp_path, {"a": 10, "b": 10})))
     assert list(dataset.subset(["test", "train"]).splits) == ["train", "test"]
     with pytest.raises(DataError, match='no split "dev": choose from train, val, test'):
         dataset.subset(["train", "dev"])
 
 
 def test_digest_sees_ids_labels_order_and_split_names_only(tmp_path: Path) -> None:
-    dataset = load_dataset(str(make(tmp_path, {"a": 10, "b": 10})))
+    dataset = load_dataset(str(make_class_folders(tmp_path, {"a": 10, "b": 10})))
 
     def digest(**splits: Split) -> str:
         return Dataset("x", ("a", "b"), splits, dataset.reader, dataset.prompts, "default", {}).digest()
