@@ -83,6 +83,15 @@ def test_damage_is_found_told_by_readers_and_mended(
     assert verify(again.folder, sample=0).problems == []
 
 
+def test_what_a_power_cut_left_of_an_unfinished_shard_is_written_anew(cache: featcache.Cache) -> None:
+    """Regression: Zarr reads an old partly filled shard before writing it, and stumbled over a torn one."""
+    before = cache["train"].images.tobytes()
+    for name in ("complete.json", "train/state/c/7"):
+        Path(cache.path, name).unlink()
+    truncate(Path(cache.path, "train/images/c/7/0"))
+    assert extract_again(cache)["train"].images.tobytes() == before
+
+
 def test_damaged_text_is_found_and_mended(cache: featcache.Cache) -> None:
     before = cache.text.features
     chunk = next(Path(cache.path, "text").glob("*/features/c/0/0/0"))
