@@ -78,11 +78,15 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return self._fit_support(support)
 
     def _fit_support(self, support: Support) -> Self:
+        self._prepare(support)
+        self._fit(support)
+        return self
+
+    def _prepare(self, support: Support) -> None:
+        """Take from the support what every head has; `_fit` comes next."""
         self.classes_, self.text_ = support.classes, support.text
         self.n_features_in_ = support.text.shape[1]
         self.temperature_ = 1.0
-        self._fit(support)
-        return self
 
     def decision_function(self, X: Any) -> Floats:
         """Logits (N, C) in float32 of features (N, D)."""

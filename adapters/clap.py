@@ -73,7 +73,7 @@ def train_prototypes(
     start = prototypes.clone()
     pull = None if multipliers is None else (multipliers / len(prototypes))[:, None]
     for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-        loss, gradient = cosine_loss(batch, prototypes, logit_scale)
+        loss, gradient = cosine_loss(batch.features, batch.labels, prototypes, logit_scale)
         if pull is not None:
             away = prototypes - start
             weighted = away * pull

@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from adapters.arrays import Floats, Support
-from adapters.bottleneck import Batch
 from adapters.training import cross_entropy
 
 RAW_NORM = 10.0
@@ -27,17 +26,25 @@ def base_text(support: Support) -> Floats:
     return support.mean_prompts if support.prompts is not None else np.float32(RAW_NORM) * support.text
 
 
-def cosine_loss(batch: Batch, prototypes: Tensor, logit_scale: float) -> tuple[Tensor, Tensor]:
-    """The loss, and its gradient (C, D) with respect to the prototypes; each row is at right angles to its prototype.
+def cosine_loss(
+    features: Tensor, labels: Tensor, prototypes: Tensor, logit_scale: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss, and its gradient with respect to the prototypes; each row is at right angles to its prototype.
+
+    Leading dimensions are trainings that know nothing of each other.
 
     Args:
-        batch: unit features (B, D) and class codes (B,).
-        prototypes: w (C, D).
-        logit_scale: s.
+        features: unit rows (..., B, D).
+        labels: class codes (..., B).
+        prototypes: w (..., C, D).
+        logit_scale: s, one or (..., 1, 1).
+
+    Returns:
+        (...) and (..., C, D).
     """
-    norm = prototypes.norm(dim=1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
+    norm = prototypes.norm(dim=-1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
     unit = prototypes / norm
-    loss, of_logits = cross_entropy((batch.features @ unit.T).mul_(logit_scale), batch.labels)
-    gradient = of_logits.mul_(logit_scale).T @ batch.features
-    along = (gradient * unit).sum(1, keepdim=True)
+    loss, of_logits = cross_entropy((features @ unit.mT).mul_(logit_scale), labels)
+    gradient = of_logits.mul_(logit_scale).mT @ features
+    along = (gradient * unit).sum(-1, keepdim=True)
     return loss, gradient.addcmul_(unit, along, value=-1).div_(norm)

@@ -1,4 +1,4 @@
-"""Choosing one hyper-parameter of a trained head by training once for every value."""
+"""Choosing one hyper-parameter of a trained head by training once for every value, all values together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from adapters.arrays import Support
 from adapters.base import Head, Rows
 from adapters.held_out import held_out_splits
+from adapters.stacking import fit_supports
 
 FOLDS = 2
 """Folds over the shots when only the support may be looked at: a training for every value and fold is the cost."""
@@ -23,14 +24,14 @@ def choose_by_refit(head: Head, support: Support, rows: Rows | None, name: str, 
         values: what to try, ascending.
     """
     splits = held_out_splits(support, rows, FOLDS)
-
-    def right(value: float) -> int:
-        trained = type(head)(**{**head.get_params(), name: value})
-        return sum(
-            int((trained._fit_support(kept)._logits(out.features).argmax(1) == out.labels).sum())
-            for kept, out in splits
-        )
-
-    counts = [right(value) for value in values]
+    settings = [{**head.get_params(), name: value} for value in values]
+    heads = [type(head)(**setting) for setting in settings for _ in splits]
+    for _ in fit_supports(heads, [kept for _ in values for kept, _ in splits]):
+        pass
+    right = [
+        int((trained._logits(out.features).argmax(1) == out.labels).sum())
+        for trained, (_, out) in zip(heads, [*splits] * len(values), strict=True)
+    ]
+    counts = [sum(right[i : i + len(splits)]) for i in range(0, len(right), len(splits))]
     best = [value for value, count in zip(values, counts, strict=True) if count == max(counts)]
     return best[(len(best) - 1) // 2]

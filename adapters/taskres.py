@@ -11,56 +11,67 @@ first, needs the text encoder and is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from adapters.arrays import Floats, Support, unit
-from adapters.base import Head, Rows, cosine_logits, require
-from adapters.bottleneck import Batch
+from adapters.base import Rows, cosine_logits, require
 from adapters.prototypes import base_text, cosine_loss
 from adapters.refit import choose_by_refit
-from adapters.training import AdamW, epoch_batches, products, resolve_device, threads_for, warmup_cosine
+from adapters.stacked import Batches, StackedAdamW, per_head, rates_of, steps_of
+from adapters.stacking import Stack, TrainedHead
+from adapters.training import epoch_batches, products, warmup_cosine
 
 ALPHAS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)
 """Ratios that `tuned` tries, from zero-shot to the largest that is published (1.0, for Flowers102); own choice."""
 
 
-def train_residual(
-    residual: Tensor,
-    base: Tensor,
-    batches: Iterable[Batch],
-    *,
-    rates: Sequence[float],
-    alpha: float,
-    logit_scale: float = 100.0,
-    weight_decay: float = 5e-4,
-) -> Tensor:
-    """Train a residual in place, one step a batch; the gradient is written out by hand.
+class ResidualStack(Stack["TaskRes"]):
+    """G residuals in training; the gradient is written out by hand.
 
-    Args:
-        residual: x (C, D), updated.
-        base: t (C, D).
-        batches: what every step sees.
-        rates: learning rate of every step.
-        alpha: residual ratio.
-        logit_scale: s.
-        weight_decay: of Adam, coupled.
-
-    Returns:
-        The loss before every update (steps,).
+    Attributes:
+        base: t (G, C, D).
+        optimizer: of the residuals x (G, C, D), which start at 0.
     """
-    optimizer = AdamW(residual, weight_decay=0, eps=1e-8)
-    losses = base.new_zeros(len(rates))
-    for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-        losses[step], gradient = cosine_loss(batch, torch.add(base, residual, alpha=alpha), logit_scale)
-        optimizer.step(gradient.mul_(alpha).add_(residual, alpha=weight_decay), rate)
-    return losses
+
+    state = ("base", "batches", "optimizer", "alpha", "logit_scale", "weight_decay")
+
+    def __init__(self, heads: Sequence[TaskRes], supports: Sequence[Support]) -> None:
+        first, support = heads[0], supports[0]
+        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
+        super().__init__(heads, steps=len(plans[0][0]), work=products(first.batch_size, *support.text.shape))
+        self.base = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(self.device)
+        self.batches = Batches.of(supports, [rows for rows, _ in plans], self.device)
+        rates = rates_of([rates for _, rates in plans], self.device)
+        nothing = torch.zeros(len(heads), device=self.device)
+        self.optimizer = StackedAdamW(torch.zeros_like(self.base), rates, weight_decay=nothing, eps=1e-8)
+        self.alpha, self.logit_scale, self.weight_decay = (
+            per_head([getattr(head, name) for head in heads], self.device)[:, None, None]
+            for name in ("alpha", "logit_scale", "weight_decay")
+        )
+
+    def load(self, index: int) -> None:
+        """Take the batch and the rates of a step."""
+        self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """Adam with coupled weight decay, on cross-entropy."""
+        residual = self.optimizer.weight
+        prototypes = torch.addcmul(self.base, residual, self.alpha)
+        loss, gradient = cosine_loss(self.batches.features, self.batches.labels, prototypes, self.logit_scale)
+        self.loss.copy_(loss)
+        self.optimizer.step(gradient.mul_(self.alpha).addcmul_(residual, self.weight_decay))
+
+    def write(self, head: TaskRes, place: int) -> None:
+        """The base and the residual."""
+        head.base_, head.residual_ = (each[place].cpu().numpy() for each in (self.base, self.optimizer.weight))
 
 
-class TaskRes(Head):
+class TaskRes(TrainedHead):
     """TaskRes with the released recipe as defaults.
 
     Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
@@ -120,32 +131,27 @@ class TaskRes(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
-    def _fit(self, support: Support) -> None:
-        device = resolve_device(self.device)
+    def _epochs(self, support: Support) -> int:
+        return (100 if support.shots <= 4 else 200) if self.epochs is None else self.epochs
+
+    def _plan(self, support: Support) -> tuple[Tensor, list[float]]:
+        """Row numbers (steps, B) of a pool of all views, and the learning rate of every step."""
         generator = torch.Generator().manual_seed(self.seed)
-        views, labels, base = (
-            torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels, base_text(support))
-        )
-        epochs = (100 if support.shots <= 4 else 200) if self.epochs is None else self.epochs
-        plan = epoch_batches(len(labels), self.batch_size, epochs, generator, drop_last=True)
-        batches = (
-            Batch(views[rows, epoch % views.shape[1]], labels[rows])
-            for epoch, batches in enumerate(plan)
-            for rows in (batch.to(device) for batch in batches)
-        )
-        residual = torch.zeros_like(base)
-        with threads_for(products(self.batch_size, *base.shape)):
-            losses = train_residual(
-                residual,
-                base,
-                batches,
-                rates=warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0),
-                alpha=self.alpha,
-                logit_scale=self.logit_scale,
-                weight_decay=self.weight_decay,
-            )
-        self.losses_ = losses.cpu().numpy()
-        self.base_, self.residual_ = base.cpu().numpy(), residual.cpu().numpy()
+        epochs, (rows, views, _) = self._epochs(support), support.views.shape
+        plan = epoch_batches(rows, self.batch_size, epochs, generator, drop_last=True)
+        seen = [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
+        rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
+        return steps_of(seen, min(self.batch_size, rows)), rates
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.batch_size, self._epochs(support)
+
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * 3 * support.text.size
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> ResidualStack:
+        return ResidualStack(heads, supports)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.

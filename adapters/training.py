@@ -103,13 +103,21 @@ def epoch_batches(
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of logits (B, C), and its gradient (B, C) with respect to them."""
-    log_probability = torch.log_softmax(logits, 1)
-    index = labels[:, None]
-    loss = -log_probability.gather(1, index).mean()
+    """Mean cross-entropy of logits (..., B, C) over their B rows, and its gradient with respect to them.
+
+    Args:
+        logits: (..., B, C).
+        labels: class codes (..., B).
+
+    Returns:
+        Losses (...) and gradients (..., B, C): leading dimensions are trainings that know nothing of each other.
+    """
+    log_probability = torch.log_softmax(logits, -1)
+    index = labels[..., None]
+    loss = -log_probability.gather(-1, index)[..., 0].mean(-1)
     gradient = log_probability.exp_()
-    gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index))
-    return loss, gradient.div_(len(labels))
+    gradient.scatter_add_(-1, index, gradient.new_full((1,) * index.ndim, -1.0).expand_as(index))
+    return loss, gradient.div_(labels.shape[-1])
 
 
 class SGD:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from adapters.arrays import unit
-from adapters.bottleneck import Batch
 from adapters.errors import AdapterError
 from adapters.prototypes import cosine_loss
 from adapters.taskres import ALPHAS, TaskRes
@@ -46,7 +45,7 @@ def test_gradient_of_the_prototypes() -> None:
     expected = torch.nn.functional.cross_entropy(logits, labels)
     expected.backward()
     expected = expected.detach()
-    loss, gradient = cosine_loss(Batch(features, labels), prototypes.detach(), 7)
+    loss, gradient = cosine_loss(features, labels, prototypes.detach(), 7)
     assert float(loss) == pytest.approx(float(expected))
     torch.testing.assert_close(gradient, prototypes.grad)
 

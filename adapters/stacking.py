@@ -1,0 +1,210 @@
+"""Many trainings as one program: heads of one kind whose parameters are stacked and stepped together.
+
+A `Stack` holds G heads with parameters (G, ...): a step is one batched product for all of them, with each head's own
+learning rate, decay, alpha, seed, batches and support. What a head learns does not depend on who shares its stack:
+every operation of a step works along the first axis head by head.
+
+Where that pays differs. On a GPU the cost of a small step is launching it, so that a stack is as large as memory
+allows. On a CPU a step of a large stack would find its parameters and moments gone from the cache; there stacks are cut
+so that their state stays in it, and as many stacks as there are cores train side by side, one thread each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from adapters.arrays import Support
+from adapters.base import Head
+from adapters.errors import AdapterError
+from adapters.stacked import Stacked
+from adapters.training import resolve_device, threads_for
+
+CPU_BYTES = 1 << 20
+"""Parameters and moments of a stack on a CPU: what one core keeps in its own cache."""
+GPU_BYTES = 1 << 33
+"""Parameters and moments of a stack on a GPU."""
+
+H = TypeVar("H", bound="TrainedHead")
+
+
+class Stack(Stacked, ABC, Generic[H]):
+    """Heads in training.
+
+    A step reads only tensors that stay where they are: `load` puts its batch and rates there, `step` works on them in
+    place. On a GPU the first step runs as it is, and is then captured as a CUDA graph, which launches all kernels of a
+    step at once.
+
+    Args:
+        heads: G heads of one class and one `_stack_key`; `finish` writes what was learned to them.
+        steps: how many steps a whole training takes.
+        work: numbers that the largest call of a step reads or writes (`adapters.training.threads_for`).
+
+    Attributes:
+        taken: how many steps were taken.
+        losses: loss of every head before every step taken (G, steps).
+    """
+
+    def __init__(self, heads: Sequence[H], *, steps: int, work: int) -> None:
+        self.heads, self.steps, self.work, self.taken = list(heads), steps, work, 0
+        self.device = resolve_device(heads[0].device)
+        self.losses = torch.zeros(len(heads), steps, device=self.device)
+        self.loss = torch.zeros(len(heads), device=self.device)  # of one step: `step` writes it
+
+    @abstractmethod
+    def load(self, index: int) -> None:
+        """Put what the step of that number sees, and its rates, where `step` reads them."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """Take one step, in place; writes `loss` (G,)."""
+
+    @abstractmethod
+    def write(self, head: H, place: int) -> None:
+        """Write what the head in that place (0 to G - 1) has learned so far to it."""
+
+    def advance(self, until: int | None = None) -> None:
+        """Train up to and without the step `until`; None: to the end."""
+        end = self.steps if until is None else min(until, self.steps)
+        step: Callable[[], None] = self.step
+        with torch.inference_mode(), threads_for(self.work):
+            for index in range(self.taken, end):
+                self.load(index)
+                step()
+                self.losses[:, index] = self.loss
+                if self.device.type == "cuda" and step == self.step:
+                    step = captured(self.step)
+        self.taken = max(self.taken, end)
+
+    def finish(self) -> None:
+        """Write what was learned so far to the heads."""
+        for place, head in enumerate(self.heads):
+            head.losses_ = self.losses[place, : self.taken].cpu().numpy()
+            self.write(head, place)
+
+    def keep(self, places: Tensor) -> None:
+        """Go on with some of the heads only, in the order given."""
+        places = places.to(self.device)
+        super().keep(places)
+        self.heads = [self.heads[place] for place in places.tolist()]
+        self.losses, self.loss = self.losses[places], self.loss[places]
+
+
+class TrainedHead(Head):
+    """A head that is trained in steps, by itself or in a stack: `fit` is a stack of one.
+
+    Attributes:
+        losses_: training loss of every step; not saved.
+    """
+
+    device: str
+    losses_: Any
+
+    def _fit(self, support: Support) -> None:
+        stack = self._stack([self], [support])
+        stack.advance()
+        stack.finish()
+
+    @abstractmethod
+    def _stack_key(self, support: Support) -> Hashable:
+        """What heads must have in common to share a stack: shapes, numbers of steps and rows, the parts they have."""
+
+    @abstractmethod
+    def _state_bytes(self, support: Support) -> int:
+        """Bytes of the parameters and moments of one head."""
+
+    @classmethod
+    @abstractmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> Stack[Self]:
+        """Heads of one `_stack_key` at the start of their training."""
+
+
+def fit_many(heads: Sequence[Head], sets: Sequence[tuple[Any, Any, Any]]) -> None:
+    """Fit heads, each on a set of its own, as few programs as possible.
+
+    Every head ends as `fit` would have left it, to float32 rounding.
+
+    Args:
+        heads: unfitted heads of any methods.
+        sets: X, y and text of each head, as in `Head.fit`; repeat a tuple for heads that share one.
+
+    Raises:
+        AdapterError: not as many sets as heads, or what `fit` would refuse.
+    """
+    if len(heads) != len(sets):
+        raise AdapterError(f"{len(heads)} heads and {len(sets)} sets given; expected one (X, y, text) for each head")
+    checked = {id(each): Support.check(*each) for each in sets}
+    for head in heads:
+        head._check_parameters()
+    for _ in fit_supports(heads, [checked[id(each)] for each in sets]):
+        pass
+
+
+def fit_supports(heads: Sequence[Head], supports: Sequence[Support]) -> Iterator[int]:
+    """Fit heads, each on its support; yields the number of each head when it is done, in any order."""
+    alone = [i for i, head in enumerate(heads) if not isinstance(head, TrainedHead)]
+    for i in alone:
+        heads[i]._fit_support(supports[i])
+        yield i
+    blocks = blocks_of(heads, supports)
+    yield from side_by_side(lambda block: _train([heads[i] for i in block], [supports[i] for i in block]), blocks)
+
+
+def blocks_of(heads: Sequence[Head], supports: Sequence[Support]) -> list[list[int]]:
+    """Numbers of the trained heads that are to share a stack, bounded by the state that a device takes."""
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for i, (head, support) in enumerate(zip(heads, supports, strict=True)):
+        if isinstance(head, TrainedHead):
+            groups[type(head), head.device, head._stack_key(support)].append(i)
+    blocks = []
+    for group in groups.values():
+        first = heads[group[0]]
+        assert isinstance(first, TrainedHead)
+        most = CPU_BYTES if resolve_device(first.device).type == "cpu" else GPU_BYTES
+        size = max(1, most // first._state_bytes(supports[group[0]]))
+        blocks += [group[i : i + size] for i in range(0, len(group), size)]
+    return blocks
+
+
+def side_by_side(work: Callable[[list[int]], None], blocks: Sequence[list[int]]) -> Iterator[int]:
+    """Do the work of every block, on as many threads as torch has, one each; yields the members of finished blocks."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(blocks) < 2:
+        for block in blocks:
+            work(block)
+            yield from block
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            tasks = {pool.submit(work, block): block for block in blocks}
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+                    yield from tasks.pop(task)
+            finally:  # an error, Ctrl-C or a reader that stops: what has not begun is not begun
+                pool.shutdown(cancel_futures=True)
+    finally:
+        torch.set_num_threads(threads)  # the workers' setting is also that of threads yet to come
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """The step as a CUDA graph, recorded without running."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def _train(heads: Sequence[Head], supports: Sequence[Support]) -> None:
+    trained = [head for head in heads if isinstance(head, TrainedHead)]
+    for head, support in zip(trained, supports, strict=True):
+        head._prepare(support)
+    stack = type(trained[0])._stack(trained, supports)
+    stack.advance()
+    stack.finish()
