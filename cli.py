@@ -31,6 +31,24 @@ adapters = typer.Typer(
 
 INTERRUPTED = 130
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from featcache.version import package_version
+
+        print(f"featcache {package_version()}")
+        raise typer.Exit
+
+
+@featcache.callback()
+@adapters.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 Root = Annotated[
     str | None,
     typer.Option(

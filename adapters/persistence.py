@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from adapters.errors import AdapterError, RunError
+from featcache.version import package_version
 
 if TYPE_CHECKING:
     from adapters.base import Head
@@ -199,11 +199,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def package_version() -> str:
-    """The installed version of featcache."""
-    try:
-        return version("featcache")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

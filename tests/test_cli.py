@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("program", ["featcache", "adapters"])
+def test_version(program: str) -> None:
+    assert run(program, "--version").stdout == f"featcache {version('featcache')}\n"
 
 
 def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from adapters.bench.learning import Part, Recipe
 from adapters.bench.protocols import base_to_new, check_same_encoder, cross_dataset, few_shot
 from adapters.bench.settings import Settings, shots_of
 from adapters.errors import AdapterError
-from adapters.persistence import package_version
 from adapters.run import hyperparameters
 from adapters.task import Task
+from featcache.version import package_version
 
 if TYPE_CHECKING:
     from featcache.cache import Cache
