@@ -329,6 +329,68 @@ def fit(
     _show(report.to_json(), report_table(report), json)
 
 
+@adapters.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def search(
+    context: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="One of adapters list: clip, tip, tip-f, taskres, …")],
+    shots: Annotated[str, typer.Option(help="Numbers of labelled images a class.")] = "1,2,4,8,16",
+    seeds: Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")] = "1,2,3",
+    cache: Annotated[
+        str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")
+    ] = None,
+    select: Annotated[
+        Literal["none", "support", "val-kshot", "val", "oracle"],
+        typer.Option(
+            help="What chooses: support (the shots themselves, held out in folds), val-kshot (min(K, 4) validation "
+            "images a class), val (the validation split), oracle (the test split: dishonest)."
+        ),
+    ] = "support",
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Give up all but the best third after a ninth and after a third of the steps."),
+    ] = False,
+    prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
+    allow_fewer: Annotated[
+        bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results are kept. Default: a folder under ROOT/search.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw accuracy against alpha to this .svg or .png file. Default: OUT/alpha.svg.")
+    ] = None,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Try every combination of a method's options for every number of shots and seed, as one program.
+
+    Options of a method take several values, `--lr 1e-3,1e-2`, or ranges with both ends, `--alpha 0:1:0.05`;
+    `adapters list METHOD` shows them. The whole grid is also kept as search.parquet and search.csv.
+    """
+    from adapters.options import parse_grid
+    from adapters.search import run
+
+    results = run(
+        method,
+        parse_grid(method, context.args),
+        cache=_open_cache(cache, root),
+        shots=_numbers("--shots", shots),
+        seeds=_numbers("--seeds", seeds),
+        select=select,
+        halving=halving,
+        prompts=prompts,
+        allow_fewer=allow_fewer,
+        out=out,
+        plot=plot,
+        root=root,
+        device=device,
+        progress=True,
+    )
+    _show(results.to_json() if json else None, results.table(), json)
+    print(f"search.parquet, .csv and .json are in {results.folder}; picture: {results.picture}", file=sys.stderr)
+
+
 @adapters.command()
 def bench(
     methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda (see adapters list), or all.")] = "all",

@@ -15,22 +15,27 @@ APE-T, which trains, is not here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapters.alpha_choice import Piece, lines_of_betas, set_chosen
 from adapters.arrays import Floats, Ints, Support, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.held_out import held_out_splits
 from adapters.key_cache import KeyCache, votes
-from adapters.training import resolve_device, threads_for
+from adapters.sharpened import votes_at
+from adapters.training import resolve_device
 
-SEARCH_SCALE = (7.0, 7.0, 1.0)
-"""Upper ends of the grids of beta, alpha and gamma: those of five of the eleven data sets, and the medians."""
-SEARCH_STEPS = (50, 20, 5)
-"""Numbers of betas, alphas and gammas. Published: 200, 20, and 20 (ImageNet: 5); fewer here, for time."""
+SEARCH_SCALE = (7.0, 1.0)
+"""Upper ends of the grids of beta and gamma: those of five of the eleven data sets, and the medians (alpha's, 7, is not
+needed: every alpha is tried)."""
+SEARCH_STEPS = (50, 5)
+"""Numbers of betas and gammas. Published: 200, and 20 (ImageNet: 5); fewer here, for time."""
 KEPT = 700 / 1024
 """Share of kept channels: 700 of 1,024 is the median of the authors' eleven data sets, and EuroSAT's."""
 TINY = 1e-6
@@ -41,7 +46,6 @@ class Grid(NamedTuple):
     """Values to try."""
 
     betas: NDArray[np.float64]
-    alphas: NDArray[np.float64]
     gammas: NDArray[np.float64]
 
 
@@ -69,6 +73,7 @@ class APE(Head):
     trains: ClassVar[str] = "nothing; a cache of the support on chosen channels"
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("channels_", "divergence_")
+    alpha_after_fit: ClassVar[bool] = True
 
     channels_: Ints
     cache_: KeyCache
@@ -132,31 +137,28 @@ class APE(Head):
         return base + np.float32(self.alpha) * delta
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Search the grid on held-out rows, or on shots held out of the support; the first best triple wins."""
+        """Try every alpha with the grid of beta and gamma, on held-out rows or on shots held out of the support."""
         grid = search_grid()
-        correct = np.zeros(tuple(len(values) for values in grid), dtype=np.int64)
-        for kept, held in held_out_splits(support, rows):
-            correct += type(self)(**self.get_params())._fit_support(kept)._grid_counts(held, grid)
-        beta, alpha, gamma = np.unravel_index(int(correct.argmax()), correct.shape)
-        head.set_params(alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma]))
+        splits = [
+            (type(self)(**self.get_params())._fit_support(kept), out) for kept, out in held_out_splits(support, rows)
+        ]
+        found = lines_of_betas(
+            lambda betas: chain.from_iterable(fitted._pieces(out, betas, grid.gammas) for fitted, out in splits),
+            grid.betas,
+            affinities=sum(len(fitted.cache_) * len(out.labels) for fitted, out in splits),
+        )
+        set_chosen(head, found, ["beta", "gamma"], rows)
         return head
 
-    def _grid_counts(self, rows: Rows, grid: Grid) -> Ints:
-        """Right answers (betas, alphas, gammas)."""
-        correct = np.zeros(tuple(len(values) for values in grid), dtype=np.int64)
-        device, classes = self.cache_.device, self.cache_.classes
+    def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:
+        """Base and delta of rows at every (beta, gamma)."""
         logits = cosine_logits(rows.features, self.text_, self.logit_scale)
-        weights = [self._key_weights(float(gamma)) for gamma in grid.gammas]
+        weights = [self._key_weights(float(gamma)) for gamma in gammas]
         for block in self.cache_.affinities(unit(rows.features[:, self.channels_])):
-            base, labels = (torch.from_numpy(a[block.queries]).to(device) for a in (logits, rows.labels))
-            with threads_for(block.values.numel()):
-                for i, beta in enumerate(grid.betas):
-                    for k, weight in enumerate(weights):
-                        delta = votes(block.values, block.labels, float(beta), classes, weight)
-                        for j, alpha in enumerate(grid.alphas):
-                            best = torch.add(base, delta, alpha=float(alpha)).argmax(1)
-                            correct[i, j, k] += int((best == labels).sum())
-        return correct
+            base, labels = logits[block.queries], rows.labels[block.queries]
+            for beta, deltas in votes_at(block.values, block.labels, betas, self.cache_.classes, weights):
+                for gamma, delta in zip(gammas, deltas, strict=True):
+                    yield (beta, float(gamma)), base, delta, labels
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {**super()._arrays(), "keys_": self.cache_.keys, "labels_": self.cache_.labels}
@@ -167,12 +169,9 @@ class APE(Head):
         self.cache_ = KeyCache(keys, labels, len(classes), resolve_device(self.device))
 
 
-def search_grid(scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS) -> Grid:
-    """Value i of n is 0.1 + i (scale - 0.1) / n for beta and alpha, i scale / n for gamma."""
-    betas, alphas, gammas = (
-        low + np.arange(n) * (top - low) / n for low, top, n in zip((0.1, 0.1, 0.0), scale, steps, strict=True)
-    )
-    return Grid(betas, alphas, gammas)
+def search_grid(scale: tuple[float, float] = SEARCH_SCALE, steps: tuple[int, int] = SEARCH_STEPS) -> Grid:
+    """Value i of n is 0.1 + i (scale - 0.1) / n for beta, i scale / n for gamma."""
+    return Grid(*(low + np.arange(n) * (top - low) / n for low, top, n in zip((0.1, 0.0), scale, steps, strict=True)))
 
 
 def criterion(support: Support, similarity_weight: float) -> Floats:

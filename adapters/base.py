@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from adapters.alpha_choice import AlphaChoice
 from adapters.arrays import Floats, Ints, Support, encode_labels, text_weights, to_float32, to_numpy, unit
 from adapters.errors import AdapterError
 from adapters.metrics import softmax
@@ -38,6 +39,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         temperature_: what `predict_proba` divides logits by; 1 unless `adapters.calibration` fitted another.
         config: what `save` wrote beside the weights; only on a head that `adapters.load` returned.
         selection_note_: only on a clone from `tuned` that could not choose: why not.
+        alpha_choice_: only on a clone from `tuned` whose alpha was chosen: how well, and which others are as good.
     """
 
     method: ClassVar[str]
@@ -50,9 +52,13 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     """What it needs from a cache beside images."""
     learned: ClassVar[tuple[str, ...]] = ()
     """Names of the fitted arrays that are saved, beside `text_`."""
+    alpha_after_fit: ClassVar[bool] = False
+    """Whether only prediction sees alpha: a fit learns the same at every alpha (tip-f: with `train_alpha` set), and
+    logits are base + alpha * delta of `parts(X)`. `adapters.search` then scores every alpha from one fit, exactly."""
 
     config: dict[str, Any]
     selection_note_: str
+    alpha_choice_: AlphaChoice
     classes_: NDArray[Any]
     n_features_in_: int
     text_: Floats

@@ -13,18 +13,19 @@ Source: Silva-Rodriguez et al., A Closer Look at the Few-Shot Adaptation of Larg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from adapters.arrays import Floats, Support, unit
-from adapters.base import Head, cosine_logits, require
-from adapters.bottleneck import Batch
+from adapters.base import cosine_logits, require
 from adapters.prototypes import base_text, cosine_loss
-from adapters.training import products, resolve_device, threads_for, warmup_cosine
+from adapters.stacked import Batches, StackedSGD, per_head, rates_of, steps_of
+from adapters.stacking import Stack, TrainedHead
+from adapters.training import products, warmup_cosine
 
 
 def class_multipliers(views: Tensor, labels: Tensor, text: Tensor, logit_scale: float) -> Tensor:
@@ -46,46 +47,53 @@ def class_multipliers(views: Tensor, labels: Tensor, text: Tensor, logit_scale: 
     return torch.where(counts > 0, sums / counts.clamp_min(1), 1.0)
 
 
-def train_prototypes(
-    prototypes: Tensor,
-    batches: Iterable[Batch],
-    *,
-    rates: Sequence[float],
-    multipliers: Tensor | None,
-    logit_scale: float = 100.0,
-    momentum: float = 0.9,
-) -> Tensor:
-    """Train prototypes in place, one step a batch; the gradient is written out by hand.
+class PrototypeStack(Stack["ZeroShotLinearProbe"]):
+    """G sets of prototypes in training; the gradient is written out by hand.
 
-    Args:
-        prototypes: w (C, D), updated; the pull is to what they are when this is called.
-        batches: what every step sees.
-        rates: learning rate of every step.
-        multipliers: lambda (C,), or None for no pull.
-        logit_scale: s.
-        momentum: of SGD.
-
-    Returns:
-        The loss before every update (steps,), with the pull.
+    Attributes:
+        start: t (G, C, D).
+        pull: lambda / C (G, C, 1), or None for no pull.
+        optimizer: of the prototypes w (G, C, D), which start at t.
     """
-    losses = prototypes.new_zeros(len(rates))
-    buffer = torch.zeros_like(prototypes)
-    start = prototypes.clone()
-    pull = None if multipliers is None else (multipliers / len(prototypes))[:, None]
-    for step, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
-        loss, gradient = cosine_loss(batch.features, batch.labels, prototypes, logit_scale)
-        if pull is not None:
-            away = prototypes - start
-            weighted = away * pull
-            loss = loss + (away * weighted).sum()
+
+    state = ("start", "pull", "batches", "optimizer", "logit_scale")
+
+    def __init__(self, heads: Sequence[ZeroShotLinearProbe], supports: Sequence[Support]) -> None:
+        first, support = heads[0], supports[0]
+        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
+        super().__init__(heads, steps=len(plans[0][0]), work=products(first.batch_size, *support.text.shape))
+        self.start = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(self.device)
+        multipliers = [h._multipliers(each, start) for h, each, start in zip(heads, supports, self.start, strict=True)]
+        given = [each for each in multipliers if each is not None]
+        self.pull = (torch.stack(given) / len(support.text))[:, :, None] if given else None
+        self.batches = Batches.of(supports, [rows for rows, _ in plans], self.device)
+        rates = rates_of([rates for _, rates in plans], self.device)
+        self.optimizer = StackedSGD(self.start.clone(), rates, momentum=first.momentum)
+        self.logit_scale = per_head([head.logit_scale for head in heads], self.device)[:, None, None]
+
+    def load(self, index: int) -> None:
+        """Take the batch and the rates of a step."""
+        self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """SGD on cross-entropy and the pull."""
+        prototypes = self.optimizer.weight
+        loss, gradient = cosine_loss(self.batches.features, self.batches.labels, prototypes, self.logit_scale)
+        self.loss.copy_(loss)
+        if self.pull is not None:
+            away = prototypes - self.start
+            weighted = away * self.pull
+            self.loss.add_((away * weighted).sum((1, 2)))
             gradient.add_(weighted, alpha=2)
-        losses[step] = loss
-        buffer.mul_(momentum).add_(gradient)
-        prototypes.add_(buffer, alpha=-rate)
-    return losses
+        self.optimizer.step_along(gradient)
+
+    def write(self, head: ZeroShotLinearProbe, place: int) -> None:
+        """The prototypes."""
+        head.prototypes_ = self.optimizer.weight[place].cpu().numpy()
 
 
-class ZeroShotLinearProbe(Head):
+class ZeroShotLinearProbe(TrainedHead):
     """ZS-LP with the released recipe as defaults.
 
     The rows of all views are one pool. Every epoch shuffles it and takes as many batches of it as one view would fill,
@@ -142,35 +150,29 @@ class ZeroShotLinearProbe(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
-    def _multipliers(self, views: Tensor, labels: Tensor, text: Tensor) -> Tensor | None:
-        """The pull on every prototype; see `class_multipliers`."""
+    def _multipliers(self, support: Support, start: Tensor) -> Tensor | None:
+        """The pull (C,) on every prototype, which starts at t (C, D); see `class_multipliers`."""
         return None
 
-    def _fit(self, support: Support) -> None:
-        device = resolve_device(self.device)
-        views, labels = (torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels))
-        prototypes = torch.from_numpy(base_text(support)).to(device, copy=True)
-        with threads_for(products(self.batch_size, *prototypes.shape)):
-            losses = train_prototypes(
-                prototypes,
-                self._batches(views, labels),
-                rates=warmup_cosine(self.lr, self.epochs, max(1, len(labels) // self.batch_size)),
-                multipliers=self._multipliers(views, labels, normalize(prototypes, dim=1)),
-                logit_scale=self.logit_scale,
-                momentum=self.momentum,
-            )
-        self.losses_ = losses.cpu().numpy()
-        self.prototypes_ = prototypes.cpu().numpy()
-
-    def _batches(self, views: Tensor, labels: Tensor) -> Iterator[Batch]:
-        """Every step's batch."""
+    def _plan(self, support: Support) -> tuple[Tensor, list[float]]:
+        """Row numbers (steps, B) of a pool of all views, and the learning rate of every step."""
         generator = torch.Generator().manual_seed(self.seed)
-        rows_of_epoch = max(1, len(labels) // self.batch_size) * self.batch_size
-        pool, of_pool = views.flatten(0, 1), labels.repeat_interleave(views.shape[1])
-        for _ in range(self.epochs):
-            shuffle = torch.randperm(len(pool), generator=generator)[:rows_of_epoch].to(pool.device)
-            for rows in torch.split(shuffle, self.batch_size):
-                yield Batch(pool[rows], of_pool[rows])
+        rows, views, _ = support.views.shape
+        batches = max(1, rows // self.batch_size)
+        shuffles = (torch.randperm(rows * views, generator=generator) for _ in range(self.epochs))
+        seen = [torch.split(shuffle[: batches * self.batch_size], self.batch_size) for shuffle in shuffles]
+        return steps_of(seen, self.batch_size), warmup_cosine(self.lr, self.epochs, batches)
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.batch_size, self.epochs, self.momentum
+
+    def _state_bytes(self, support: Support) -> int:
+        rows, views, dim = support.views.shape
+        return 4 * (3 * support.text.size + min(self.batch_size, rows * views) * dim)
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> PrototypeStack:
+        return PrototypeStack(heads, supports)
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, unit(self.prototypes_), self.logit_scale)
@@ -189,7 +191,8 @@ class CLAP(ZeroShotLinearProbe):
 
     multipliers_: Floats
 
-    def _multipliers(self, views: Tensor, labels: Tensor, text: Tensor) -> Tensor:
-        multipliers = class_multipliers(views, labels, text, self.logit_scale)
+    def _multipliers(self, support: Support, start: Tensor) -> Tensor:
+        views, labels = (torch.from_numpy(array).to(start.device) for array in (support.unit_views, support.labels))
+        multipliers = class_multipliers(views, labels, normalize(start, dim=1), self.logit_scale)
         self.multipliers_ = multipliers.cpu().numpy()
         return multipliers

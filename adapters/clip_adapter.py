@@ -18,25 +18,32 @@ features; unit features are used here.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapters.alpha_choice import NOTHING_BETTER, AlphaChoice, ChosenOn
 from adapters.arrays import Floats, Support
-from adapters.base import Head, Rows, cosine_logits, require
-from adapters.bottleneck import Batch, Bottleneck, train
+from adapters.base import Rows, cosine_logits, require
+from adapters.bottleneck import adapt, blend, initial
+from adapters.clip_stack import AdapterStack, Plan
+from adapters.errors import AdapterError
+from adapters.exact_alpha import AlphaPath, alpha_path_blocks
 from adapters.held_out import held_out_splits
-from adapters.training import default_epochs, epoch_batches, resolve_device, threads_for, warmup_cosine
+from adapters.stacked import steps_of
+from adapters.stacking import TrainedHead, fit_supports
+from adapters.training import default_epochs, epoch_batches, resolve_device, warmup_cosine
 
-ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Residual ratios that `tuned` tries: those of the paper's ablation."""
-FOLDS = 2
-"""Folds over the shots when `tuned` has only the support: a training for every alpha and fold is the cost."""
+RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Residual ratios that `tuned` trains at where it has held-out rows: those of the paper's ablation."""
+FOLDS = 4
+"""Folds over the shots when `tuned` has only the support: a training for every fold is the cost."""
 
 
-class ClipAdapter(Head):
+class ClipAdapter(TrainedHead):
     """CLIP-Adapter, trained by the released recipe at a learning rate for cached features.
 
     Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
@@ -44,6 +51,7 @@ class ClipAdapter(Head):
 
     Args:
         alpha: residual ratio of the image adapter; 0 is zero-shot.
+        train_alpha: residual ratio of the image adapter while it is trained; None: `alpha`.
         text_alpha: residual ratio of the text adapter; 0 trains none.
         hidden: width of the bottleneck; None: D // 4.
         lr: learning rate after the warm-up; 0.002 in the released code.
@@ -72,6 +80,7 @@ class ClipAdapter(Head):
         self,
         *,
         alpha: float = 0.2,
+        train_alpha: float | None = None,
         text_alpha: float = 0.0,
         hidden: int | None = None,
         lr: float = 0.1,
@@ -84,6 +93,7 @@ class ClipAdapter(Head):
         device: str = "auto",
     ) -> None:
         self.alpha = alpha
+        self.train_alpha = train_alpha
         self.text_alpha = text_alpha
         self.hidden = hidden
         self.lr = lr
@@ -97,6 +107,8 @@ class ClipAdapter(Head):
 
     def _check_parameters(self) -> None:
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
+        if self.train_alpha is not None:
+            require(0 <= self.train_alpha <= 1, "train_alpha", self.train_alpha, "a ratio from 0 to 1, or None")
         require(0 <= self.text_alpha <= 1, "text_alpha", self.text_alpha, "a ratio from 0 to 1")
         require(self.hidden is None or self.hidden >= 1, "hidden", self.hidden, "at least 1, or None for D // 4")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
@@ -108,81 +120,101 @@ class ClipAdapter(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return 2 * dim * self._width(dim) * (2 if self.text_alpha else 1)
 
-    def _fit(self, support: Support) -> None:
-        device = resolve_device(self.device)
-        generator = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draws whatever the device
-        dim = support.views.shape[2]
-        image = Bottleneck.initial(dim, self._width(dim), self.alpha, generator).to(device)
-        said = None
-        if self.text_alpha:
-            said = Bottleneck.initial(dim, self._width(dim), self.text_alpha, generator).to(device)
-        with threads_for(self.batch_size * dim):
-            batches, epochs = self._batches(support, generator, device)
-            losses = train(
-                batches,
-                torch.from_numpy(support.text).to(device),
-                image,
-                said,
-                rates=warmup_cosine(self.lr, epochs, len(batches) // max(epochs, 1)),
-                logit_scale=self.logit_scale,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay,
-            )
-        self.losses_ = losses.cpu().numpy()
-        self.w1_, self.w2_ = image.w1.cpu().numpy(), image.w2.cpu().numpy()
-        if said is not None:
-            self.text_w1_, self.text_w2_ = said.w1.cpu().numpy(), said.w2.cpu().numpy()
-
     def for_classes(self, text: Any) -> Self:
         """The same adapters before other classes' text: neither knows which classes it was trained on."""
         return self._with_text(text)
 
-    def _batches(self, support: Support, generator: torch.Generator, device: torch.device) -> tuple[list[Batch], int]:
-        """Every step's batch, and the number of epochs."""
-        epochs = default_epochs(support.shots) if self.epochs is None else self.epochs
-        views = torch.from_numpy(support.unit_views).to(device)
-        labels = torch.from_numpy(support.labels).to(device)
-        plan = epoch_batches(len(labels), self.batch_size, epochs, generator, drop_last=True)
-        steps = [rows for epoch in plan for rows in epoch]
-        drawn = torch.randint(views.shape[1], (len(steps),), generator=generator).tolist()
-        on_device = [rows.to(device) for rows in steps]
-        return [Batch(views[r, v], labels[r]) for r, v in zip(on_device, drawn, strict=True)], epochs
+    def _train_ratio(self) -> float:
+        return self.alpha if self.train_alpha is None else self.train_alpha
+
+    def _epochs(self, support: Support) -> int:
+        return default_epochs(support.shots) if self.epochs is None else self.epochs
+
+    def _plan(self, support: Support) -> Plan:
+        generator = torch.Generator().manual_seed(self.seed)
+        (images, views, dim), epochs = support.views.shape, self._epochs(support)
+        image = initial(dim, self._width(dim), generator)
+        text = initial(dim, self._width(dim), generator) if self.text_alpha else None
+        plan = epoch_batches(images, self.batch_size, epochs, generator, drop_last=True)
+        steps = steps_of(plan, min(self.batch_size, images))
+        drawn = torch.randint(views, (len(steps),), generator=generator)
+        rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
+        return Plan(image, text, steps * views + drawn[:, None], rates)
+
+    def _stack_key(self, support: Support) -> Hashable:
+        dim = support.text.shape[1]
+        shapes = support.views.shape, support.text.shape, self._width(dim), bool(self.text_alpha)
+        return *shapes, self.batch_size, self._epochs(support), self.momentum
+
+    def _state_bytes(self, support: Support) -> int:
+        classes, dim = support.text.shape
+        return 4 * 2 * self._count(classes, dim, len(support.views))
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> AdapterStack:
+        return AdapterStack(heads, supports)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0 there is nothing to blend, nor to normalise again: zero-shot, to the last bit.
         text, rows = self.text_, features
         if self.text_alpha:
-            text = self._adapt(text, self.text_w1_, self.text_w2_, self.text_alpha)
+            text = self._blend(text, self.text_w1_, self.text_w2_, self.text_alpha)
         if self.alpha:
-            rows = self._adapt(rows, self.w1_, self.w2_, self.alpha)
+            rows = self._blend(rows, self.w1_, self.w2_, self.alpha)
         return cosine_logits(rows, text, self.logit_scale)
 
-    def _adapt(self, rows: Floats, w1: Floats, w2: Floats, ratio: float) -> Floats:
+    def _blend(self, rows: Floats, w1: Floats, w2: Floats, ratio: float) -> Floats:
         device = resolve_device(self.device)
-        adapter = Bottleneck(torch.from_numpy(w1).to(device), torch.from_numpy(w2).to(device), ratio)
-        return np.asarray(adapter.forward(torch.from_numpy(rows).to(device)).unit.cpu())
+        x, first, second = (torch.from_numpy(array).to(device) for array in (rows, w1, w2))
+        return np.asarray(blend(x, first, second, ratio).cpu())
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Train once for every alpha of `ALPHAS` and count right answers.
+        """Train, all trainings together, and choose the ratio of prediction from the exact path at fixed weights.
 
-        Without held-out rows, shots are held out of the support in `FOLDS` folds; the counts of all folds add up. Of
-        equally good ratios the middle one is taken (the lower of two middles): the edges of a plateau are the less
-        certain choice.
+        On held-out rows the heads that are compared are those that `fit` will train: one for every ratio of `RATIOS`.
+        With only the support, heads are trained on all but the held-out shots of each fold, at the ratio at hand: which
+        ratio is best to train at was found not to carry over from fewer shots (docs/methods.md).
         """
         splits = held_out_splits(support, rows, FOLDS)
-        right = [sum(self._right(alpha, *split) for split in splits) for alpha in ALPHAS]
-        best = [alpha for alpha, count in zip(ALPHAS, right, strict=True) if count == max(right)]
-        head.set_params(alpha=best[(len(best) - 1) // 2])
+        ratios = RATIOS if rows is not None else (self._train_ratio(),)
+        trained = [type(self)(**{**self.get_params(), "train_alpha": ratio}) for ratio in ratios for _ in splits]
+        for _ in fit_supports(trained, [kept for _ in ratios for kept, _ in splits]):
+            pass
+        paths = {}
+        for i, ratio in enumerate(ratios):
+            folds = zip(trained[i * len(splits) : (i + 1) * len(splits)], splits, strict=True)
+            blocks = ((*each._line(out.features), out.labels) for each, (_, out) in folds)
+            paths[ratio] = alpha_path_blocks(blocks, lo=0.0, hi=1.0)
+        head._take(paths, "support" if rows is None else "held-out", self._train_ratio())
         return head
 
-    def _right(self, alpha: float, support: Support, rows: Rows) -> int:
-        """How many rows a training with this ratio gets right."""
-        head = type(self)(**{**self.get_params(), "alpha": alpha})
-        # A ratio of 0 leaves the image feature as it is: only a text adapter would need training.
-        if not alpha and not head.text_alpha:
-            head.set_params(epochs=0)
-        logits = head._fit_support(support)._logits(rows.features)
-        return int((logits.argmax(1) == rows.labels).sum())
+    def _take(self, paths: Mapping[float, AlphaPath], chosen_on: ChosenOn, given: float) -> None:
+        """Set the best pair of a ratio to train at and one to predict at.
+
+        Of equally good pairs that whose ratios are closest to each other, then that which trains closest to the given
+        ratio: few rows leave long plateaus, and what is far from the training is the less certain choice.
+        """
+        most = max(path.best.accuracy for path in paths.values())
+        if all(path.accuracies.min() == most for path in paths.values()):
+            self.selection_note_ = NOTHING_BETTER
+            return
+        best = []
+        for ratio, path in paths.items():
+            for lo, hi in path.best_intervals.tolist() if path.best.accuracy == most else []:
+                alpha = min(max(ratio, lo), hi)
+                best.append((abs(alpha - ratio), abs(ratio - given), ratio, alpha, lo, hi))
+        _, _, ratio, alpha, lo, hi = min(best)
+        rows = next(iter(paths.values())).rows
+        self.alpha_choice_ = AlphaChoice(alpha, lo, hi, most, rows, chosen_on)
+        self.set_params(alpha=alpha, train_alpha=ratio)
+
+    def _line(self, features: Floats) -> tuple[Floats, Floats]:
+        """Logits (N, C) at a ratio of 0, and what a unit of it adds, both up to a positive factor of each row."""
+        text = self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha) if self.text_alpha else self.text_
+        adapted = adapt(*(torch.from_numpy(array) for array in (features, self.w1_, self.w2_))).numpy()
+        if not np.isfinite(adapted).all():
+            raise AdapterError(f"clip diverged at lr={self.lr:g}; type a smaller --lr")
+        return features @ text.T, (adapted - features) @ text.T
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         names = ["text_", "w1_", "w2_", *(["text_w1_", "text_w2_"] if self.text_alpha else [])]

@@ -14,17 +14,21 @@ iteration.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from adapters.arrays import Floats, Support, unit
-from adapters.base import Head, Rows, cosine_logits, require
+from adapters.base import Rows, cosine_logits, require
+from adapters.gathered_batches import GatheredBatches
 from adapters.held_out import held_out_splits
-from adapters.training import AdamW, cosine, products, resolve_device, threads_for
+from adapters.looks import WatchedStack, right_along
+from adapters.stacked import StackedAdamW, per_head, rates_of
+from adapters.stacking import TrainedHead
+from adapters.training import cosine, products
 
 LRS = (1e-3, 1e-4)
 """Learning rates that `tuned` tries: the published ones."""
@@ -34,8 +38,6 @@ FOLDS = 2
 """Folds over the shots when `tuned` has only the support."""
 WARMUP, WARMUP_LR = 50, 1e-5
 """Iterations of the warm-up, and the rate of the first one."""
-GATHERED = 64
-"""Steps whose rows are gathered and whose losses are summed at once: a step on 32 rows is mostly the cost of calls."""
 
 
 def warmup_rates(lr: float, steps: int, warmup: int = WARMUP) -> list[float]:
@@ -55,50 +57,87 @@ def draw_rows(rows: int, size: int, steps: int, generator: torch.Generator) -> T
     size = min(size, rows)
     whole = rows // size
     passes = -(-steps // whole)
-    shuffles = [torch.randperm(rows, generator=generator)[: whole * size].view(whole, size) for _ in range(passes)]
-    return torch.cat([torch.empty(0, size, dtype=torch.int64), *shuffles])[:steps]
+    shuffles = [torch.randperm(rows, generator=generator) for _ in range(max(passes, 1))]
+    return torch.stack(shuffles)[:, : whole * size].reshape(-1, size)[:steps]
 
 
-class Plan(NamedTuple):
-    """The pool of unit rows (P, D), images then prompts; their class codes (P,); the rows (steps, B) of every step."""
+class LayerStack(WatchedStack["CrossModal"]):
+    """G linear layers in training; the gradient is written out by hand.
 
-    pool: Tensor
-    labels: Tensor
-    rows: Tensor
-
-
-def train_layer(
-    weight: Tensor, optimizer: AdamW, plan: Plan, rates: list[float], steps: range, logit_scale: float
-) -> Tensor:
-    """Train W (C, D) in place on some steps of a plan; the gradient is written out by hand.
-
-    Args:
-        weight: W.
-        optimizer: of W, which goes on from where it is.
-        plan: the rows of all steps.
-        rates: learning rate of all steps.
-        steps: which of them to take.
-        logit_scale: s.
-
-    Returns:
-        The loss before every update.
+    Attributes:
+        start: W_0 (G, C, D).
+        optimizer: of W (G, C, D), which starts at W_0.
     """
-    losses = weight.new_zeros(len(steps))
-    for begin in range(0, len(steps), GATHERED):
-        some = steps[begin : begin + GATHERED]
-        rows = plan.rows[some.start : some.stop]
-        features = plan.pool[rows].mul_(logit_scale)
-        truth = one_hot(plan.labels[rows], len(weight)).to(features.dtype)
-        log_probability = torch.empty_like(truth)
-        for step, seen, true, log_p in zip(some, features, truth, log_probability, strict=True):
-            torch.log_softmax((weight @ seen.T).T, 1, out=log_p)
-            of_logits = log_p.exp().sub_(true).div_(len(true))
-            optimizer.step(of_logits.T @ seen, rates[step])
-        losses[begin : begin + len(some)] = -(log_probability * truth).sum(2).mean(1)
-    return losses
+
+    state = ("start", "batches", "optimizer", "gradient", "alpha")
+
+    def __init__(self, heads: Sequence[CrossModal], supports: Sequence[Support]) -> None:
+        first, classes = heads[0], supports[0].text
+        steps = first.iterations if first.stop is None else first.stop
+        super().__init__(heads, steps=steps, work=products(first.batch_size, *classes.shape))
+        self.start = torch.stack([torch.from_numpy(unit(each.mean_prompts)) for each in supports]).to(self.device)
+        pools = {id(each): pool_of(each) for each in supports}
+        of_seed = {head.seed: head for head in heads}
+        drawn = {seed: head._rows(supports[0]) for seed, head in of_seed.items()}  # all else is common to a stack
+        self.batches = GatheredBatches(
+            [pools[id(each)][0] for each in supports],
+            [pools[id(each)][1] for each in supports],
+            [drawn[head.seed] for head in heads],
+            self.device,
+            scale=per_head([head.logit_scale for head in heads], self.device)[:, None, None],
+            classes=len(classes),
+        )
+        rates = rates_of([warmup_rates(head.lr, head.iterations) for head in heads], self.device)
+        decay = per_head([head.weight_decay for head in heads], self.device)
+        self.optimizer = StackedAdamW(self.start.clone(), rates, weight_decay=decay, eps=1e-8)
+        self.gradient = torch.empty_like(self.start)
+        self.alpha = per_head([head.alpha for head in heads], self.device)
+
+    def load(self, index: int) -> None:
+        """Take the batch and the rates of a step."""
+        self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """AdamW on cross-entropy."""
+        features, truth = self.batches.features, self.batches.truth
+        groups, batch, _ = features.shape
+        log_probability = torch.log_softmax(torch.bmm(self.optimizer.weight, features.mT), 1)  # (G, C, B)
+        loss, row, column = self.loss.view(groups, 1, 1), log_probability.view(groups, 1, -1), truth.view(groups, -1, 1)
+        torch.baddbmm(loss, row, column, beta=0, alpha=-1 / batch, out=loss)
+        of_logits = log_probability.exp_().sub_(truth)
+        torch.baddbmm(self.gradient, of_logits, features, beta=0, alpha=1 / batch, out=self.gradient)
+        self.optimizer.step(self.gradient)
+
+    def logits(self, place: int, features: Tensor) -> Tensor:
+        """With W averaged with W_0."""
+        return features @ torch.lerp(self.start[place], self.optimizer.weight[place], self.alpha[place]).T
+
+    def write(self, head: CrossModal, place: int) -> None:
+        """Where the layer started, and where it is."""
+        head.base_, head.weight_ = (each[place].cpu().numpy() for each in (self.start, self.optimizer.weight))
 
 
-class CrossModal(Head):
+def pool_of(support: Support) -> tuple[Tensor, Tensor]:
+    """Unit rows (P, D), every view of every image, then every prompt of every class; and their class codes (P,)."""
+    prompts = prompts_of(support)
+    there = ~np.isnan(prompts).any(2)
+    pool = np.concatenate([support.unit_views.reshape(-1, prompts.shape[2]), unit(prompts[there])])
+    labels = np.concatenate([np.repeat(support.labels, support.views.shape[1]), np.nonzero(there)[0]])
+    return torch.from_numpy(pool), torch.from_numpy(labels)
+
+
+def prompts_of(support: Support) -> Floats:
+    """Embeddings (C, T, D) of all prompts, NaN where a class has fewer; class rows where only those are known."""
+    return support.text[:, None] if support.prompts is None else support.prompts
+
+
+def texts_of(support: Support) -> int:
+    """How many prompts all classes have together."""
+    return int((~np.isnan(prompts_of(support)).any(2)).sum())
+
+
+class CrossModal(TrainedHead):
     """The cross-modal linear probe, zero-shot initialised.
 
     Every augmented view is an image of the pool of its own (the authors use the centre crop and its mirror image),
@@ -164,31 +203,30 @@ class CrossModal(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
-    def _start(self, support: Support) -> tuple[Tensor, AdamW, Plan]:
-        """W before training, its optimizer, and the plan of all iterations."""
-        device = resolve_device(self.device)
+    def _rows(self, support: Support) -> Tensor:
+        """Numbers (steps, B) of the rows of every step in the pool of `pool_of`."""
         generator = torch.Generator().manual_seed(self.seed)
-        images, views, dim = support.views.shape
-        prompts = (support.text if support.prompts is None else support.prompts).reshape(len(support.text), -1, dim)
-        there = ~np.isnan(prompts).any(2)
-        pool = np.concatenate([support.unit_views.reshape(-1, dim), unit(prompts[there])])
-        labels = np.concatenate([np.repeat(support.labels, views), np.nonzero(there)[0]])
-        half = self.batch_size // 2
-        of_images = draw_rows(images * views, half, self.iterations, generator)
-        of_texts = draw_rows(len(pool) - images * views, half, self.iterations, generator) + images * views
-        plan = Plan(torch.from_numpy(pool), torch.from_numpy(labels), torch.cat([of_images, of_texts], 1))
-        weight = torch.from_numpy(unit(support.mean_prompts)).to(device, copy=True)
-        optimizer = AdamW(weight, weight_decay=self.weight_decay, eps=1e-8)
-        return weight, optimizer, Plan(*(part.to(device) for part in plan))
+        images, texts, half = support.views.shape[0] * support.views.shape[1], texts_of(support), self.batch_size // 2
+        of_images = draw_rows(images, half, self.iterations, generator)
+        of_texts = draw_rows(texts, half, self.iterations, generator) + images
+        return torch.cat([of_images, of_texts], 1)[: self.stop]
 
-    def _fit(self, support: Support) -> None:
-        steps = range(self.iterations if self.stop is None else self.stop)
-        rates = warmup_rates(self.lr, self.iterations)
-        with threads_for(products(self.batch_size, *support.text.shape)), torch.inference_mode():
-            weight, optimizer, plan = self._start(support)
-            losses = train_layer(weight, optimizer, plan, rates, steps, self.logit_scale)
-        self.losses_, self.weight_ = losses.cpu().numpy(), weight.cpu().numpy()
-        self.base_ = unit(support.mean_prompts)
+    def _stack_key(self, support: Support) -> Hashable:
+        return (
+            support.views.shape,
+            support.text.shape,
+            texts_of(support),
+            self.batch_size,
+            self.iterations,
+            self.stop,
+        )
+
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * 3 * support.text.size
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> LayerStack:
+        return LayerStack(heads, supports)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
@@ -199,27 +237,13 @@ class CrossModal(Head):
         """Train once for every rate of `LRS`, on every fold, and look every `CHECK_EVERY` iterations.
 
         The first of the best is taken, of the larger rate before the smaller. The authors also try two other decays and
-        a batch of 8.
+        a batch of 8. `alpha` stays as it is, as theirs does.
         """
         splits = held_out_splits(support, rows, FOLDS)
-        right = np.array([sum(self._right(lr, *split) for split in splits) for lr in LRS])
+        looks = range(1, self.iterations + 1, CHECK_EVERY)
+        heads = [type(self)(**{**self.get_params(), "lr": lr, "stop": None}) for lr in LRS for _ in splits]
+        right = right_along(heads, [*splits] * len(LRS), looks).reshape(len(LRS), len(splits), len(looks)).sum(1)
         if right.size:
             rate, check = np.unravel_index(right.argmax(), right.shape)
-            head.set_params(lr=LRS[rate], stop=int(check) * CHECK_EVERY + 1)
+            head.set_params(lr=LRS[rate], stop=looks[check])
         return head
-
-    def _right(self, lr: float, support: Support, rows: Rows) -> Floats:
-        """Right answers on some rows at every look."""
-        rates = warmup_rates(lr, self.iterations)
-        right = []
-        begin = 0
-        with threads_for(products(self.batch_size, *support.text.shape)), torch.inference_mode():
-            weight, optimizer, plan = self._start(support)
-            features, labels = (torch.from_numpy(array).to(weight.device) for array in rows)
-            start = weight.clone()
-            for end in range(1, self.iterations + 1, CHECK_EVERY):
-                train_layer(weight, optimizer, plan, rates, range(begin, end), self.logit_scale)
-                begin = end
-                blended = torch.lerp(start, weight, self.alpha)
-                right.append(int(((features @ blended.T).argmax(1) == labels).sum()))
-        return np.array(right, dtype=np.float32)

@@ -19,7 +19,7 @@ single points, touching intervals and ties need no cases of their own, and a rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,54 +151,47 @@ def alpha_path_blocks(blocks: Iterable[tuple[Any, Any, Any]], *, lo: float = 0.0
         lo: lower end of the range of alpha.
         hi: upper end.
     """
-    lo, hi = float(lo), float(hi)
-    if not -np.inf < lo <= hi < np.inf:
-        raise AdapterError(f"lo={lo:g} and hi={hi:g}; expected finite numbers with lo <= hi")
-    parts: list[tuple[Doubles, Doubles]] = []
+    builder = PathBuilder(lo=lo, hi=hi)
     for block in blocks:
-        base, delta, labels = _checked(*block)
+        builder.add(*block)
+    return builder.path()
+
+
+class PathBuilder:
+    """Collects the rows of one path; the builders of many settings can be fed side by side from one pass over blocks.
+
+    Args:
+        lo: lower end of the range of alpha.
+        hi: upper end.
+
+    Raises:
+        AdapterError: an empty range.
+    """
+
+    def __init__(self, *, lo: float, hi: float) -> None:
+        self.lo, self.hi = float(lo), float(hi)
+        if not -np.inf < self.lo <= self.hi < np.inf:
+            raise AdapterError(f"lo={lo:g} and hi={hi:g}; expected finite numbers with lo <= hi")
+        self._parts: list[tuple[Doubles, Doubles]] = []
+
+    def add(self, base: Any, delta: Any, y: Any) -> None:
+        """Add rows; as in `alpha_path`."""
+        base, delta, labels = _checked(base, delta, y)
         step = max(64, BLOCK // base.shape[1])
         for i in range(0, len(base), step):
             rows = slice(i, i + step)
-            parts.append(_intervals(base[rows], delta[rows], labels[rows], lo, hi))
-    if not parts:
-        raise AdapterError("no rows: an accuracy needs at least one; pass (base, delta, y) of one row or more")
-    starts, stops = (np.concatenate(ends) for ends in zip(*parts, strict=True))
-    return AlphaPath(starts, stops, len(starts), lo, hi)
+            self._parts.append(_intervals(base[rows], delta[rows], labels[rows], self.lo, self.hi))
 
+    def path(self) -> AlphaPath:
+        """The path of the rows so far.
 
-def search_beta(
-    path_at: Callable[[float], AlphaPath], betas: Sequence[float] | Doubles, *, stride: int = 16, beam: int = 3
-) -> tuple[float, AlphaPath]:
-    """The best sharpness of an ascending grid, from the exact paths of few of its values.
-
-    The paths of every `stride`-th beta and of the last come first. Then the stride is halved until it is 1, and each
-    time the neighbours, one stride away, of the `beam` best betas so far are added: some 30 paths for 200 betas.
-    Accuracy can have several maxima in beta: only stride=1, which tries all, is sure to find the best of them.
-
-    Args:
-        path_at: the path at a sharpness.
-        betas: ascending candidates (B,).
-        stride: of the first pass.
-        beam: how many of the best betas are refined around.
-
-    Returns:
-        The beta with the highest accuracy (the first of equals) and its path.
-    """
-    paths: dict[int, AlphaPath] = {}
-
-    def ranked() -> list[int]:
-        return sorted(paths, key=lambda i: (-int(paths[i].correct.max()), i))
-
-    wanted = {*range(0, len(betas), stride), len(betas) - 1}
-    while True:
-        for i in sorted(wanted - paths.keys()):
-            paths[i] = path_at(float(betas[i]))
-        if stride == 1:
-            best = ranked()[0]
-            return float(betas[best]), paths[best]
-        stride = (stride + 1) // 2
-        wanted = {j for i in ranked()[:beam] for j in (i - stride, i + stride) if 0 <= j < len(betas)}
+        Raises:
+            AdapterError: there are none.
+        """
+        if not self._parts:
+            raise AdapterError("no rows: an accuracy needs at least one; pass (base, delta, y) of one row or more")
+        starts, stops = (np.concatenate(ends) for ends in zip(*self._parts, strict=True))
+        return AlphaPath(starts, stops, len(starts), self.lo, self.hi)
 
 
 def _checked(base: Any, delta: Any, y: Any) -> tuple[Logits, Logits, Ints]:

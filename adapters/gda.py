@@ -10,12 +10,12 @@ Source: Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adapta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.alpha_choice import Piece, lines, set_chosen
 from adapters.arrays import Floats, Ints, Support, text_weights, to_float32, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.errors import AdapterError
@@ -24,8 +24,6 @@ from adapters.held_out import held_out_splits
 Doubles = NDArray[np.float64]
 Covariance = Literal["shrunk", "class-mean"]
 
-ALPHAS = tuple(10.0**power for power in range(-4, 3))
-"""The published grid of alpha, in its order."""
 NEIGHBOURS, COPIES = 64, 16
 """Base rows, and copies of its text, that a class without images is made of."""
 BLOCK = 1 << 22
@@ -39,14 +37,6 @@ class Discriminant(NamedTuple):
 
     weight: Floats
     bias: Floats
-
-
-class Scored(NamedTuple):
-    """Rows to choose alpha on: zero-shot logits (M, C), discriminant logits (M, C) and class codes (M,)."""
-
-    base: Floats
-    delta: Floats
-    labels: Ints
 
 
 class GDA(Head):
@@ -74,6 +64,7 @@ class GDA(Head):
     trains: ClassVar[str] = "nothing; a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_")
+    alpha_after_fit: ClassVar[bool] = True
 
     weight_: Floats
     bias_: Floats
@@ -133,17 +124,14 @@ class GDA(Head):
         return head
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Choose alpha from the published grid on held-out rows, or on shots held out of the support in folds."""
+        """Choose among all alphas on held-out rows, or on shots held out of the support in folds."""
 
-        def scored(kept: Support, held: Rows) -> Scored:
+        def piece(kept: Support, held: Rows) -> Piece:
             fitted = type(self)(**self.get_params())._fit_support(kept)
-            return Scored(*fitted._parts(held.features), held.labels)
+            return (), *fitted._parts(held.features), held.labels
 
-        counts = right_answers((scored(kept, held) for kept, held in held_out_splits(support, rows)), ALPHAS)
-        if counts.min() == counts.max():
-            head.selection_note_ = f"no alpha did better than another: alpha stays {self.alpha}"
-            return head
-        head.set_params(alpha=ALPHAS[int(counts.argmax())])
+        found = lines(piece(kept, held) for kept, held in held_out_splits(support, rows))
+        set_chosen(head, found, [], rows)
         return head
 
 
@@ -151,14 +139,6 @@ def stacked_views(support: Support) -> tuple[Floats, Ints]:
     """Every view as a unit row (N V, D), and its class code (N V,)."""
     _, views, dim = support.unit_views.shape
     return support.unit_views.reshape(-1, dim), np.repeat(support.labels, views)
-
-
-def right_answers(scored: Iterable[Scored], alphas: Sequence[float]) -> Ints:
-    """How many rows each alpha (A,) gets right."""
-    counts = np.zeros(len(alphas), dtype=np.int64)
-    for base, delta, labels in scored:
-        counts += [int(((base + np.float32(alpha) * delta).argmax(1) == labels).sum()) for alpha in alphas]
-    return counts
 
 
 def discriminant(rows: Floats, labels: Ints, classes: int, covariance: Covariance = "shrunk") -> Discriminant:

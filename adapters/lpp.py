@@ -18,7 +18,7 @@ chooses the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -26,9 +26,12 @@ import torch
 from torch import Tensor
 
 from adapters.arrays import Floats, Support
-from adapters.base import Head, Rows, require
+from adapters.base import Rows, require
 from adapters.held_out import held_out_splits
-from adapters.training import SGD, cross_entropy, products, resolve_device, threads_for
+from adapters.looks import WatchedStack, right_along
+from adapters.stacked import StackedSGD
+from adapters.stacking import TrainedHead
+from adapters.training import class_logits, cross_entropy, products
 
 ALPHA_SCALE = 250.0
 """The first alpha over the mean cosine of a row to its class text."""
@@ -39,51 +42,81 @@ FOLDS = 4
 """Folds over the shots when `tuned` has only the support."""
 
 
-class BlendedProbe:
-    """The state of one training: parameters, step sizes and what stays fixed.
-
-    Args:
-        features: unit support rows F (N, D).
-        labels: class codes (N,).
-        text: unit class text (C, D).
-        bias: b at the start (C,).
+class BlendedStack(WatchedStack["LinearProbePlusPlus"]):
+    """G probes in training, in full-batch epochs; the gradients are written out by hand.
 
     Attributes:
-        layer: w and b in one (C, D + 1).
-        alpha: (C,).
-        lr: step size of w and b.
-        lr_alpha: step size of alpha.
+        features: unit support rows F with a column of ones (G, N, D + 1).
+        labels: class codes (G, N).
+        text: unit class text (G, C, D).
+        cosines: of rows and text (G, N, C).
+        optimizer: of w and b in one (G, C, D + 1), at their step size.
+        alpha: (G, 1, C).
+        gradients: of alpha, their sum so far (G, 1, C).
+        lr_alpha: step size of alpha (G, 1, 1).
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, text: Tensor, bias: Tensor) -> None:
-        classes, rows = len(text), len(labels)
-        self.labels = labels
-        self.features = torch.cat([features, features.new_ones(rows, 1)], 1)
-        self.cosines = features @ text.T
-        sums = torch.zeros_like(text).index_add_(0, labels, features)
-        self.layer = torch.cat([sums, bias[:, None]], 1)
-        own = (sums * text).sum(1) / torch.bincount(labels, minlength=classes)  # NaN for a class without rows
-        self.alpha = (ALPHA_SCALE * own.nanmean()).repeat(classes)
-        gram = features @ features.T if rows < features.shape[1] else features.T @ features
-        largest = float(torch.linalg.eigvalsh(gram)[-1])
-        self.lr = 4 * rows / max(largest, 1e-12)  # both are 0 only where all features are
-        self.lr_alpha = rows / (4 * max(float(self.cosines.square().sum(0).max()), 1e-12))
+    state = ("features", "labels", "text", "cosines", "optimizer", "alpha", "gradients", "lr_alpha", "alpha_rate")
 
-    def train(self, epochs: int) -> Iterator[Tensor]:
-        """Train for a number of epochs; after each one yields the loss before it. Gradients are written out by hand."""
-        optimizer = SGD([self.layer], momentum=MOMENTUM, weight_decay=0)
-        gradients = torch.zeros_like(self.alpha)
-        for epoch in range(1, epochs + 1):
-            logits = (self.cosines * self.alpha).addmm_(self.features, self.layer.T)
-            loss, gradient = cross_entropy(logits, self.labels)
-            optimizer.step([(gradient.T, self.features)], self.lr)
-            gradients.add_(gradient.mul_(self.cosines).sum(0))
-            if epoch % ALPHA_EPOCHS == 0:
-                self.alpha.add_(gradients, alpha=-self.lr_alpha)
-            yield loss
+    def __init__(self, heads: Sequence[LinearProbePlusPlus], supports: Sequence[Support]) -> None:
+        (rows, _, dim), classes = supports[0].views.shape, len(supports[0].text)
+        super().__init__(heads, steps=heads[0].epochs, work=products(rows, classes, dim))
+        features, self.labels, self.text = (
+            torch.stack([torch.from_numpy(array) for array in arrays]).to(self.device)
+            for arrays in zip(*((each.unit_views[:, 0], each.labels, each.text) for each in supports), strict=True)
+        )
+        self.features = torch.cat([features, features.new_ones(len(heads), rows, 1)], 2)
+        self.cosines = class_logits(features, self.text)
+        flat = (self.labels + classes * torch.arange(len(heads), device=self.device)[:, None]).flatten()
+        sums = torch.zeros_like(self.text)
+        sums.view(-1, dim).index_add_(0, flat, features.view(-1, dim))
+        counts = torch.bincount(flat, minlength=len(heads) * classes).view(-1, classes)
+        own = (sums * self.text).sum(2) / counts  # NaN for a class without rows
+        self.alpha = (ALPHA_SCALE * own.nanmean(1))[:, None, None].repeat(1, 1, classes)
+        gram = features @ features.mT if rows < dim else features.mT @ features
+        largest = torch.linalg.eigvalsh(gram)[:, -1]
+        rates = 4 * rows / largest.clamp_min(1e-12)  # both are 0 only where all features are
+        self.lr_alpha = rows / (4 * self.cosines.square().sum(1).amax(1).clamp_min(1e-12))[:, None, None]
+        layer = torch.cat([sums, self.first_bias(sums)], 2)
+        self.optimizer = StackedSGD(layer, rates[:, None].expand(-1, 1), momentum=MOMENTUM)
+        self.optimizer.load(0)  # one rate for all steps
+        self.gradients, self.alpha_rate = torch.zeros_like(self.alpha), torch.zeros_like(self.lr_alpha)
+
+    @staticmethod
+    def first_bias(sums: Tensor) -> Tensor:
+        """The bias b (G, C, 1) at the start."""
+        return sums.new_zeros(*sums.shape[:2], 1)
+
+    def load(self, index: int) -> None:
+        """Alpha takes a step every `ALPHA_EPOCHS` epochs only."""
+        if (index + 1) % ALPHA_EPOCHS == 0:
+            self.alpha_rate.copy_(self.lr_alpha)
+        else:
+            self.alpha_rate.zero_()
+
+    def step(self) -> None:
+        """SGD on cross-entropy."""
+        logits = class_logits(self.features, self.optimizer.weight).add_(self.cosines * self.alpha)
+        loss, gradient = cross_entropy(logits, self.labels)
+        self.loss.copy_(loss)
+        self.optimizer.step(gradient.mT, self.features)
+        self.gradients.add_(gradient.mul_(self.cosines).sum(1, keepdim=True))
+        self.alpha.addcmul_(self.gradients, self.alpha_rate, value=-1)
+
+    def logits(self, place: int, features: Tensor) -> Tensor:
+        """As the head does."""
+        layer = self.optimizer.weight[place]
+        classes = layer[:, :-1].addcmul(self.text[place], self.alpha[place].T)
+        return torch.addmm(layer[:, -1], features, classes.T)
+
+    def write(self, head: LinearProbePlusPlus, place: int) -> None:
+        """The linear layer and the text weights."""
+        layer = self.optimizer.weight[place].cpu().numpy()
+        head.weight_, head.bias_ = layer[:, :-1].copy(), layer[:, -1].copy()
+        head.alpha_ = self.alpha[place, 0].cpu().numpy()
 
 
-class LinearProbePlusPlus(Head):
+class LinearProbePlusPlus(TrainedHead):
     """LP++ with the released recipe as defaults, but for the choice of the epoch.
 
     Args:
@@ -117,46 +150,24 @@ class LinearProbePlusPlus(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * (dim + 2)
 
-    def _probe(self, support: Support) -> BlendedProbe:
-        device = resolve_device(self.device)
-        rows, labels, text = (
-            torch.from_numpy(array).to(device)
-            for array in (np.ascontiguousarray(support.unit_views[:, 0]), support.labels, support.text)
-        )
-        return BlendedProbe(rows, labels, text, torch.zeros(len(text), device=device))
+    def _stack_key(self, support: Support) -> Hashable:
+        return len(support.labels), support.text.shape, self.epochs
 
-    def _fit(self, support: Support) -> None:
-        with threads_for(products(len(support.labels), *support.text.shape)):
-            probe = self._probe(support)
-            losses = list(probe.train(self.epochs))
-        self.losses_ = torch.stack(losses).cpu().numpy() if losses else np.zeros(0, dtype=np.float32)
-        layer = probe.layer.cpu().numpy()
-        self.weight_, self.bias_ = layer[:, :-1].copy(), layer[:, -1].copy()
-        self.alpha_ = probe.alpha.cpu().numpy()
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * (2 * support.text.size + support.means.size)
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> BlendedStack:
+        return BlendedStack(heads, supports)
 
     def _logits(self, features: Floats) -> Floats:
         return features @ (self.weight_ + self.alpha_[:, None] * self.text_).T + self.bias_
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Count right answers after every epoch of one training, or of one a fold; the last of the best is kept."""
-        right = np.zeros(self.epochs, dtype=np.int64)
-        for kept, out in held_out_splits(support, rows, FOLDS):
-            right += self._right(kept, out)
+        splits = held_out_splits(support, rows, FOLDS)
+        heads = [type(self)(**self.get_params()) for _ in splits]
+        right = right_along(heads, splits, range(1, self.epochs + 1)).sum(0)
         if self.epochs:
             head.set_params(epochs=int(np.flatnonzero(right == right.max())[-1]) + 1)
         return head
-
-    def _right(self, support: Support, rows: Rows) -> list[int]:
-        """Right answers on some rows after every epoch."""
-        right = []
-        with threads_for(products(max(len(support.labels), len(rows.labels)), *support.text.shape)):
-            probe = self._probe(support)
-            device = probe.alpha.device
-            text, features, labels = (
-                torch.from_numpy(a).to(device) for a in (support.text, rows.features, rows.labels)
-            )
-            for _ in probe.train(self.epochs):
-                classes = probe.layer[:, :-1].addcmul(text, probe.alpha[:, None])
-                logits = torch.addmm(probe.layer[:, -1], features, classes.T)
-                right.append(int((logits.argmax(1) == labels).sum()))
-        return right

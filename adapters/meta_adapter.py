@@ -19,7 +19,7 @@ evaluation then reads that memory: `memory="fifo"` does the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,15 +27,18 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from adapters.arrays import Floats, Support, fold_of_rows
-from adapters.base import Head, cosine_logits, require
+from adapters.base import cosine_logits, require
 from adapters.errors import AdapterError
-from adapters.meta_attention import Memory, MetaSet, Step, Weights, adapted_text, meta_train
-from adapters.training import cosine, epoch_batches, resolve_device, threads_for
+from adapters.meta_attention import Memory, Weights, attend
+from adapters.meta_training import MetaStack, Step
+from adapters.stacking import TrainedHead
+from adapters.training import epoch_batches, resolve_device
 
 
-class MetaAdapter(Head):
+class MetaAdapter(TrainedHead):
     """Meta-Adapter with the released recipe as defaults.
 
     `fit` learns the weights on the support's own classes and adapts to them. To learn on base classes and adapt to
@@ -134,7 +137,9 @@ class MetaAdapter(Head):
             found = f"columns of X: {widths}" if sets else "no set"
             raise AdapterError(f"meta_fit got {found}; give one or more (X, y, text) of one encoder")
         self._check_parameters()
-        self._learn(supports)
+        stack = MetaStack([self], [supports], [self._learning(supports)])
+        stack.advance()
+        stack.finish()
         self._know_nothing(widths[0])
         return self
 
@@ -164,7 +169,10 @@ class MetaAdapter(Head):
         head._take(self._weights())
         head.classes_, head.text_ = support.classes, support.text
         head.n_features_in_ = self.n_features_in_
-        head._attend(support.text, Memory.of(support, resolve_device(self.device)))
+        memory, means = Memory.of(support), torch.from_numpy(support.means)
+        device = resolve_device(self.device)
+        text, rows, present = torch.from_numpy(support.text), means[memory.rows], memory.present
+        head._attend(*(each.to(device) for each in (text, rows, present)))
         return head
 
     def _check_parameters(self) -> None:
@@ -175,48 +183,43 @@ class MetaAdapter(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return 2 * dim * dim + dim + 1
 
-    def _fit(self, support: Support) -> None:
+    def _start(self, support: Support) -> tuple[Weights, list[Step]]:
+        """The first weights and the steps of `fit`; with `meta` those learnt, and none."""
         if self.meta is None:
-            memory = self._learn([support])[0]
-        else:
-            learnt = type(self).load(self.meta)
-            if learnt.n_features_in_ != self.n_features_in_:
-                raise AdapterError(
-                    f"X has {self.n_features_in_} columns but {self.meta} was learnt on {learnt.n_features_in_}; "
-                    "both must come from the same encoder"
-                )
-            self._take(learnt._weights())
-            memory = Memory.of(support, resolve_device(self.device))
-        self._attend(support.text, memory)
+            return self._learning([support])
+        learnt = type(self).load(self.meta)
+        if learnt.n_features_in_ != support.text.shape[1]:
+            raise AdapterError(
+                f"X has {support.text.shape[1]} columns but {self.meta} was learnt on {learnt.n_features_in_}; "
+                "both must come from the same encoder"
+            )
+        return learnt._weights(), []
 
-    def _learn(self, supports: Sequence[Support]) -> list[Memory]:
-        """Learn the weights; the memories afterwards, which only `fifo` changes."""
-        device = resolve_device(self.device)
+    def _learning(self, supports: Sequence[Support]) -> tuple[Weights, list[Step]]:
+        """The first weights, and the steps, of learning on base sets."""
         generator = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draws whatever the device
-        weights = Weights(*(w.to(device) for w in Weights.initial(supports[0].text.shape[1], generator)))
-        sets = [MetaSet.of(support, device) for support in supports]
+        weights = Weights.initial(supports[0].text.shape[1], generator)
         plan = self._plan(supports, generator)
-        steps = [
-            (
-                Step(step.data, step.rows.to(device), step.hidden.to(device)),
-                int(torch.randint(sets[step.data].views.shape[1], (1,), generator=generator)),
-            )
-            for step in plan
-        ]
-        # A step reads the whole memory once: it waits for the memory's bandwidth, which a second thread does not raise.
-        with threads_for(self.batch_size * len(weights.q_weight)):
-            losses = meta_train(
-                weights,
-                sets,
-                steps,
-                fifo=self.memory == "fifo",
-                rates=cosine(self.lr, len(steps)),
-                logit_scale=self.logit_scale,
-                weight_decay=self.weight_decay,
-            )
-        self.losses_ = losses.numpy()
-        self._take(weights)
-        return [data.memory for data in sets]
+        views = [supports[step.data].views.shape[1] for step in plan]
+        drawn = [int(torch.randint(count, (1,), generator=generator)) for count in views]
+        return weights, [step._replace(view=view) for step, view in zip(plan, drawn, strict=True)]
+
+    def _stack_key(self, support: Support) -> Hashable:
+        counts = np.bincount(support.labels)
+        even = len(set(counts[counts > 0])) == 1
+        # With uneven classes the number of steps depends on which shots the seed holds out together.
+        draw = None if even or self.memory == "fifo" else (self.seed, support.labels.tobytes())
+        shape = support.views.shape, support.text.shape, support.shots
+        return shape, self.batch_size, self.epochs, self.memory, self.meta, draw
+
+    def _state_bytes(self, support: Support) -> int:
+        dim = support.text.shape[1]
+        return 4 * 4 * 2 * dim * dim
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> MetaStack:
+        starts = [head._start(support) for head, support in zip(heads, supports, strict=True)]
+        return MetaStack(heads, [[support] for support in supports], starts)
 
     def _plan(self, supports: Sequence[Support], generator: torch.Generator) -> list[Step]:
         """Every step; in an epoch those of all sets are shuffled together."""
@@ -243,12 +246,10 @@ class MetaAdapter(Head):
             steps += [Step(number, batch, hidden) for batch in torch.split(shuffled, self.batch_size) if len(batch)]
         return steps
 
-    def _attend(self, text: Floats, memory: Memory) -> None:
-        """Adapt the text to a memory."""
-        device = memory.rows.device
-        weights = Weights(*(w.to(device) for w in self._weights()))
-        adapted = adapted_text(weights, torch.from_numpy(text).to(device), memory.rows, memory.present)
-        self.adapted_ = np.asarray(adapted.cpu())
+    def _attend(self, text: Tensor, rows: Tensor, present: Tensor) -> None:
+        """Adapt the text (C, D) to a memory (C, K, D), of which some is present (C, K)."""
+        weights = Weights(*(each.to(text.device) for each in self._weights()))
+        self.adapted_ = attend(weights, text, rows, present).unit.cpu().numpy()
 
     def _weights(self) -> Weights:
         return Weights(*(torch.from_numpy(getattr(self, name + "_")) for name in Weights._fields))

@@ -1,19 +1,15 @@
-"""The attention of Meta-Adapter over a memory of supports, and its training; the equations are in `meta_adapter`."""
+"""The attention of Meta-Adapter over a memory of supports; the equations are in `meta_adapter`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
 
 from adapters.arrays import Support, fold_of_rows
-from adapters.training import AdamW
 
 
 class Weights(NamedTuple):
@@ -39,10 +35,10 @@ class Weights(NamedTuple):
 
 
 class Memory:
-    """The support features of every class, padded to the largest class.
+    """Which rows every class remembers, padded to the largest class.
 
     Args:
-        rows: unit features (C, K, D).
+        rows: their numbers (C, K).
         present: which of them are there (C, K).
     """
 
@@ -50,119 +46,74 @@ class Memory:
         self.rows, self.present = rows, present
 
     @classmethod
-    def of(cls, support: Support, device: torch.device) -> Memory:
-        """The means of the views of every support row, in the order of the support."""
-        slots = slots_of(support)
-        rows = torch.zeros(len(support.classes), support.shots, support.text.shape[1])
-        present = torch.zeros(rows.shape[:2], dtype=torch.bool)
-        rows[support.labels, slots] = torch.from_numpy(support.means)
+    def of(cls, support: Support) -> Memory:
+        """Every support row, in the order of the support."""
+        slots = np.maximum(fold_of_rows(support.labels, support.shots), 0)
+        rows = torch.zeros(len(support.classes), support.shots, dtype=torch.int64)
+        present = torch.zeros(rows.shape, dtype=torch.bool)
+        rows[support.labels, slots] = torch.arange(len(support.labels))
         present[support.labels, slots] = True
-        return cls(rows.to(device), present.to(device))
+        return cls(rows, present)
 
-    def without(self, slots: Tensor) -> Tensor:
-        """Which rows are left (C, K) when those of some slots are hidden, in every class."""
-        left = self.present.clone()
-        left[:, slots] = False
-        return left
-
-    def push(self, features: Tensor, labels: Tensor) -> None:
-        """Put features (B, D) of classes (B,) in front, one after the other; the last of those classes drop out."""
+    def push(self, rows: Tensor, labels: Tensor) -> None:
+        """Put rows (B,) of classes (B,) in front, one after the other; the last of those classes drop out."""
         size = self.rows.shape[1]
         for label in set(labels.tolist()):
-            new = features[labels == label].flip(0)
+            new = rows[labels == label].flip(0)
             self.rows[label] = torch.cat([new, self.rows[label]])[:size]
             self.present[label] = torch.cat([self.present.new_ones(len(new)), self.present[label]])[:size]
 
 
-class Step(NamedTuple):
-    """One training step: row numbers (B,) of one of the sets, and the slots hidden from its memory."""
+class Attended(NamedTuple):
+    """A forward pass with what its backward pass needs; leading dimensions are trainings."""
 
-    data: int
-    rows: Tensor
-    hidden: Tensor
-
-
-class MetaSet(NamedTuple):
-    """One set of base classes on the device."""
-
-    views: Tensor
-    """Unit features (N, V, D)."""
-    labels: Tensor
-    """Class codes (N,)."""
-    text: Tensor
-    """Unit class text (C, D)."""
-    memory: Memory
-
-    @classmethod
-    def of(cls, support: Support, device: torch.device) -> MetaSet:
-        """A support as base data and as its own memory."""
-        views, labels, text = (
-            torch.from_numpy(array).to(device) for array in (support.unit_views, support.labels, support.text)
-        )
-        return cls(views, labels, text, Memory.of(support, device))
+    asked: Tensor
+    """W_k^T W_q t_c / sqrt(D) (..., C, D)."""
+    attention: Tensor
+    """a_c, of the text itself and of its K memories (..., C, 1 + K)."""
+    found: Tensor
+    """a_c M_c (..., C, D)."""
+    gate: Tensor
+    """g_c (..., C, 1)."""
+    norm: Tensor
+    """Norm of the adapted text before it is normalised (..., C, 1)."""
+    unit: Tensor
+    """The adapted class text t' (..., C, D), unit rows."""
 
 
-def slots_of(support: Support) -> NDArray[np.int64]:
-    """The place (N,) of every row in its class's memory."""
-    return np.maximum(fold_of_rows(support.labels, support.shots), 0)
-
-
-def adapted_text(weights: Weights, text: Tensor, rows: Tensor, present: Tensor) -> Tensor:
-    """The adapted class text t' (C, D), unit rows.
+def attend(weights: Weights, text: Tensor, rows: Tensor, present: Tensor) -> Attended:
+    """Adapt class text to a memory.
 
     Args:
-        weights: what was learnt.
-        text: unit class text (C, D).
-        rows: support features (C, K, D).
-        present: which of them count (C, K).
+        weights: what was learnt (..., D, D) and so on.
+        text: unit class text (..., C, D).
+        rows: support features (..., C, K, D).
+        present: which of them count (..., C, K).
     """
-    asked = (text @ weights.q_weight.T) @ weights.k_weight / math.sqrt(text.shape[1])
-    scores = torch.bmm(rows, asked[:, :, None])[:, :, 0].masked_fill(~present, -math.inf)
-    own = (asked * text).sum(1, keepdim=True)
-    attention = torch.softmax(torch.cat([own, scores], 1), 1)
-    found = attention[:, :1] * text + torch.bmm(attention[:, None, 1:], rows)[:, 0]
-    gate = torch.sigmoid(text @ weights.gate_weight.T + weights.gate_bias)
-    return normalize(text + gate * found, dim=1)
+    asked = (text @ weights.q_weight.mT) @ weights.k_weight / math.sqrt(text.shape[-1])
+    scores = (rows @ asked[..., None])[..., 0].masked_fill_(~present, -math.inf)
+    own = (asked * text).sum(-1, keepdim=True)
+    attention = torch.softmax(torch.cat([own, scores], -1), -1)
+    found = attention[..., :1] * text + (attention[..., None, 1:] @ rows)[..., 0, :]
+    gate = torch.sigmoid(text @ weights.gate_weight.mT + weights.gate_bias[..., None])
+    blended = torch.addcmul(text, gate, found)
+    norm = blended.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return Attended(asked, attention, found, gate, norm, blended / norm)
 
 
-def meta_train(
-    weights: Weights,
-    sets: Sequence[MetaSet],
-    steps: Sequence[tuple[Step, int]],
-    *,
-    fifo: bool,
-    rates: Sequence[float],
-    logit_scale: float = 100.0,
-    weight_decay: float = 0.01,
-    eps: float = 1e-4,
-) -> Tensor:
-    """Train the weights in place by cross-entropy over all classes of a step's set.
-
-    Args:
-        weights: updated.
-        sets: base data; with `fifo` their memories are updated too.
-        steps: every step, and the view that it sees.
-        fifo: push every batch into the memory after its step, as the released code does.
-        rates: learning rate of every step.
-        logit_scale: s.
-        weight_decay: of AdamW.
-        eps: of AdamW.
-
-    Returns:
-        The loss before every update (steps,).
-    """
-    optimizers = [AdamW(weight, weight_decay=weight_decay, eps=eps) for weight in weights]
-    losses = torch.zeros(len(steps))
-    for number, ((step, view), rate) in enumerate(zip(steps, rates, strict=True)):
-        data = sets[step.data]
-        features, labels = data.views[step.rows, view], data.labels[step.rows]
-        leaves = Weights(*(weight.detach().requires_grad_() for weight in weights))
-        with torch.enable_grad():
-            text = adapted_text(leaves, data.text, data.memory.rows, data.memory.without(step.hidden))
-            loss = cross_entropy(logit_scale * (features @ text.T), labels)
-        losses[number] = loss.detach()
-        for optimizer, gradient in zip(optimizers, torch.autograd.grad(loss, leaves), strict=True):
-            optimizer.step(gradient, rate)
-        if fifo:
-            data.memory.push(features, labels)
-    return losses
+def attend_backward(
+    gradient: Tensor, forward: Attended, weights: Weights, text: Tensor, rows: Tensor, out: Weights
+) -> None:
+    """Write the gradient of the weights to `out`, from the gradient (..., C, D) of the unit adapted text."""
+    along = (gradient * forward.unit).sum(-1, keepdim=True)
+    blended = gradient.addcmul(forward.unit, along, value=-1).div_(forward.norm)
+    before_gate = (blended * forward.found).sum(-1, keepdim=True) * forward.gate * (1 - forward.gate)
+    out.gate_weight.copy_(before_gate.mT @ text)
+    out.gate_bias.copy_(before_gate.sum(-2))
+    found = blended.mul_(forward.gate)
+    of_attention = torch.cat([(found * text).sum(-1, keepdim=True), (rows @ found[..., None])[..., 0]], -1)
+    mean = (of_attention * forward.attention).sum(-1, keepdim=True)
+    scores = of_attention.sub_(mean).mul_(forward.attention)
+    asked = (scores[..., :1] * text + (scores[..., None, 1:] @ rows)[..., 0, :]).div_(math.sqrt(text.shape[-1]))
+    out.k_weight.copy_((text @ weights.q_weight.mT).mT @ asked)
+    out.q_weight.copy_((asked @ weights.k_weight.mT).mT @ text)

@@ -82,6 +82,7 @@ def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) 
     return [
         ("hyper-parameters chosen on", selection),
         ("hyper-parameters", f"`{json.dumps(report.hyperparameters)}`"),
+        *([("alpha, and which are as good", report.alpha_text)] if report.alpha_text else []),
         ("trained numbers", str(report.parameters)),
         ("support", f"{report.rows['support']} images, {drawn} (`indices.json`)"),
         ("data set", f"{report.dataset}, {report.classes} classes"),

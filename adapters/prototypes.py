@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from adapters.arrays import Floats, Support
-from adapters.training import cross_entropy
+from adapters.training import class_logits, cross_entropy
 
 RAW_NORM = 10.0
 """Norm that class rows are given where the raw prompt embeddings are not known: about that of CLIP's."""
@@ -44,7 +44,7 @@ def cosine_loss(
     """
     norm = prototypes.norm(dim=-1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
     unit = prototypes / norm
-    loss, of_logits = cross_entropy((features @ unit.mT).mul_(logit_scale), labels)
+    loss, of_logits = cross_entropy(class_logits(features, unit).mul_(logit_scale), labels)
     gradient = of_logits.mul_(logit_scale).mT @ features
     along = (gradient * unit).sum(-1, keepdim=True)
     return loss, gradient.addcmul_(unit, along, value=-1).div_(norm)

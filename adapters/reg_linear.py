@@ -12,67 +12,81 @@ n makes the length of f cancel, in the gradient too: raw and unit features train
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from adapters.arrays import Floats, Support, unit
-from adapters.base import Head, Rows, cosine_logits, require
+from adapters.base import Rows, cosine_logits, require
 from adapters.refit import choose_by_refit
-from adapters.training import AdamW, cosine, cross_entropy, products, resolve_device, threads_for
+from adapters.stacked import Batches, StackedAdamW, per_head, rates_of
+from adapters.stacking import Stack, TrainedHead
+from adapters.training import class_logits, cosine, cross_entropy, products
 
 PENALTIES = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Values of lambda that `tuned` tries: the published range in steps of ten."""
 
 
-def train_matrix(
-    matrix: Tensor,
-    views: Sequence[Tensor],
-    labels: Tensor,
-    text: Tensor,
-    *,
-    rates: Sequence[float],
-    penalty: float,
-    logit_scale: float = 100.0,
-    eps: float = 1e-4,
-) -> Tensor:
-    """Train A in place, step t on view t + 1 (modulo their number); the gradient is written out by hand.
+class MatrixStack(Stack["RegularizedLinearAdapter"]):
+    """G matrices in training; the gradient is written out by hand.
 
-    Args:
-        matrix: A (D, D), updated; the pull is to the identity.
-        views: unit features (N, D) of every view.
-        labels: class codes (N,).
-        text: unit class text (C, D).
-        rates: learning rate of every step.
-        penalty: lambda.
-        logit_scale: s.
-        eps: of Adam.
-
-    Returns:
-        The loss before every update (steps,).
+    Attributes:
+        text: unit class text (G, C, D).
+        batches: the support in one view: step t sees view t + 1, modulo their number.
+        optimizer: of the matrices A (G, D, D), which start at the identity.
     """
-    optimizer = AdamW(matrix, weight_decay=0, eps=eps)
-    losses = text.new_zeros(len(rates))
-    for step, rate in enumerate(rates):
-        features = views[(step + 1) % len(views)]
-        adapted = features @ matrix.T
-        norm = adapted.norm(dim=1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
+
+    state = ("text", "batches", "optimizer", "gradient", "penalty", "logit_scale")
+
+    def __init__(self, heads: Sequence[RegularizedLinearAdapter], supports: Sequence[Support]) -> None:
+        steps, (rows, self.views, dim) = heads[0].steps, supports[0].views.shape
+        super().__init__(heads, steps=steps, work=products(rows, dim, dim))
+        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(self.device)
+        seen = torch.arange(rows) * self.views + ((torch.arange(steps) + 1) % self.views)[:, None]
+        self.batches = Batches.of(supports, [seen] * len(heads), self.device)
+        rates = rates_of([cosine(head.lr, steps) for head in heads], self.device)
+        matrix = torch.eye(dim, device=self.device).repeat(len(heads), 1, 1)
+        nothing = torch.zeros(len(heads), device=self.device)
+        self.optimizer = StackedAdamW(matrix, rates, weight_decay=nothing, eps=1e-4)
+        self.gradient = torch.empty_like(matrix)
+        penalties = [
+            1 / support.shots if head.penalty is None else head.penalty
+            for head, support in zip(heads, supports, strict=True)
+        ]
+        self.penalty, self.logit_scale = (
+            per_head(values, self.device)[:, None, None] for values in (penalties, [head.logit_scale for head in heads])
+        )
+
+    def load(self, index: int) -> None:
+        """Take the view and the rates of a step."""
+        if index == 0 or self.views > 1:
+            self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """Adam on cross-entropy and the penalty."""
+        features, matrix = self.batches.features, self.optimizer.weight
+        adapted = torch.bmm(features, matrix.mT)
+        norm = adapted.norm(dim=2, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
         adapted.div_(norm)
-        loss, of_logits = cross_entropy((adapted @ text.T).mul_(logit_scale), labels)
-        of_unit = of_logits.mul_(logit_scale) @ text
-        along = (of_unit * adapted).sum(1, keepdim=True)
+        logits = class_logits(adapted, self.text).mul_(self.logit_scale)
+        loss, of_logits = cross_entropy(logits, self.batches.labels)
+        of_unit = of_logits.mul_(self.logit_scale) @ self.text
+        along = (of_unit * adapted).sum(2, keepdim=True)
         of_adapted = of_unit.addcmul_(adapted, along, value=-1).div_(norm)
-        away = matrix.clone()
-        away.diagonal().sub_(1)
-        losses[step] = loss + penalty * away.square().sum()
-        optimizer.step(away.mul_(2 * penalty).addmm_(of_adapted.T, features), rate)
-    return losses
+        away = self.gradient.copy_(matrix)
+        away.diagonal(dim1=1, dim2=2).sub_(1)
+        size = torch.linalg.vector_norm(away, dim=(1, 2))
+        self.loss.copy_(loss.addcmul_(self.penalty[:, 0, 0], size.square_()))
+        self.optimizer.step(away.mul_(2 * self.penalty).baddbmm_(of_adapted.mT, features))
+
+    def write(self, head: RegularizedLinearAdapter, place: int) -> None:
+        """The matrix."""
+        head.matrix_ = self.optimizer.weight[place].cpu().numpy()
 
 
-class RegularizedLinearAdapter(Head):
+class RegularizedLinearAdapter(TrainedHead):
     """The regularised linear adapter with ProLIP's training and its penalty that needs no validation.
 
     Args:
@@ -117,22 +131,16 @@ class RegularizedLinearAdapter(Head):
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return dim * dim
 
-    def _fit(self, support: Support) -> None:
-        device = resolve_device(self.device)
-        views = torch.from_numpy(np.ascontiguousarray(support.unit_views.transpose(1, 0, 2))).to(device)
-        labels, text = (torch.from_numpy(array).to(device) for array in (support.labels, support.text))
-        matrix = torch.eye(views.shape[2], device=device)
-        with threads_for(products(*views[0].shape, views.shape[2])):
-            losses = train_matrix(
-                matrix,
-                views.unbind(),
-                labels,
-                text,
-                rates=cosine(self.lr, self.steps),
-                penalty=1 / support.shots if self.penalty is None else self.penalty,
-                logit_scale=self.logit_scale,
-            )
-        self.losses_, self.matrix_ = losses.cpu().numpy(), matrix.cpu().numpy()
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.steps
+
+    def _state_bytes(self, support: Support) -> int:
+        dim = support.text.shape[1]
+        return 4 * 4 * dim * dim
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> MatrixStack:
+        return MatrixStack(heads, supports)
 
     def for_classes(self, text: Any) -> Self:
         """The same matrix before other classes' text: it does not know which classes it was trained on."""

@@ -6,6 +6,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
+SELECTION_ROWS = {
+    "support": "support rows (left out in turn)",
+    "val-kshot": "drawn validation rows",
+    "val": "validation rows",
+    "oracle": "test rows",
+}
+"""What the regimes that choose look at."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -35,6 +43,9 @@ class Report:
         created: when, in UTC, as ISO 8601.
         run: folder of the saved head.
         temperature: what probabilities divide logits by; 1 unless calibration was asked for.
+        alpha_interval: how alpha was chosen: `alpha`, the interval `lo` to `hi` (None: without end) around it in which
+            every alpha is as good, `accuracy` of these on the `rows` that were looked at, and which those were,
+            `chosen_on`; None where no rows chose an alpha.
     """
 
     method: str
@@ -60,6 +71,17 @@ class Report:
     created: str
     run: str
     temperature: float = 1.0
+    alpha_interval: dict[str, Any] | None = None
+
+    @property
+    def alpha_text(self) -> str | None:
+        """How alpha was chosen, in a line; None where it was not."""
+        found = self.alpha_interval
+        if found is None:
+            return None
+        interval = f"[{found['lo']:.4g}, {'∞)' if found['hi'] is None else format(found['hi'], '.4g') + ']'}"
+        rows = f"{found['rows']:,} {SELECTION_ROWS[self.select]}"
+        return f"{found['alpha']:.4g} in {interval}, {100 * found['accuracy']:.1f} % of the {rows}"
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-able values under the names above."""
@@ -72,5 +94,7 @@ class Report:
         Raises:
             KeyError: a key is missing.
         """
-        given = {field.name: content[field.name] for field in fields(cls) if field.default is MISSING}
-        return cls(**given, temperature=content.get("temperature", 1.0))  # reports before calibration lack it
+        later = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
+        given = {field.name: content[field.name] for field in fields(cls) if field.name not in later}
+        # Earlier reports lack the fields with a default.
+        return cls(**given, **{name: content.get(name, default) for name, default in later.items()})

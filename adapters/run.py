@@ -140,6 +140,7 @@ def fit(
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         run="",
         temperature=head.temperature_,
+        alpha_interval=head.alpha_choice_.to_json() if hasattr(head, "alpha_choice_") else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen

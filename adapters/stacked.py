@@ -40,39 +40,50 @@ class Batches(Stacked):
     """What every step of every training sees.
 
     Args:
-        pools: unit rows (P, D) that each training draws from.
+        pools: unit rows (P, D) that each training draws from; a pool that several draw from is held once.
         labels: class codes (P,) of each pool.
         rows: row numbers (steps, B) of each training.
         device: where to.
 
     Attributes:
-        features: rows of the step that was loaded last (G, B, D).
-        labels: their class codes (G, B).
+        pool: the S distinct pools (S, P, D).
+        pool_of: which of them each training draws from (G,).
+        chosen: row numbers of the step that was loaded last (G, B), counted through all pools.
+        features: its rows (G, B, D).
+        labels: its class codes (G, B).
     """
 
-    state = ("pool", "codes", "rows", "features", "labels")
+    state: ClassVar[tuple[str, ...]] = ("pool_of", "rows", "chosen", "features", "labels")
 
     def __init__(
         self, pools: Sequence[Tensor], labels: Sequence[Tensor], rows: Sequence[Tensor], device: torch.device
     ) -> None:
-        self.pool, self.codes, self.rows = (torch.stack(list(parts)).to(device) for parts in (pools, labels, rows))
+        distinct = {(id(pool), id(codes)): (pool, codes) for pool, codes in zip(pools, labels, strict=True)}
+        place = {key: number for number, key in enumerate(distinct)}
+        self.pool, self.codes = (torch.stack(list(parts)).to(device) for parts in zip(*distinct.values(), strict=True))
+        numbers = [place[id(pool), id(codes)] for pool, codes in zip(pools, labels, strict=True)]
+        self.pool_of = torch.tensor(numbers, device=device)
+        self.rows = torch.stack(list(rows)).to(device) + (self.pool_of * self.pool.shape[1])[:, None, None]
         groups, _, batch = self.rows.shape
+        self.chosen = self.rows.new_zeros(groups, batch)
         self.features = self.pool.new_empty(groups, batch, self.pool.shape[2])
         self.labels = self.codes.new_empty(groups, batch)
 
     @classmethod
     def of(cls, supports: Sequence[Support], rows: Sequence[Tensor], device: torch.device) -> Self:
         """Batches of unit views: view v of image i is row i V + v of the pool."""
-        pools = [torch.from_numpy(support.unit_views).flatten(0, 1) for support in supports]
-        labels = [torch.from_numpy(each.labels).repeat_interleave(each.views.shape[1]) for each in supports]
-        return cls(pools, labels, rows, device)
+        distinct = {id(support): support for support in supports}
+        pools = {key: torch.from_numpy(each.unit_views).flatten(0, 1) for key, each in distinct.items()}
+        labels = {
+            key: torch.from_numpy(each.labels).repeat_interleave(each.views.shape[1]) for key, each in distinct.items()
+        }
+        return cls([pools[id(each)] for each in supports], [labels[id(each)] for each in supports], rows, device)
 
     def load(self, index: int) -> None:
         """Gather the rows of a step."""
-        groups, rows, dim = self.pool.shape
-        chosen = self.rows[:, index]
-        flat = (chosen + torch.arange(0, groups * rows, rows, device=chosen.device)[:, None]).flatten()
-        torch.index_select(self.pool.view(-1, dim), 0, flat, out=self.features.view(-1, dim))
+        self.chosen.copy_(self.rows[:, index])
+        flat = self.chosen.view(-1)
+        torch.index_select(self.pool.flatten(0, 1), 0, flat, out=self.features.view(-1, self.pool.shape[2]))
         torch.index_select(self.codes.view(-1), 0, flat, out=self.labels.view(-1))
 
 
@@ -85,17 +96,17 @@ class StackedSGD(Stacked):
         weight: parameters (G, out, in), updated in place.
         rates: learning rates of each training (G, steps).
         momentum: of all.
-        weight_decay: of each (G,).
+        weight_decay: of each (G,); None: none.
     """
 
     state = ("weight", "buffer", "rates", "rate", "weight_decay")
 
-    def __init__(self, weight: Tensor, rates: Tensor, *, momentum: float, weight_decay: Tensor) -> None:
+    def __init__(self, weight: Tensor, rates: Tensor, *, momentum: float, weight_decay: Tensor | None = None) -> None:
         self.weight, self.momentum = weight, momentum
         self.buffer = torch.zeros_like(weight)
         self.rates = rates[:, :, None, None]
-        self.rate = torch.zeros_like(self.rates[:, 0])
-        self.weight_decay = weight_decay[:, None, None]
+        self.rate = rates.new_zeros(len(rates), 1, 1)
+        self.weight_decay = None if weight_decay is None else weight_decay[:, None, None]
 
     def load(self, index: int) -> None:
         """Take the rates of a step."""
@@ -107,7 +118,16 @@ class StackedSGD(Stacked):
         Taking the product straight into the momentum saves a pass over the weights.
         """
         self.buffer.baddbmm_(left, right, beta=self.momentum)
-        self.buffer.addcmul_(self.weight, self.weight_decay)
+        self._descend()
+
+    def step_along(self, gradient: Tensor) -> None:
+        """One update along a gradient (G, out, in) that is not a product of two factors."""
+        self.buffer.mul_(self.momentum).add_(gradient)
+        self._descend()
+
+    def _descend(self) -> None:
+        if self.weight_decay is not None:
+            self.buffer.addcmul_(self.weight, self.weight_decay)
         self.weight.addcmul_(self.buffer, self.rate, value=-1)
 
 
@@ -135,13 +155,14 @@ class StackedAdamW(Stacked):
         eps: float,
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
-        self.weight, self.eps, self.betas = weight, eps, betas
+        self.weight, self.betas = weight, betas
         self.first, self.second = torch.zeros_like(weight), torch.zeros_like(weight)
         count = torch.arange(1, rates.shape[1] + 1, device=rates.device, dtype=torch.float64)
         shrink = 1 - rates * weight_decay[:, None]
+        # size * m / (root * sqrt(v) + eps) = m / (slope * sqrt(v) + floor): fewer passes
         size = rates / (1 - betas[0] ** count).to(rates.dtype)
-        root = (1 / (1 - betas[1] ** count).sqrt()).to(rates.dtype).expand_as(rates)
-        self.scales = torch.stack([shrink, size, root], 2)[..., None, None]  # (G, steps, 3, 1, 1)
+        slope = torch.where(size > 0, 1 / size / (1 - betas[1] ** count).sqrt().to(rates.dtype), 0)
+        self.scales = torch.stack([shrink, slope, eps / size], 2)[..., None, None]  # (G, steps, 3, 1, 1)
         self.now = self.scales.new_zeros(len(rates), 3, 1, 1)
 
     def load(self, index: int) -> None:
@@ -151,13 +172,12 @@ class StackedAdamW(Stacked):
     def step(self, gradient: Tensor) -> None:
         """One update; the gradient (G, out, in) is overwritten."""
         first, second = self.betas
-        shrink, size, root = self.now.unbind(1)
+        shrink, slope, floor = self.now.unbind(1)
         self.first.lerp_(gradient, 1 - first)
         self.second.mul_(second).addcmul_(gradient, gradient, value=1 - second)
         torch.sqrt(self.second, out=gradient)
-        gradient.mul_(root).add_(self.eps)
-        torch.div(self.first, gradient, out=gradient)
-        self.weight.mul_(shrink).sub_(gradient.mul_(size))
+        gradient.mul_(slope).add_(floor)  # not `addcmul`: that is not vectorized where `floor` is spread
+        self.weight.mul_(shrink).addcdiv_(self.first, gradient, value=-1)
 
 
 def per_head(values: Sequence[float], device: torch.device) -> Tensor:

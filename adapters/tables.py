@@ -42,6 +42,8 @@ def report_table(report: Report) -> RenderableType:
         f"{name} {_short(value)}" for name, value in report.hyperparameters.items() if value is not None
     )
     facts.add_row("settings", settings or "none")
+    if report.alpha_text:
+        facts.add_row("alpha", report.alpha_text)
     if report.temperature != 1.0:
         facts.add_row("temperature", f"{report.temperature:.3g}")
     facts.add_row("chosen by", REGIMES[report.select])  # type: ignore[index]

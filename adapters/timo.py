@@ -15,18 +15,18 @@ Source: Li et al., Text and Image Are Mutually Beneficial (TIMO, arXiv 2412.1137
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.alpha_choice import Piece, lines, set_chosen
 from adapters.arrays import Floats, Ints, Support, class_means, unit
 from adapters.base import Head, Rows, cosine_logits, require
-from adapters.gda import Discriminant, Scored, discriminant, right_answers, stacked_views
+from adapters.gda import Discriminant, discriminant, stacked_views
 from adapters.held_out import held_out_splits
 
-TEXT_RATIOS = tuple(10.0**power for power in range(-4, 5))
-"""The published grid of the text's ratio r = s / alpha, in its order."""
 BETAS = tuple(float(beta) for beta in range(5, 101, 5))
 """TIMO-S's grid of the sharpness."""
 PROMPT_STEPS = 10
@@ -56,6 +56,7 @@ class TIMO(Head):
     trains: ClassVar[str] = "nothing; guided text and a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text, of several prompts a class to have any effect; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("guided_text_", "weight_", "bias_")
+    alpha_after_fit: ClassVar[bool] = True
 
     guided_text_: Floats
     weight_: Floats
@@ -92,13 +93,11 @@ class TIMO(Head):
         return base + np.float32(self.alpha) * (features @ self.weight_.T + self.bias_)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """TIMO-S: beta by the guided text alone, then the number of prompts and alpha together; the first best wins."""
+        """TIMO-S: beta by the guided text alone (the first best), then the number of prompts with every alpha."""
         splits = [(MatchedPrompts(kept), held) for kept, held in held_out_splits(support, rows)]
         beta = BETAS[int(beta_counts(splits).argmax())]
         numbers = prompt_numbers(max(matched.most for matched, _ in splits))
-        counts = grid_counts(splits, beta, numbers, self.logit_scale)
-        best = divmod(int(counts.argmax()), counts.shape[1])
-        head.set_params(alpha=self.logit_scale / TEXT_RATIOS[best[1]], beta=beta, prompt_rows=numbers[best[0]])
+        set_chosen(head, lines(pieces(splits, beta, numbers, self.logit_scale)), ["beta", "prompt_rows"], rows)
         return head
 
 
@@ -162,13 +161,12 @@ def beta_counts(splits: list[tuple[MatchedPrompts, Rows]]) -> Ints:
     return counts
 
 
-def grid_counts(splits: list[tuple[MatchedPrompts, Rows]], beta: float, numbers: list[int], logit_scale: float) -> Ints:
-    """Right answers (numbers of prompts, ratios of the text) at one sharpness."""
-    alphas = [logit_scale / ratio for ratio in TEXT_RATIOS]
-    counts = np.zeros((len(numbers), len(alphas)), dtype=np.int64)
+def pieces(
+    splits: list[tuple[MatchedPrompts, Rows]], beta: float, numbers: list[int], logit_scale: float
+) -> Iterator[Piece]:
+    """Base and delta of the rows with every number of prompts, at one sharpness."""
     for matched, held in splits:
         base = cosine_logits(held.features, matched.guided_text(beta), logit_scale)
-        for i, number in enumerate(numbers):
+        for number in numbers:
             weight, bias = matched.discriminant(number)
-            counts[i] += right_answers([Scored(base, held.features @ weight.T + bias, held.labels)], alphas)
-    return counts
+            yield (beta, number), base, held.features @ weight.T + bias, held.labels

@@ -9,7 +9,7 @@ except that the keys of the last epoch are kept: the released code keeps the epo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -18,57 +18,17 @@ from torch import Tensor
 from adapters.arrays import Support
 from adapters.base import Rows, require
 from adapters.held_out import held_out_splits
-from adapters.key_cache import KeyCache
-from adapters.tip_adapter import Block, TipAdapter, search
-from adapters.training import AdamW, cosine, cross_entropy, epoch_batches, resolve_device, threads_for
+from adapters.key_index import IndexKind
+from adapters.stacking import TrainedHead, fit_supports
+from adapters.tip_adapter import TipAdapter
+from adapters.trained_keys import KeyStack
+from adapters.training import cosine, epoch_batches
 
 FOLDS = 4
 """Folds over the shots when `tuned` has only the support."""
 
 
-def train_keys(
-    keys: Tensor,
-    key_labels: Tensor,
-    text: Tensor,
-    batches: Sequence[tuple[Tensor, Tensor]],
-    *,
-    rates: Sequence[float],
-    alpha: float,
-    beta: float,
-    logit_scale: float = 100.0,
-    weight_decay: float = 0.01,
-    eps: float = 1e-4,
-) -> Tensor:
-    """Train keys in place, one step a batch; the gradient is written out by hand.
-
-    Args:
-        keys: (N, D), updated.
-        key_labels: class codes of the keys (N,).
-        text: unit class text (C, D).
-        batches: unit features (B, D) and class codes (B,) of every step.
-        rates: learning rate of every step.
-        alpha: residual ratio.
-        beta: sharpness.
-        logit_scale: s.
-        weight_decay: of AdamW.
-        eps: of AdamW.
-
-    Returns:
-        The loss before every update (steps,).
-    """
-    optimizer = AdamW(keys, weight_decay=weight_decay, eps=eps)
-    losses = text.new_zeros(len(batches))
-    for step, ((features, labels), rate) in enumerate(zip(batches, rates, strict=True)):
-        sharpened = (features @ keys.T).sub_(1).mul_(beta).exp_()
-        voters = key_labels.expand(sharpened.shape)
-        logits = (logit_scale * (features @ text.T)).scatter_add_(1, voters, alpha * sharpened)
-        losses[step], gradient = cross_entropy(logits, labels)
-        affinity = sharpened.mul_(gradient.gather(1, voters)).mul_(alpha * beta)
-        optimizer.step(affinity.T @ features, rate)
-    return losses
-
-
-class TipAdapterF(TipAdapter):
+class TipAdapterF(TrainedHead, TipAdapter):
     """Tip-Adapter-F with the released recipe as defaults.
 
     With augmented views, epoch e trains on view e modulo the number of views.
@@ -78,7 +38,8 @@ class TipAdapterF(TipAdapter):
         beta: sharpness.
         train_alpha: residual ratio while the keys are trained; None: `alpha`.
         train_beta: sharpness while the keys are trained; None: `beta`.
-        neighbours: how many of the nearest keys vote when predicting; None: all. Training always uses all.
+        neighbours: as in Tip-Adapter, when predicting; training always uses all keys.
+        index: as in Tip-Adapter.
         lr: learning rate, falling along a cosine towards 0.
         weight_decay: weight decay (decoupled).
         batch_size: rows of a step.
@@ -103,6 +64,7 @@ class TipAdapterF(TipAdapter):
         train_alpha: float | None = None,
         train_beta: float | None = None,
         neighbours: int | None = None,
+        index: IndexKind = "flat",
         lr: float = 1e-3,
         weight_decay: float = 0.01,
         batch_size: int = 256,
@@ -111,7 +73,9 @@ class TipAdapterF(TipAdapter):
         seed: int = 0,
         device: str = "auto",
     ) -> None:
-        super().__init__(alpha=alpha, beta=beta, neighbours=neighbours, logit_scale=logit_scale, device=device)
+        super().__init__(
+            alpha=alpha, beta=beta, neighbours=neighbours, index=index, logit_scale=logit_scale, device=device
+        )
         self.train_alpha = train_alpha
         self.train_beta = train_beta
         self.lr = lr
@@ -131,46 +95,41 @@ class TipAdapterF(TipAdapter):
     def _keys(self) -> int:
         return len(self.cache_)
 
-    def _fit(self, support: Support) -> None:
-        device = resolve_device(self.device)
+    def _plan(self, support: Support) -> tuple[list[Tensor], list[float]]:
+        """Row numbers of every batch, of a pool of all views, and its learning rate."""
         generator = torch.Generator().manual_seed(self.seed)
-        views, labels, text, keys = (
-            torch.from_numpy(array).to(device)
-            for array in (support.unit_views, support.labels, support.text, support.means.copy())
+        rows, views, _ = support.views.shape
+        plan = epoch_batches(rows, self.batch_size, self.epochs, generator, drop_last=False)
+        seen = [chosen * views + epoch % views for epoch, batches in enumerate(plan) for chosen in batches]
+        return seen, cosine(self.lr, len(seen))
+
+    def _trained_with(self) -> tuple[float, float]:
+        """Alpha and beta while the keys are trained."""
+        return (
+            self.alpha if self.train_alpha is None else self.train_alpha,
+            self.beta if self.train_beta is None else self.train_beta,
         )
-        plan = epoch_batches(len(labels), self.batch_size, self.epochs, generator, drop_last=False)
-        steps = [(rows.to(device), epoch % views.shape[1]) for epoch, batches in enumerate(plan) for rows in batches]
-        with threads_for(keys.numel()):
-            losses = train_keys(
-                keys,
-                labels,
-                text,
-                [(views[rows, view], labels[rows]) for rows, view in steps],
-                rates=cosine(self.lr, len(steps)),
-                alpha=self.alpha if self.train_alpha is None else self.train_alpha,
-                beta=self.beta if self.train_beta is None else self.train_beta,
-                logit_scale=self.logit_scale,
-                weight_decay=self.weight_decay,
-            )
-        self.losses_ = losses.cpu().numpy()
-        self.cache_ = KeyCache(keys.cpu().numpy(), support.labels, len(support.classes), device)
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.batch_size, self.epochs
+
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * 3 * support.means.size
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> KeyStack:
+        return KeyStack(heads, supports)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Train the keys with the alpha and beta at hand, then search the published grid for those of prediction.
+        """Train the keys with the alpha and beta at hand, then choose those of prediction.
 
         The clone keeps the former as `train_alpha` and `train_beta`, so that its `fit` trains the very same keys. With
-        only the support, keys are trained on all but the held-out shots of each fold, and counts of folds add up.
+        only the support, keys are trained on all but the held-out shots of each fold, whose rows are put together.
         """
         splits = held_out_splits(support, rows, FOLDS)
-        blocks = (block for kept, out in splits for block in self._trained_blocks(kept, out))
-        found = search(blocks, len(support.classes))
-        head.set_params(
-            alpha=found.alpha,
-            beta=found.beta,
-            train_alpha=self.alpha if self.train_alpha is None else self.train_alpha,
-            train_beta=self.beta if self.train_beta is None else self.train_beta,
-        )
+        heads = [type(self)(**self.get_params()) for _ in splits]
+        for _ in fit_supports(heads, [kept for kept, _ in splits]):
+            pass
+        self._set_chosen(head, support, rows, [(each, out) for each, (_, out) in zip(heads, splits, strict=True)])
+        head.train_alpha, head.train_beta = self._trained_with()
         return head
-
-    def _trained_blocks(self, support: Support, rows: Rows) -> Iterator[Block]:
-        return type(self)(**self.get_params())._fit_support(support)._blocks(support, rows)

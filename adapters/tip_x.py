@@ -13,25 +13,26 @@ Source: Udandarao et al., SuS-X (arXiv 2211.16198).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, Support
+from adapters.alpha_choice import Piece, lines_of_betas, set_chosen
+from adapters.arrays import Floats, Support
 from adapters.base import Rows, cosine_logits, require
 from adapters.held_out import held_out_splits
-from adapters.key_cache import votes
+from adapters.sharpened import votes_at
 from adapters.tip_adapter import TipAdapter
-from adapters.training import threads_for
 
 TEMPERATURE = 0.5
 """Of the soft-max over cosines."""
-SEARCH_SCALE = (50.0, 50.0, 30.0)
-"""Upper ends of the published grids of beta, alpha and gamma."""
-SEARCH_STEPS = (50, 20, 10)
-"""Numbers of betas, alphas and gammas. Published: 200, 20, 50; fewer here, for time."""
+SEARCH_SCALE = (50.0, 30.0)
+"""Upper ends of the published grids of beta and gamma (alpha's, 50, is not needed: every alpha is tried)."""
+SEARCH_STEPS = (50, 10)
+"""Numbers of betas and gammas. Published: 200 and 50; fewer here, for time."""
 BLOCK = 1 << 23
 """Most divergences held at once."""
 
@@ -40,7 +41,6 @@ class Grid(NamedTuple):
     """Values to try."""
 
     betas: NDArray[np.float64]
-    alphas: NDArray[np.float64]
     gammas: NDArray[np.float64]
 
 
@@ -138,43 +138,37 @@ class TipX(TipAdapter):
         return np.asarray(np.float32(slope) * summed + (counts * (bottom - slope * low)).astype(np.float32))
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Search the grid on held-out rows, or on shots held out of the support; the first best triple wins."""
+        """Try every alpha with the grid of beta and gamma, on held-out rows or on shots held out of the support."""
         grid = search_grid()
-        correct = np.zeros((len(grid.alphas), len(grid.betas), len(grid.gammas)), dtype=np.int64)
-        for kept, held in held_out_splits(support, rows):
-            fitted = type(self)(**self.get_params())._fit_support(kept)
-            correct += fitted._grid_counts(held, fitted._divergence_votes(held.features), grid)
-        alpha, beta, gamma = np.unravel_index(int(correct.argmax()), correct.shape)
-        head.set_params(alpha=float(grid.alphas[alpha]), beta=float(grid.betas[beta]), gamma=float(grid.gammas[gamma]))
+        splits = [
+            (type(self)(**self.get_params())._fit_support(kept), out) for kept, out in held_out_splits(support, rows)
+        ]
+        found = lines_of_betas(
+            lambda betas: chain.from_iterable(fitted._pieces(out, betas, grid.gammas) for fitted, out in splits),
+            grid.betas,
+            affinities=sum(len(fitted.cache_) * len(out.labels) for fitted, out in splits),
+        )
+        set_chosen(head, found, ["beta", "gamma"], rows)
         return head
 
-    def _grid_counts(self, rows: Rows, divergence: Floats, grid: Grid) -> Ints:
-        """Right answers (alphas, betas, gammas), given M Y of the rows."""
-        correct = np.zeros((len(grid.alphas), len(grid.betas), len(grid.gammas)), dtype=np.int64)
-        device = self.cache_.device
+    def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:
+        """Base and delta of rows at every (beta, gamma)."""
         logits = cosine_logits(rows.features, self.text_, self.logit_scale)
+        divergence = self._divergence_votes(rows.features)
         for block in self.cache_.affinities(rows.features):
-            base, kl, labels = (
-                torch.from_numpy(a[block.queries]).to(device) for a in (logits, divergence, rows.labels)
-            )
-            with threads_for(block.values.numel()):
-                bases = [torch.sub(base, kl, alpha=float(gamma)) for gamma in grid.gammas]
-                for j, beta in enumerate(grid.betas):
-                    delta = votes(block.values, block.labels, float(beta), self.cache_.classes)
-                    for i, alpha in enumerate(grid.alphas):
-                        scaled = delta * float(alpha)
-                        for k, less in enumerate(bases):
-                            correct[i, j, k] += int(((less + scaled).argmax(1) == labels).sum())
-        return correct
+            base, kl, labels = (part[block.queries] for part in (logits, divergence, rows.labels))
+            bases = [base - np.float32(gamma) * kl for gamma in gammas]
+            for beta, (delta,) in votes_at(block.values, block.labels, betas, self.cache_.classes):
+                for gamma, less in zip(gammas, bases, strict=True):
+                    yield (beta, float(gamma)), less, delta, labels
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {**super()._arrays(), "ranges_": self.ranges_}
 
 
-def search_grid(scale: tuple[float, float, float] = SEARCH_SCALE, steps: tuple[int, int, int] = SEARCH_STEPS) -> Grid:
-    """Value i of n is low + i (scale - low) / n; low is 1 for beta and 0.1 for alpha and gamma."""
-    values = (low + np.arange(n) * (top - low) / n for low, top, n in zip((1.0, 0.1, 0.1), scale, steps, strict=True))
-    return Grid(*values)
+def search_grid(scale: tuple[float, float] = SEARCH_SCALE, steps: tuple[int, int] = SEARCH_STEPS) -> Grid:
+    """Value i of n is low + i (scale - low) / n; low is 1 for beta and 0.1 for gamma."""
+    return Grid(*(low + np.arange(n) * (top - low) / n for low, top, n in zip((1.0, 0.1), scale, steps, strict=True)))
 
 
 def support_ranges(keys: Floats, text: Floats) -> Floats:

@@ -8,7 +8,7 @@ that should take less than that. Each update is the mathematics of the optimizer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from adapters.errors import AdapterError
 
+FEW_CLASSES = 64
+"""Up to so many classes, logits lie class by class (`class_logits`)."""
 WARMUP_LR = 1e-5
 """Learning rate of the one warm-up epoch."""
 
@@ -102,48 +104,36 @@ def epoch_batches(
     return [list(torch.split(shuffle, batch_size)) for shuffle in shuffles]
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def class_logits(features: Tensor, classes: Tensor) -> Tensor:
+    """Logits (..., B, C) of features (..., B, D) before class vectors (..., C, D), laid out for `cross_entropy`.
+
+    A soft-max over ten numbers that lie side by side takes a CPU ten times as long as one across rows: with few
+    classes, the logits lie class by class.
+    """
+    return (classes @ features.mT).mT if classes.shape[-2] <= FEW_CLASSES else features @ classes.mT
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of logits (..., B, C) over their B rows, and its gradient with respect to them.
 
     Args:
         logits: (..., B, C).
         labels: class codes (..., B).
+        weights: of the rows in the mean (..., B), 0 for a row that only fills up; None: 1 / B each.
 
     Returns:
         Losses (...) and gradients (..., B, C): leading dimensions are trainings that know nothing of each other.
     """
-    log_probability = torch.log_softmax(logits, -1)
-    index = labels[..., None]
-    loss = -log_probability.gather(-1, index)[..., 0].mean(-1)
+    by_row = logits.stride(-1) == 1
+    dim = -1 if by_row else -2  # of the classes, in the order in which the numbers lie
+    log_probability = torch.log_softmax(logits if by_row else logits.mT, dim)
+    index = labels.unsqueeze(dim)
+    own = log_probability.gather(dim, index).squeeze(dim)
+    loss = -(own.mean(-1) if weights is None else own.mul_(weights).sum(-1))
     gradient = log_probability.exp_()
-    gradient.scatter_add_(-1, index, gradient.new_full((1,) * index.ndim, -1.0).expand_as(index))
-    return loss, gradient.div_(labels.shape[-1])
-
-
-class SGD:
-    """Stochastic gradient descent with momentum and coupled weight decay.
-
-    buffer <- momentum * buffer + gradient + weight_decay * w;  w <- w - lr * buffer
-
-    Args:
-        weights: parameters, updated in place.
-        momentum: momentum.
-        weight_decay: weight decay.
-    """
-
-    def __init__(self, weights: Sequence[Tensor], *, momentum: float, weight_decay: float) -> None:
-        self.weights, self.momentum, self.weight_decay = weights, momentum, weight_decay
-        self.buffers = [torch.zeros_like(weight) for weight in weights]
-
-    def step(self, factors: Sequence[tuple[Tensor, Tensor]], lr: float) -> None:
-        """One update; the gradient of weight i (out, in) is the product of its two factors (out, B) and (B, in).
-
-        Taking the product straight into the momentum saves a pass over the weights.
-        """
-        for weight, buffer, (left, right) in zip(self.weights, self.buffers, factors, strict=True):
-            buffer.addmm_(left, right, beta=self.momentum)
-            buffer.add_(weight, alpha=self.weight_decay)
-            weight.add_(buffer, alpha=-lr)
+    gradient.scatter_add_(dim, index, gradient.new_full((1,) * index.ndim, -1.0).expand_as(index))
+    gradient = gradient.div_(labels.shape[-1]) if weights is None else gradient.mul_(weights.unsqueeze(dim))
+    return loss, gradient if by_row else gradient.mT
 
 
 class AdamW:

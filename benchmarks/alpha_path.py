@@ -32,7 +32,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapters.exact_alpha import AlphaPath, alpha_path, search_beta
+from adapters.beta_search import search_beta
+from adapters.exact_alpha import AlphaPath, alpha_path
 from adapters.tip_adapter import search_grid
 
 CELLS = 10

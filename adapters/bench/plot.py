@@ -10,22 +10,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapters.bench.summary import Block, Entry
-from adapters.errors import AdapterError, RunError
+from adapters.errors import AdapterError
+from adapters.plotting import check_suffix, name_ends, write_figure
 
-SUFFIXES = (".svg", ".png")
 BASELINE = "zero-shot"
 # Dark enough to be read as text on white; neighbours in this order are far apart.
 _COLOURS = ["#1f6fb4", "#d62728", "#2c962c", "#8e5cc0", "#e06c00", "#7a4b40", "#d64fa8", "#0f93a6", "#858600"]
 _COLOURS += ["#00327a", "#7f0000", "#004d33", "#5e0f7f", "#b8860b", "#5a6b7a", "#ff4d6d", "#0077ff", "#3f9f7f"]
 _MARKERS = "osD^vPX"
-_SPACING = 0.036  # between names, of the height of the axes
 
 Series = dict[str, list[tuple[int, Entry]]]
 
@@ -44,8 +42,7 @@ def draw(blocks: Sequence[Block], title: str, path: Path) -> Path:
         AdapterError: another suffix, or nothing to draw.
         RunError: the file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise AdapterError(f"--plot {path} given; expected a file that ends in {' or '.join(SUFFIXES)}")
+    check_suffix(path)
     panels: defaultdict[tuple[str, str], Series] = defaultdict(dict)
     for block in blocks:
         several = len(set(block.shots)) == len(block.shots)  # one column a number of shots
@@ -66,12 +63,7 @@ def draw(blocks: Sequence[Block], title: str, path: Path) -> Path:
         if len(panels) > 1:
             axis.set_title(name, loc="left", fontsize=10)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    try:
-        with mpl.rc_context({"svg.hashsalt": "featcache", "svg.fonttype": "none"}):  # the same file every time
-            figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-    except OSError as error:
-        raise RunError(f"cannot write {path} ({error.strerror or error}): give another --plot") from error
-    return path
+    return write_figure(figure, path)
 
 
 def _panel(axis: Axes, series: Mapping[str, list[tuple[int, Entry]]]) -> None:
@@ -106,52 +98,4 @@ def _panel(axis: Axes, series: Mapping[str, list[tuple[int, Entry]]]) -> None:
     axis.grid(axis="y", color="0.9", linewidth=0.7)
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.03)
-    _name_ends(axis, ends)
-
-
-def _name_ends(axis: Axes, ends: Mapping[str, tuple[float, float, str]]) -> None:
-    """Write every name right of the axes at the height of its line, moved apart where they would overlap."""
-    low, high = axis.get_ylim()
-    names = sorted(ends, key=lambda method: ends[method][1])
-    wanted = [(ends[method][1] - low) / (high - low) for method in names]
-    for name, place in zip(names, spread_out(wanted, min(_SPACING, 1 / len(names))), strict=True):
-        x, y, colour = ends[name]
-        axis.annotate(
-            name,
-            xy=(x, y),
-            xytext=(1.05, place),
-            textcoords="axes fraction",
-            color=colour,
-            fontsize=8.5,
-            va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),  # from the left of the name, not through it
-                "color": colour,
-                "linewidth": 0.6,
-                "alpha": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 3,
-            },
-            annotation_clip=False,
-        )
-
-
-def spread_out(wanted: Sequence[float], spacing: float) -> list[float]:
-    """Places in [0, 1] at least `spacing` apart, as near to the wanted ones as that allows (least squares).
-
-    Args:
-        wanted: ascending.
-        spacing: the least distance; all must fit.
-    """
-    # With the spacing taken off, places need only ascend: isotonic regression, by pooling adjacent violators.
-    pools: list[list[float]] = []  # sum and count
-    for index, place in enumerate(wanted):
-        pools.append([place - index * spacing, 1])
-        while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
-            total, count = pools.pop()
-            pools[-1][0] += total
-            pools[-1][1] += count
-    flat = [total / count for total, count in pools for _ in range(int(count))]
-    room = 1 - (len(wanted) - 1) * spacing
-    return [min(max(place, 0.0), room) + index * spacing for index, place in enumerate(flat)]
+    name_ends(axis, ends)

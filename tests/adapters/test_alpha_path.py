@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from adapters import ClipAdapter, TipAdapter
 from adapters.arrays import Support, unit
+from adapters.beta_search import search_beta
 from adapters.errors import AdapterError
-from adapters.exact_alpha import AlphaPath, alpha_path, alpha_path_blocks, search_beta
+from adapters.exact_alpha import AlphaPath, alpha_path, alpha_path_blocks
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, TEXT = (np.load(GOLDEN / f"{name}.npz") for name in ("data", "support", "text_weights"))

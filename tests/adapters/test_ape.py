@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.alpha_choice import lines
 from adapters.ape import APE, criterion, search_grid
 from adapters.arrays import Support, unit
 from adapters.base import Rows
@@ -38,15 +39,17 @@ def test_is_the_authors(shots: int) -> None:
 @pytest.mark.parametrize("shots", [4, 16])
 def test_search_is_the_authors(shots: int) -> None:
     views, labels = _support(shots)
-    grid = search_grid(tuple(EXPECTED["search_scale"]), tuple(EXPECTED["search_step"]))
+    (beta_top, alpha_top, gamma_top), (betas, alphas, gammas) = EXPECTED["search_scale"], EXPECTED["search_step"]
+    grid = search_grid((beta_top, gamma_top), (betas, gammas))
     head = APE(**SETTING).fit(views, labels, text=TIP)
-    correct = head._grid_counts(Rows(unit(VAL[0]), VAL[1]), grid)
-    difference = np.abs(correct - EXPECTED[f"k{shots}_val_correct"])
+    found = lines(head._pieces(Rows(unit(VAL[0]), VAL[1]), grid.betas.tolist(), grid.gammas))
+    expected = EXPECTED[f"k{shots}_val_correct"]  # (betas, alphas, gammas)
+    at = 0.1 + np.arange(alphas) * (alpha_top - 0.1) / alphas
+    correct = [[np.round(len(VAL[1]) * found[b, c].path.accuracy(at)) for c in grid.gammas] for b in grid.betas]
+    difference = np.abs(np.array(correct).transpose(0, 2, 1) - expected)
     assert difference.max() <= 1
     assert (difference > 0).sum() <= 4  # near-ties may flip with the processor's rounding
-    i, j, k = np.unravel_index(correct.argmax(), correct.shape)
-    best = {"alpha": grid.alphas[j], "beta": grid.betas[i], "gamma": grid.gammas[k]}
-    assert tuple(best.values()) == pytest.approx(EXPECTED[f"k{shots}_best"][:3])
+    best = dict(zip(("alpha", "beta", "gamma"), EXPECTED[f"k{shots}_best"][:3], strict=True))
     logits = APE(**best, **SETTING).fit(views, labels, text=TIP).decision_function(TEST)
     np.testing.assert_allclose(logits, EXPECTED[f"k{shots}_logits_best"], atol=1e-3, rtol=0)
 

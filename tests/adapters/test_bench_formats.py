@@ -16,10 +16,11 @@ from rich.console import Console
 from adapters import bench
 from adapters.bench.formats import marks, number
 from adapters.bench.learning import BY_TEXT, REFITTED
-from adapters.bench.plot import draw, spread_out
+from adapters.bench.plot import draw
 from adapters.bench.results import Results
 from adapters.bench.summary import Block, Entry, Line
 from adapters.errors import AdapterError, RunError
+from adapters.plotting import spread_out
 
 Make = Callable[..., Any]
 

@@ -9,11 +9,9 @@ import pytest
 import torch
 
 from adapters.arrays import Support, unit
-from adapters.base import cosine_logits
-from adapters.bottleneck import Batch
-from adapters.clap import CLAP, ZeroShotLinearProbe, class_multipliers, train_prototypes
+from adapters.clap import CLAP, ZeroShotLinearProbe, class_multipliers
 from adapters.errors import AdapterError
-from adapters.training import threads_for, warmup_cosine
+from adapters.training import warmup_cosine
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, WEIGHTS, GOLD = (np.load(GOLDEN / f"{name}.npz") for name in ("data", "support", "text_weights", "clap"))
@@ -41,8 +39,15 @@ def _multipliers(shots: int) -> torch.Tensor:
     return class_multipliers(*(torch.from_numpy(array) for array in arrays), 100.0)
 
 
-def _batches(head: ZeroShotLinearProbe, views: np.ndarray, labels: np.ndarray) -> list[Batch]:
-    return list(head._batches(torch.from_numpy(unit(views)), torch.from_numpy(labels)))
+def _batches(head: ZeroShotLinearProbe, views: np.ndarray, labels: np.ndarray) -> list[tuple[torch.Tensor, ...]]:
+    """Features and labels of every step."""
+    support = Support.check(views, labels, Text())
+    stack = head._stack([head], [support])
+    seen = []
+    for step in range(stack.steps):
+        stack.load(step)
+        seen.append((stack.batches.features[0].clone(), stack.batches.labels[0].clone()))
+    return seen
 
 
 @pytest.mark.parametrize("shots", [4, 16])
@@ -50,33 +55,23 @@ def test_multipliers_are_the_authors(shots: int) -> None:
     np.testing.assert_allclose(_multipliers(shots), GOLD[f"k{shots}_lambda_l2"], atol=2e-6)
 
 
-def _train(shots: int, run: str) -> tuple[np.ndarray, np.ndarray]:
-    """Prototypes and losses of the authors' batches."""
+def _train(shots: int, run: str, monkeypatch: pytest.MonkeyPatch) -> ZeroShotLinearProbe:
+    """A head trained on the authors' batches."""
     views, labels = _support(shots)
-    support = Support.check(views, labels, Text())
-    pool = torch.from_numpy(unit(views.transpose(1, 0, 2).reshape(-1, 64)))
-    of_pool = torch.from_numpy(np.tile(labels, views.shape[1]))
-    rows = torch.from_numpy(GOLD[f"k{shots}_pool_rows"]).long()
-    prototypes = torch.from_numpy(support.mean_prompts.copy())
-    with threads_for(0):
-        losses = train_prototypes(
-            prototypes,
-            [Batch(pool[r], of_pool[r]) for r in rows],
-            rates=warmup_cosine(0.1, 20, 1),
-            multipliers=_multipliers(shots) if run == "clap" else None,
-        )
-    return prototypes.numpy(), losses.numpy()
+    rows = torch.from_numpy(GOLD[f"k{shots}_pool_rows"]).long()  # theirs count view by view, ours image by image
+    ours = rows % len(labels) * views.shape[1] + rows // len(labels)
+    monkeypatch.setattr(ZeroShotLinearProbe, "_plan", lambda *_: (ours, warmup_cosine(0.1, 20, 1)))
+    return HEADS[run == "clap"](device="cpu").fit(views, labels, text=Text())
 
 
 @pytest.mark.parametrize("shots", [4, 16])
 @pytest.mark.parametrize("run", ["clap", "zslp"])
-def test_training_is_the_authors(shots: int, run: str) -> None:
-    prototypes, losses = _train(shots, run)
+def test_training_is_the_authors(shots: int, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = _train(shots, run, monkeypatch)
     np.testing.assert_allclose(warmup_cosine(0.1, 20, 1), GOLD[f"k{shots}_{run}_lr"], rtol=1e-12)
-    np.testing.assert_allclose(losses, GOLD[f"k{shots}_{run}_loss"], atol=5e-6)
-    np.testing.assert_allclose(prototypes, GOLD[f"k{shots}_{run}_prototypes"], atol=5e-6)
-    logits = cosine_logits(unit(TEST), unit(prototypes), 100.0)
-    np.testing.assert_allclose(logits, GOLD[f"k{shots}_{run}_logits"], atol=1e-3, rtol=0)
+    np.testing.assert_allclose(head.losses_, GOLD[f"k{shots}_{run}_loss"], atol=5e-6)
+    np.testing.assert_allclose(head.prototypes_, GOLD[f"k{shots}_{run}_prototypes"], atol=5e-6)
+    np.testing.assert_allclose(head.decision_function(TEST), GOLD[f"k{shots}_{run}_logits"], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("shots", [4, 16])
@@ -94,20 +89,20 @@ def test_an_epoch_takes_as_many_batches_as_one_view_fills(head: type[ZeroShotLin
         made = head(batch_size=batch_size, epochs=3, device="cpu")
         batches = _batches(made, views, labels)
         assert len(batches) == 3 * per_epoch
-        assert {len(batch.labels) for batch in batches} == {batch_size}
-        seen = torch.cat([batch.features for batch in batches[:per_epoch]])
+        assert {len(codes) for _, codes in batches} == {batch_size}
+        seen = torch.cat([features for features, _ in batches[:per_epoch]])
         assert len(seen.unique(dim=0)) == len(seen)  # one epoch takes no row twice
         assert len(made.fit(views, labels, text=text).losses_) == 3 * per_epoch
     small = _batches(head(epochs=1), views[:10, :1], labels[:10])
-    assert [len(batch.labels) for batch in small] == [10]
+    assert [len(codes) for _, codes in small] == [10]
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_batches_keep_rows_with_their_labels(head: type[ZeroShotLinearProbe]) -> None:
     views, labels = _support(4)
     by_row = {row.tobytes(): label for rows, label in zip(unit(views), labels, strict=True) for row in rows}
-    (batch,) = _batches(head(epochs=1), views, labels)
-    assert [by_row[row.numpy().tobytes()] for row in batch.features] == batch.labels.tolist()
+    ((features, codes),) = _batches(head(epochs=1), views, labels)
+    assert [by_row[row.numpy().tobytes()] for row in features] == codes.tolist()
 
 
 @pytest.mark.parametrize("head", HEADS)

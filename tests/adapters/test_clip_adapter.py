@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from adapters import ClipAdapter
-from adapters.arrays import unit
-from adapters.bottleneck import Batch, Bottleneck, train
+from adapters.arrays import Support, unit
+from adapters.bottleneck import adapt, blend, initial
+from adapters.clip_adapter import RATIOS
+from adapters.clip_stack import AdapterStack, Plan
 from adapters.errors import AdapterError
+from adapters.exact_alpha import AlphaPath
+from adapters.spanned import SpannedSGD
 from adapters.training import threads_for, warmup_cosine
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -29,70 +33,121 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def _logits(adapter: Bottleneck, features: np.ndarray) -> np.ndarray:
-    return (100 * adapter.forward(torch.from_numpy(features)).unit @ TIP.T).numpy()
+class Planned(ClipAdapter):
+    """A head whose training is given: what it starts from, sees and at which rates."""
+
+    plan: Plan
+
+    def _plan(self, support: Support) -> Plan:
+        return self.plan
+
+
+def _logits(rows: torch.Tensor) -> np.ndarray:
+    return (100 * rows @ TIP.T).numpy()
+
+
+def _train(support: Support, plan: Plan, **settings: float) -> tuple[Planned, AdapterStack]:
+    head = Planned(**settings)
+    head.plan = plan
+    head._prepare(support)
+    stack = head._stack([head], [support])
+    stack.advance()
+    stack.finish()
+    return head, stack
 
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_forward_is_the_authors(normalise: bool) -> None:
-    features = unit(DATA["test_features"]) if normalise else DATA["test_features"]
+    features = torch.from_numpy(unit(DATA["test_features"]) if normalise else DATA["test_features"])
     w1, w2 = (torch.from_numpy(FORWARD[name]) for name in ("w1", "w2"))
     for alpha, expected in zip(FORWARD["alpha"], FORWARD["logits"], strict=True):
-        np.testing.assert_allclose(_logits(Bottleneck(w1, w2, float(alpha)), features), expected, atol=1e-3, rtol=0)
-    adapted = Bottleneck(w1, w2, 1.0).forward(torch.from_numpy(features[:40])).unit.numpy()
-    np.testing.assert_allclose(adapted, unit(FORWARD["adapter_out"]), atol=1e-5)
+        np.testing.assert_allclose(_logits(blend(features, w1, w2, float(alpha))), expected, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(unit(adapt(features[:40], w1, w2).numpy()), unit(FORWARD["adapter_out"]), atol=1e-5)
 
 
 @pytest.mark.parametrize("run", ["const", "sched", "long"])
 @pytest.mark.parametrize("shots", [4, 16])
-def test_training_is_the_authors(run: str, shots: int) -> None:
-    rows = SUPPORT[f"rows_k{shots}"]
-    views, labels = torch.from_numpy(unit(SUPPORT["views"][:, rows])), torch.from_numpy(SUPPORT["labels"][rows])
+@pytest.mark.parametrize("spanned", [False, True])
+def test_training_is_the_authors(run: str, shots: int, spanned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SpannedSGD, "pays", lambda _: spanned)
+    support = Support.check(*_support(shots), TEXT["tip"])
+    images, views, _ = support.views.shape
     golden = {name: TRAIN[f"k{shots}_{run}_{name}"] for name in ("w1", "w2", "loss", "lr", "logits")}
     if run == "long":
-        batches = [Batch(views[epoch % len(views)], labels) for epoch in range(300)]
+        rows = torch.stack([torch.arange(images) * views + epoch % views for epoch in range(300)])
     else:
-        chosen = TRAIN[f"k{shots}_rows"].astype(np.int64)
-        batches = [Batch(views[v][r], labels[r]) for r, v in zip(chosen, TRAIN[f"k{shots}_view"], strict=True)]
+        drawn = TRAIN[f"k{shots}_rows"].astype(np.int64) * views + TRAIN[f"k{shots}_view"].astype(np.int64)[:, None]
+        rows = torch.from_numpy(drawn)
     rates = {
         "const": [0.002] * 50,
         "sched": warmup_cosine(0.002, 10, 5),
         "long": warmup_cosine(0.05, 300, 1),
     }[run]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-12)
-    adapter = Bottleneck(*(torch.from_numpy(TRAIN[name].copy()) for name in ("w1_init", "w2_init")), 0.2)
-    losses = train(batches, TIP, adapter, None, rates=rates)
-    np.testing.assert_allclose(adapter.w1, golden["w1"], atol=2e-6)
-    np.testing.assert_allclose(adapter.w2, golden["w2"], atol=2e-6)
-    np.testing.assert_allclose(losses, golden["loss"], atol=1e-5)
-    np.testing.assert_allclose(_logits(adapter, unit(DATA["test_features"])), golden["logits"], atol=1e-3, rtol=0)
+    start = torch.from_numpy(TRAIN["w1_init"]), torch.from_numpy(TRAIN["w2_init"])
+    head, stack = _train(support, Plan(start, None, rows, rates))
+    assert isinstance(stack.image.first, SpannedSGD) == spanned
+    np.testing.assert_allclose(head.w1_, golden["w1"], atol=2e-6)
+    np.testing.assert_allclose(head.w2_, golden["w2"], atol=2e-6)
+    np.testing.assert_allclose(head.losses_, golden["loss"], atol=1e-5)
+    np.testing.assert_allclose(head.decision_function(DATA["test_features"]), golden["logits"], atol=1e-3, rtol=0)
 
 
-def test_step_with_text_adapter_is_autograds() -> None:
+@pytest.mark.parametrize("rows", [5, 12], ids=["span", "dense"])
+@pytest.mark.parametrize("text_alpha", [0.0, 0.6])
+def test_step_is_autograds(rows: int, text_alpha: float) -> None:
     generator = torch.Generator().manual_seed(3)
-    features = torch.nn.functional.normalize(torch.randn(7, 8, generator=generator))
-    text = torch.nn.functional.normalize(torch.randn(3, 8, generator=generator))
-    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    ours = [Bottleneck.initial(8, 4, ratio, generator) for ratio in (0.3, 0.6)]
-    weights = [w.clone().requires_grad_() for a in ours for w in (a.w1, a.w2)]
-    optimizer = torch.optim.SGD(weights, lr=0.05, momentum=0.9, weight_decay=5e-4)
+    features, text = torch.randn(rows, 8, generator=generator), torch.randn(3, 8, generator=generator)
+    support = Support.check(features, torch.arange(rows) % 3, text)
+    features, text = (torch.nn.functional.normalize(each) for each in (features, text))
+    starts = [initial(8, 4, generator) for _ in range(2 if text_alpha else 1)]
+    batches = torch.stack([torch.randperm(rows, generator=generator)[:4] for _ in range(30)])
+    weights = [w.clone().requires_grad_() for start in starts for w in start]
+    optimizer = torch.optim.SGD(weights, lr=0.05, momentum=0.9, weight_decay=0.1)
 
-    def blend(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, ratio: float) -> torch.Tensor:
-        adapted = torch.relu(torch.relu(x @ w1.T) @ w2.T)
-        return torch.nn.functional.normalize(ratio * adapted + (1 - ratio) * x)
+    def adapted(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, ratio: float) -> torch.Tensor:
+        return torch.nn.functional.normalize(ratio * torch.relu(torch.relu(x @ w1.T) @ w2.T) + (1 - ratio) * x)
 
     expected = []
-    for _ in range(5):
-        logits = 10 * blend(features, *weights[:2], 0.3) @ blend(text, *weights[2:], 0.6).T
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+    for batch in batches:
+        said = adapted(text, *weights[2:], text_alpha) if text_alpha else text
+        logits = 10 * adapted(features[batch], *weights[:2], 0.3) @ said.T
+        loss = torch.nn.functional.cross_entropy(logits, batch % 3)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         expected.append(float(loss.detach()))
-    losses = train([Batch(features, labels)] * 5, text, *ours, rates=[0.05] * 5, logit_scale=10)
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
-    for mine, theirs in zip([w for a in ours for w in (a.w1, a.w2)], weights, strict=True):
-        torch.testing.assert_close(mine, theirs.detach(), atol=1e-6, rtol=1e-5)
+    settings = {"alpha": 0.3, "text_alpha": text_alpha, "logit_scale": 10.0, "weight_decay": 0.1}
+    plan = Plan(starts[0], starts[1] if text_alpha else None, batches, [0.05] * 30)
+    head, stack = _train(support, plan, **settings)
+    assert isinstance(stack.image.first, SpannedSGD) == (rows <= 8)
+    np.testing.assert_allclose(head.losses_, expected, rtol=1e-5)
+    learned = [head.w1_, head.w2_, *([head.text_w1_, head.text_w2_] if text_alpha else [])]
+    for mine, theirs in zip(learned, weights, strict=True):
+        np.testing.assert_allclose(mine, theirs.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_rounding_stays_small_in_a_long_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    views, labels = _support(4)
+    support = Support.check(views[:, 0], labels, TEXT["tip"])
+    settings = {"epochs": 300, "lr": 0.02, "weight_decay": 0.01}
+    x, text, y = (torch.from_numpy(each) for each in (support.unit_views[:, 0], support.text, support.labels))
+    plan = ClipAdapter(**settings)._plan(support)
+    weights = [w.double().requires_grad_() for w in plan.image]
+    optimizer = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=0.01)
+    for rows, rate in zip(plan.rows, plan.rates, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        f = x[rows].double()
+        blended = 0.2 * torch.relu(torch.relu(f @ weights[0].T) @ weights[1].T) + 0.8 * f
+        logits = 100 * torch.nn.functional.normalize(blended) @ text.double().T
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, y[rows]).backward()
+        optimizer.step()
+    for spanned in (False, True):
+        monkeypatch.setattr(SpannedSGD, "pays", lambda _, spanned=spanned: spanned)
+        head = ClipAdapter(**settings).fit(views[:, 0], labels, text=TEXT["tip"])
+        for mine, reference in zip((head.w1_, head.w2_), weights, strict=True):
+            np.testing.assert_allclose(mine, reference.detach(), rtol=0, atol=1e-5)
 
 
 def _support(shots: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,8 +186,68 @@ def test_ratio_is_chosen_on_held_out_rows_or_shots() -> None:
         assert chosen.fit(views, labels, text=TEXT["tip"]).score(*test) > fixed
 
 
+@pytest.mark.parametrize("shots", [1, 4])
+def test_chosen_ratios_are_the_best_on_held_out_rows(shots: int) -> None:
+    views, labels = _support(4)
+    if shots == 1:
+        views, labels = views[::4], labels[::4]
+    X, y = DATA["val_features"], DATA["val_labels"]
+    settings = {"lr": 0.02, "epochs": 20, "seed": 3}
+    head = ClipAdapter(**settings).tuned(views, labels, text=TEXT["tip"], held_out=(X, y))
+    choice = head.alpha_choice_
+    assert (choice.chosen_on, choice.rows, choice.alpha) == ("held-out", len(y), head.alpha)
+    assert choice.lo <= head.alpha <= choice.hi
+    # The chosen head is that with which the choice was made, and no ratio of prediction does better at any of training.
+    assert head.fit(views, labels, text=TEXT["tip"]).score(X, y) == pytest.approx(choice.accuracy, abs=1.5 / len(y))
+    for ratio in RATIOS:
+        other = ClipAdapter(train_alpha=ratio, **settings).fit(views, labels, text=TEXT["tip"])
+        scores = [other.set_params(alpha=alpha).score(X, y) for alpha in np.linspace(0, 1, 21).tolist()]
+        assert max(scores) <= choice.accuracy + 1e-9
+        if ratio == head.train_alpha:
+            assert [other.set_params(alpha=end).score(X, y) for end in (choice.lo + 1e-5, choice.hi - 1e-5)] == (
+                pytest.approx([choice.accuracy] * 2)
+            )
+
+
+def test_on_the_support_the_ratio_of_training_stays() -> None:
+    views, labels = _support(4)
+    head = ClipAdapter(alpha=0.3, lr=0.02, epochs=10).tuned(views, labels, text=TEXT["tip"])
+    assert head.train_alpha == 0.3
+    assert (head.alpha_choice_.chosen_on, head.alpha_choice_.rows) == ("support", len(labels))
+    fixed = ClipAdapter(train_alpha=0.3, alpha=head.alpha, lr=0.02, epochs=10).fit(views, labels, text=TEXT["tip"])
+    np.testing.assert_array_equal(head.fit(views, labels, text=TEXT["tip"]).w2_, fixed.w2_)
+    assert not hasattr(ClipAdapter(epochs=0).tuned(views, labels, text=TEXT["tip"]), "w1_")
+
+
+def test_a_training_that_diverges_cannot_be_chosen_from() -> None:
+    views, labels = _support(4)
+    with pytest.raises(AdapterError, match="clip diverged at lr=1e"):
+        ClipAdapter(lr=1e30, weight_decay=1e10, epochs=20).tuned(views, labels, text=TEXT["tip"])
+
+
+def test_of_equals_the_ratio_nearest_to_the_training_is_taken() -> None:
+    def path(*pieces: int) -> AlphaPath:
+        """Right answers on pieces of equal width."""
+        ends = np.append(np.arange(len(pieces)) / len(pieces), np.inf)
+        starts, stops = ends[:-1].repeat(pieces), ends[1:].repeat(pieces)
+        return AlphaPath(starts, stops, 9, 0.0, 1.0)
+
+    head = ClipAdapter(alpha=0.4)
+    head._take({0.2: path(1, 2, 3, 3, 2), 0.6: path(3, 1, 1, 2, 3), 1.0: path(1, 1, 1, 2, 2)}, "support", 0.4)
+    assert (head.train_alpha, head.alpha) == pytest.approx((0.2, 0.4))  # those of 0.6 are 0.4 and 0.2 away as well
+    assert (head.alpha_choice_.lo, head.alpha_choice_.hi) == pytest.approx((0.4, 0.8))
+    flat = ClipAdapter(alpha=0.4)
+    flat._take({0.2: path(2), 0.6: path(2)}, "support", 0.4)
+    assert (flat.alpha, flat.train_alpha) == (0.4, None)
+    assert "as they were" in flat.selection_note_
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"alpha": 1.5}, {"alpha": -0.1}, {"text_alpha": 2}, {"hidden": 0}, {"batch_size": 0}, {"epochs": -1}]
+    "wrong",
+    [
+        *({"alpha": 1.5}, {"alpha": -0.1}, {"train_alpha": 2}, {"text_alpha": 2}),
+        *({"hidden": 0}, {"batch_size": 0}, {"epochs": -1}),
+    ],
 )
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):

@@ -10,9 +10,8 @@ import torch
 
 from adapters.arrays import Support, unit
 from adapters.base import cosine_logits
-from adapters.cross_modal import CHECK_EVERY, LRS, CrossModal, Plan, draw_rows, train_layer, warmup_rates
+from adapters.cross_modal import CHECK_EVERY, LRS, CrossModal, LayerStack, draw_rows, pool_of, warmup_rates
 from adapters.errors import AdapterError
-from adapters.training import AdamW, threads_for
 from adapters.zero_shot import ZeroShot
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,31 +35,35 @@ def _support(shots: int) -> tuple[np.ndarray, np.ndarray]:
     return SUPPORT["views"][:, rows].transpose(1, 0, 2), SUPPORT["labels"][rows]
 
 
-def _plan(shots: int) -> Plan:
-    """The authors' pool and batches."""
+def _stack(shots: int, monkeypatch: pytest.MonkeyPatch) -> LayerStack:
+    """The authors' pool, batches and start, in training."""
     rows = SUPPORT[f"rows_k{shots}"]
     labels = SUPPORT["labels"][rows]
-    pool = unit(np.concatenate([SUPPORT["center"][rows], SUPPORT["flip"][rows], DATA["text_raw"].reshape(70, 64)]))
-    codes = np.concatenate([labels, labels, np.repeat(np.arange(10), 7)])
-    batches = np.concatenate([GOLD[f"k{shots}_image_rows"], GOLD[f"k{shots}_text_rows"] + 2 * len(labels)], 1)
-    return Plan(torch.from_numpy(pool), torch.from_numpy(codes), torch.from_numpy(batches).long())
+    images, count = np.stack([SUPPORT["center"][rows], SUPPORT["flip"][rows]], 1), len(labels)
+    theirs = GOLD[f"k{shots}_image_rows"].astype(np.int64)  # theirs count view by view, ours image by image
+    ours = theirs % count * 2 + theirs // count
+    batches = torch.from_numpy(np.concatenate([ours, GOLD[f"k{shots}_text_rows"].astype(np.int64) + 2 * count], 1))
+    monkeypatch.setattr(CrossModal, "_rows", lambda *_: batches)
+    monkeypatch.setattr("adapters.cross_modal.warmup_rates", lambda lr, steps: warmup_rates(lr, steps, warmup=10))
+    head = CrossModal(iterations=40, device="cpu")
+    return head._stack([head], [Support.check(images, labels, Text())])
 
 
 @pytest.mark.parametrize("shots", [4, 16])
-def test_training_is_the_authors(shots: int) -> None:
-    rates = warmup_rates(1e-3, 40, warmup=10)
-    np.testing.assert_allclose(rates, GOLD[f"k{shots}_lr"], rtol=1e-12)
-    weight = torch.from_numpy(GOLD["zs_weight"].copy())
-    optimizer, plan = AdamW(weight, weight_decay=0.01, eps=1e-8), _plan(shots)
-    right, losses, kept = [], [], {}
-    with threads_for(0):
-        for begin, end in ((0, 1), (1, 11), (11, 21), (21, 31), (31, 40)):
-            losses.append(train_layer(weight, optimizer, plan, rates, range(begin, end), 100.0))
-            kept[end - 1] = weight.numpy().copy()
-            right.append((unit(DATA["val_features"]) @ kept[end - 1].T).argmax(1) == DATA["val_labels"])
-    np.testing.assert_allclose(torch.cat(losses), GOLD[f"k{shots}_loss"], atol=5e-6)
+def test_training_is_the_authors(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.testing.assert_allclose(warmup_rates(1e-3, 40, warmup=10), GOLD[f"k{shots}_lr"], rtol=1e-12)
+    stack = _stack(shots, monkeypatch)
+    np.testing.assert_allclose(stack.start[0], GOLD["zs_weight"], atol=1e-6)
+    right, kept = [], {}
+    for end in (1, 11, 21, 31, 40):
+        stack.advance(end)
+        kept[end - 1] = stack.optimizer.weight[0].numpy().copy()
+        logits = stack.logits(0, torch.from_numpy(unit(DATA["val_features"])))
+        right.append(logits.argmax(1).numpy() == DATA["val_labels"])
+    weight = kept[39]
+    np.testing.assert_allclose(stack.losses[0], GOLD[f"k{shots}_loss"], atol=5e-6)
     np.testing.assert_allclose(weight, GOLD[f"k{shots}_weight_final"], atol=5e-6)
-    logits = cosine_logits(unit(TEST), weight.numpy(), 100.0)
+    logits = cosine_logits(unit(TEST), weight, 100.0)
     np.testing.assert_allclose(logits, GOLD[f"k{shots}_logits_final"], atol=1e-3, rtol=0)
     best = int(np.argmax(np.mean(right[:4], 1)))
     assert best * 10 == GOLD[f"k{shots}_best_iter"]
@@ -84,21 +87,20 @@ def test_ratio_zero_is_zero_shot_exactly(text: object) -> None:
     np.testing.assert_array_equal(head.decision_function(TEST), zero_shot.decision_function(TEST))
 
 
-def test_training_is_what_autograd_and_torch_do() -> None:
-    plan, rates = _plan(4), warmup_rates(1e-3, 40, warmup=10)
-    start = torch.from_numpy(GOLD["zs_weight"])
-    weight, other = start.clone(), start.clone().requires_grad_()
+def test_training_is_what_autograd_and_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, rates = _stack(4, monkeypatch), warmup_rates(1e-3, 40, warmup=10)
+    other = stack.start[0].clone().requires_grad_()
     reference = torch.optim.AdamW([other], weight_decay=0.01)
-    with threads_for(0):
-        losses = train_layer(weight, AdamW(weight, weight_decay=0.01, eps=1e-8), plan, rates, range(40), 100.0)
-        for rows, rate, loss in zip(plan.rows, rates, losses, strict=True):
-            expected = torch.nn.functional.cross_entropy(100 * plan.pool[rows] @ other.T, plan.labels[rows])
-            torch.testing.assert_close(loss, expected.detach(), atol=5e-6, rtol=0)
-            reference.zero_grad()
-            expected.backward()
-            reference.param_groups[0]["lr"] = rate
-            reference.step()
-    torch.testing.assert_close(weight, other.detach(), atol=5e-6, rtol=0)
+    pool, labels = stack.batches.pool[0], stack.batches.codes[0]
+    stack.advance()
+    for rows, rate, loss in zip(stack.batches.rows[0], rates, stack.losses[0], strict=True):
+        expected = torch.nn.functional.cross_entropy(100 * pool[rows] @ other.T, labels[rows])
+        torch.testing.assert_close(loss, expected.detach(), atol=5e-6, rtol=0)
+        reference.zero_grad()
+        expected.backward()
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+    torch.testing.assert_close(stack.optimizer.weight[0], other.detach(), atol=5e-6, rtol=0)
 
 
 def test_rows_are_drawn_without_repeats_within_a_pass() -> None:
@@ -117,13 +119,15 @@ def test_pool_is_every_view_and_every_prompt() -> None:
         features = DATA["text_raw"].copy()
 
     Ragged.features[3, 2:] = np.nan
-    _, _, plan = CrossModal(iterations=200, device="cpu")._start(Support.check(views, labels, Ragged()))
-    assert plan.pool.shape == (400 + 65, 64)
-    assert torch.isfinite(plan.pool).all()
-    np.testing.assert_array_equal(plan.labels[:400], np.repeat(labels, 10))
-    np.testing.assert_array_equal(np.bincount(plan.labels[400:]), [7, 7, 7, 2, 7, 7, 7, 7, 7, 7])
-    assert plan.rows.shape == (200, 32)
-    assert int(plan.rows[:, :16].max()) < 400 <= int(plan.rows[:, 16:].min())
+    support = Support.check(views, labels, Ragged())
+    pool, codes = pool_of(support)
+    assert pool.shape == (400 + 65, 64)
+    assert torch.isfinite(pool).all()
+    np.testing.assert_array_equal(codes[:400], np.repeat(labels, 10))
+    np.testing.assert_array_equal(np.bincount(codes[400:]), [7, 7, 7, 2, 7, 7, 7, 7, 7, 7])
+    rows = CrossModal(iterations=200)._rows(support)
+    assert rows.shape == (200, 32)
+    assert int(rows[:, :16].max()) < 400 <= int(rows[:, 16:].min()) <= int(rows.max()) < 465
 
 
 def test_stop_is_a_point_on_the_way() -> None:

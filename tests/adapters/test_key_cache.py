@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapters import key_cache
 from adapters.arrays import unit
 from adapters.key_cache import KeyCache
+from adapters.key_index import IndexKind
 
 CPU = torch.device("cpu")
 
@@ -78,6 +79,44 @@ def test_keys_come_back_from_the_index_and_from_a_copy() -> None:
     cache = KeyCache(rows, np.zeros(5, np.int64), 1, CPU)
     np.testing.assert_array_equal(cache.keys, rows)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(cache)).keys, rows)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_approximate_indexes_find_near_keys_and_the_same_ones_again(kind: IndexKind) -> None:
+    rng = np.random.default_rng(0)
+    rows, queries = (unit(rng.standard_normal((n, 8)).astype(np.float32)) for n in (2000, 50))
+    cache = KeyCache(rows, rng.integers(4, size=2000), 4, CPU, kind)
+    np.testing.assert_array_equal(cache.keys, rows)
+    ((_, cosines, found),) = cache.nearest(queries, 10)
+    np.testing.assert_allclose(cosines, np.einsum("qd,qkd->qk", queries, rows[found]), atol=1e-6)
+    true = np.argsort(-queries @ rows.T, axis=1)[:, :10]
+    recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(found, true, strict=True)])
+    assert 0.3 < recall < 1 or kind == "hnsw"
+    assert recall > 0.3
+    again = pickle.loads(pickle.dumps(cache))
+    assert again.kind == kind
+    np.testing.assert_array_equal(again.votes(queries, 5.5, 10), cache.votes(queries, 5.5, 10))
+
+
+@pytest.mark.parametrize("beta", [0.0, 5.5])
+def test_keys_that_an_approximate_index_did_not_find_do_not_vote(beta: float) -> None:
+    rows = unit(np.random.default_rng(1).standard_normal((400, 8)).astype(np.float32))
+    cache = KeyCache(rows, np.arange(400) % 4, 4, CPU, "ivf")
+    ((_, cosines, found),) = cache.nearest(rows[:5], 400)  # more than the lists that are searched hold
+    there = np.isfinite(cosines)
+    assert not there.all()
+    expected = [
+        [np.exp(-beta * (1 - c[t & (cache.labels[f] == code)].astype(np.float64))).sum() for code in range(4)]
+        for c, f, t in zip(cosines, found, there, strict=True)
+    ]
+    np.testing.assert_allclose(cache.votes(rows[:5], beta, 400), expected, rtol=1e-5)
+
+
+def test_votes_of_all_keys_add_up_over_blocks_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, queries = _cache()
+    whole = cache.votes(queries, 3.0)
+    monkeypatch.setattr(key_cache, "KEYS", 7)
+    np.testing.assert_allclose(cache.votes(queries, 3.0), whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["torch, faiss", "faiss, torch"])

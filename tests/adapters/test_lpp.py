@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import unit
+from adapters.arrays import Support, unit
 from adapters.errors import AdapterError
-from adapters.lpp import BlendedProbe, LinearProbePlusPlus
-from adapters.training import threads_for
+from adapters.lpp import BlendedStack, LinearProbePlusPlus
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, WEIGHTS, LPP = (np.load(GOLDEN / f"{name}.npz") for name in ("data", "support", "text_weights", "lpp"))
@@ -23,25 +22,26 @@ def _support(shots: int) -> tuple[np.ndarray, np.ndarray]:
     return SUPPORT["views"][:, rows].transpose(1, 0, 2), SUPPORT["labels"][rows]
 
 
+def _stack(views: np.ndarray, labels: np.ndarray, text: np.ndarray, epochs: int) -> BlendedStack:
+    head = LinearProbePlusPlus(epochs=epochs, device="cpu")
+    return head._stack([head], [Support.check(views, labels, text)])
+
+
 def _authors_start(monkeypatch: pytest.MonkeyPatch, shots: int) -> None:
     """Give every probe the bias that the authors' run drew."""
-    init = BlendedProbe.__init__
-
-    def with_their_bias(self: BlendedProbe, *args: torch.Tensor) -> None:
-        init(self, *args[:3], torch.from_numpy(LPP[f"k{shots}_b_init"]))
-
-    monkeypatch.setattr(BlendedProbe, "__init__", with_their_bias)
+    bias = torch.from_numpy(LPP[f"k{shots}_b_init"])[None, :, None]
+    monkeypatch.setattr(BlendedStack, "first_bias", lambda _, sums: bias.expand(len(sums), -1, 1))
 
 
 @pytest.mark.parametrize("shots", [4, 16])
 def test_start_and_step_sizes_are_the_authors(shots: int) -> None:
-    views, labels = _support(shots)
-    rows = torch.from_numpy(unit(views[:, 0].copy()))
-    probe = BlendedProbe(rows, torch.from_numpy(labels), torch.from_numpy(TEXT), torch.zeros(10))
+    stack = _stack(*_support(shots), TEXT, 1)
     np.testing.assert_allclose(
-        [probe.lr, probe.lr_alpha, float(probe.alpha[3])], LPP[f"k{shots}_lrw_lra_alpha0"], rtol=2e-6
+        [float(stack.optimizer.rate), float(stack.lr_alpha), float(stack.alpha[0, 0, 3])],
+        LPP[f"k{shots}_lrw_lra_alpha0"],
+        rtol=2e-6,
     )
-    np.testing.assert_allclose(probe.layer[:, :-1], LPP[f"k{shots}_w_init"], atol=2e-6)
+    np.testing.assert_allclose(stack.optimizer.weight[0, :, :-1], LPP[f"k{shots}_w_init"], atol=2e-6)
 
 
 @pytest.mark.parametrize("shots", [4, 16])
@@ -56,12 +56,13 @@ def test_training_is_the_authors(shots: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("shots", [4, 16])
-def test_text_weights_are_the_authors_after_every_epoch(shots: int) -> None:
-    views, labels = _support(shots)
-    arrays = unit(views[:, 0].copy()), labels, TEXT, LPP[f"k{shots}_b_init"]
-    with threads_for(0):
-        probe = BlendedProbe(*(torch.from_numpy(array) for array in arrays))
-        seen = [probe.alpha.clone() for _ in probe.train(30)]
+def test_text_weights_are_the_authors_after_every_epoch(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _authors_start(monkeypatch, shots)
+    stack = _stack(*_support(shots), TEXT, 30)
+    seen = []
+    for epoch in range(1, 31):
+        stack.advance(epoch)
+        seen.append(stack.alpha[0, 0].clone())
     np.testing.assert_allclose(torch.stack(seen), LPP[f"k{shots}_alpha_epochs"], atol=5e-5)
 
 
@@ -78,18 +79,24 @@ def test_the_epoch_kept_is_the_authors(shots: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_gradients_are_those_of_the_loss() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features, text = (torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (9, 4))
-    labels = torch.arange(9) % 4
-    probe = BlendedProbe(features, labels, text, torch.zeros(4, dtype=torch.float64))
-    layer, alpha = probe.layer.clone().requires_grad_(), probe.alpha.clone().requires_grad_()
-    rows = torch.cat([features, torch.ones(9, 1, dtype=torch.float64)], 1)
-    torch.nn.functional.cross_entropy(rows @ layer.T + alpha * (features @ text.T), labels).backward()
-    before = probe.layer.clone()
-    next(probe.train(1))
-    torch.testing.assert_close((before - probe.layer) / probe.lr, layer.grad)
-    losses = list(BlendedProbe(features, labels, text, torch.zeros(4, dtype=torch.float64)).train(10))
-    assert len(losses) == 10
+    rng = np.random.default_rng(0)
+    views, labels, text = rng.normal(size=(9, 6)), np.arange(9) % 4, rng.normal(size=(4, 6))
+    stack = _stack(views, labels, text, 10)
+    rows, unit_text = torch.from_numpy(unit(views.astype(np.float32))), stack.text[0]
+    layer, alpha = (each[0].clone().requires_grad_() for each in (stack.optimizer.weight, stack.alpha))
+    logits = torch.cat([rows, torch.ones(9, 1)], 1) @ layer.T + alpha * (rows @ unit_text.T)
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))
+    loss.backward()
+    before = stack.optimizer.weight.clone()
+    stack.advance(1)
+    assert float(stack.losses[0, 0]) == pytest.approx(float(loss.detach()), rel=1e-5)
+    torch.testing.assert_close(
+        (before - stack.optimizer.weight)[0] / stack.optimizer.rate[0], layer.grad, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(stack.gradients[0], alpha.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(stack.alpha[0], alpha.detach())  # takes its first step after the tenth epoch
+    stack.advance(10)
+    torch.testing.assert_close(stack.alpha, alpha.detach() - stack.lr_alpha * stack.gradients)
 
 
 def test_support_search_counts_on_shots_left_out() -> None:

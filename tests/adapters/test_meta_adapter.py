@@ -14,8 +14,9 @@ from adapters.arrays import Support, unit
 from adapters.clip_adapter import ClipAdapter
 from adapters.errors import AdapterError
 from adapters.meta_adapter import MetaAdapter
-from adapters.meta_attention import Memory, MetaSet, Step, Weights, adapted_text, meta_train
-from adapters.training import cosine, threads_for
+from adapters.meta_attention import Weights, attend, attend_backward
+from adapters.meta_training import MetaSet, MetaStack, Step
+from adapters.stacking import fit_many
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, TEXT, META, TRAINED = (
@@ -59,20 +60,41 @@ def test_adapted_text_and_logits_are_the_authors(shots: int) -> None:
 
 @pytest.mark.parametrize("shots", [4, 16])
 def test_training_with_the_fifo_memory_is_the_authors(shots: int) -> None:
-    rows, weights = SUPPORT[f"rows_k{shots}"], _weights()
-    memory = Memory(torch.from_numpy(META[f"k{shots}_memory"].copy()), torch.ones(10, shots, dtype=torch.bool))
-    centre = torch.from_numpy(unit(SUPPORT["center"][rows]))[:, None]
-    data = MetaSet(centre, torch.from_numpy(SUPPORT["labels"][rows]), torch.from_numpy(TIP), memory)
+    rows, labels = SUPPORT[f"rows_k{shots}"], _support(shots)[1]
     order = torch.from_numpy(TRAINED[f"k{shots}_train_order"].astype(np.int64)).flatten(0, 1)
-    steps = [(Step(0, batch, NONE), 0) for batch in order]
-    with threads_for(0):
-        losses = meta_train(weights, [data], steps, fifo=True, rates=cosine(1e-4, 10))
-    np.testing.assert_allclose(losses, TRAINED[f"k{shots}_trained_loss"], atol=1e-5)
-    for name, weight in weights._asdict().items():
-        np.testing.assert_allclose(weight, TRAINED[f"k{shots}_trained_{name}"], atol=5e-6)
-    np.testing.assert_allclose(memory.rows, TRAINED[f"k{shots}_trained_memory"], atol=1e-6)
-    text = adapted_text(weights, data.text, memory.rows, memory.present).numpy()
-    np.testing.assert_allclose(100 * unit(TEST) @ text.T, TRAINED[f"k{shots}_trained_logits"], atol=1e-3, rtol=0)
+    steps = [Step(0, batch, NONE) for batch in order]
+    support = Support.check(SUPPORT["center"][rows], labels, TIP)
+    head = MetaAdapter(memory="fifo", device="cpu")
+    stack = MetaStack([head], [[support]], [(_weights(), steps)])
+    data = stack.sets[0]
+    # The authors' memory begins with other features than their batches are made of.
+    data.pools[0][data.memories[0].rows] = torch.from_numpy(META[f"k{shots}_memory"])
+    data.rows.copy_(torch.from_numpy(META[f"k{shots}_memory"]))
+    head._prepare(support)
+    stack.advance()
+    stack.finish()
+    np.testing.assert_allclose(head.losses_, TRAINED[f"k{shots}_trained_loss"], atol=1e-5)
+    for name in Weights._fields:
+        np.testing.assert_allclose(getattr(head, name + "_"), TRAINED[f"k{shots}_trained_{name}"], atol=5e-6)
+    np.testing.assert_allclose(data.rows[0], TRAINED[f"k{shots}_trained_memory"], atol=1e-6)
+    np.testing.assert_allclose(head.decision_function(TEST), TRAINED[f"k{shots}_trained_logits"], atol=1e-3, rtol=0)
+
+
+def test_gradient_is_autograds() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*sizes: int) -> torch.Tensor:
+        return torch.randn(*sizes, generator=generator, dtype=torch.float64)
+
+    weights = Weights(draw(2, 6, 6), draw(2, 6, 6), draw(2, 1, 6), draw(2, 1))
+    text, rows, of_text = draw(2, 4, 6), draw(2, 4, 3, 6), draw(2, 4, 6)
+    present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 0, 0], [0, 1, 0]]).bool().expand(2, 4, 3)
+    leaves = Weights(*(weight.clone().requires_grad_() for weight in weights))
+    (attend(leaves, text, rows, present).unit * of_text).sum().backward()
+    found = Weights(*(torch.empty_like(weight) for weight in weights))
+    attend_backward(of_text, attend(weights, text, rows, present), weights, text, rows, found)
+    for gradient, leaf in zip(found, leaves, strict=True):
+        torch.testing.assert_close(gradient, leaf.grad)
 
 
 def test_uniform_attention_is_the_gated_mean_of_the_memory() -> None:
@@ -95,14 +117,15 @@ def test_a_class_without_rows_keeps_its_text() -> None:
 def test_a_batch_is_not_in_the_memory_that_it_is_scored_with() -> None:
     views, labels = _support(16)
     support = Support.check(views, labels, TIP)
-    memory, generator = Memory.of(support, torch.device("cpu")), torch.Generator().manual_seed(0)
-    steps = MetaAdapter()._epoch(0, support, generator)
+    steps = MetaAdapter()._epoch(0, support, torch.Generator().manual_seed(0))
+    data = MetaSet([support], [steps], fifo=False, device=torch.device("cpu"))
     assert sorted(torch.cat([step.rows for step in steps]).tolist()) == list(range(160))
-    for step in steps:
-        left = memory.without(step.hidden)
+    for place, step in enumerate(steps):
+        data.load(place)
+        left = data.left[0]
         assert (left.sum(1) == left.sum(1)[0]).all()  # every class is left as many shots, at least half of them
         assert left.sum(1)[0] >= 8
-        seen = memory.rows[left]
+        seen = data.rows[0][left]
         batch = torch.from_numpy(support.means)[step.rows]
         assert (batch @ seen.T).max() < 1 - 1e-4
 
@@ -121,6 +144,23 @@ def test_fit_learns_and_beats_zero_shot(memory: str) -> None:
     assert len(head.losses_) == 15
     assert head.score(TEST, TEST_LABELS) > 0.7  # zero-shot is at 0.6
     assert head.parameters_ == 2 * 64**2 + 64 + 1
+
+
+@pytest.mark.parametrize("memory", ["held-out", "fifo"])
+def test_stacks_take_uneven_classes_and_batches_too(memory: str) -> None:
+    """Here even the number of steps may depend on the seed."""
+    views, labels = _support(16)
+    drop = np.random.default_rng(0).permutation(160)
+    sets = [(views[kept], labels[kept], TIP) for kept in (drop[:97], drop[:97], drop[60:])]
+    settings = [{"seed": seed, "lr": lr} for seed, lr in ((0, 1e-4), (0, 1e-3), (1, 1e-4), (1, 1e-3))]
+    grid = [(chosen, one) for chosen in settings for one in sets]
+    together = [MetaAdapter(memory=memory, batch_size=20, **chosen) for chosen, _ in grid]
+    fit_many(together, [one for _, one in grid])
+    for head, (chosen, (X, y, text)) in zip(together, grid, strict=True):
+        alone = MetaAdapter(memory=memory, batch_size=20, **chosen).fit(X, y, text=text)
+        np.testing.assert_allclose(head.losses_, alone.losses_, rtol=1e-5, atol=1e-6)
+        for name, expected in alone._arrays().items():
+            np.testing.assert_allclose(getattr(head, name), expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_learnt_on_base_classes_and_adapted_to_new_ones(tmp_path: Path, registered: None) -> None:

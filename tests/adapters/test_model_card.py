@@ -55,6 +55,22 @@ def test_a_warning_stands_above_the_scores(make_cache: Callable[..., Any]) -> No
     assert card.index("ORACLE") < card.index("## Scores")
 
 
+def test_the_card_says_how_alpha_was_chosen_where_it_was(make_cache: Callable[..., Any]) -> None:
+    cache = make_cache()
+    found = {"alpha": 3.2, "lo": 2.9, "hi": 3.61234, "accuracy": 0.8125, "rows": 1040, "chosen_on": "support"}
+    card = model_card(replace(REPORT, alpha_interval=found), cache.text, cache.encoder)
+    assert "| 3.2 in [2.9, 3.612], 81.2 % of the 1,040 support rows (left out in turn) |" in card
+    endless = replace(REPORT, alpha_interval={**found, "hi": None}, select="oracle")
+    assert "3.2 in [2.9, ∞), 81.2 % of the 1,040 test rows" in model_card(endless, cache.text, cache.encoder)
+    assert "as good" not in model_card(REPORT, cache.text, cache.encoder)
+
+
+def test_a_report_of_an_earlier_version_loads() -> None:
+    content = REPORT.to_json()
+    del content["alpha_interval"], content["temperature"]
+    assert Report.from_json(content) == REPORT
+
+
 def test_a_pipe_in_a_prompt_does_not_break_the_table(make_cache: Callable[..., Any]) -> None:
     cache = make_cache()
     card = model_card(replace(REPORT, dataset="a|b"), cache.text, cache.encoder)

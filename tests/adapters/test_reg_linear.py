@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from adapters.arrays import Support
 from adapters.errors import AdapterError
-from adapters.reg_linear import PENALTIES, RegularizedLinearAdapter, train_matrix
-from adapters.training import AdamW, cosine, threads_for
+from adapters.reg_linear import PENALTIES, RegularizedLinearAdapter
+from adapters.stacked import StackedAdamW
 from adapters.zero_shot import ZeroShot
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,20 +37,21 @@ def test_training_is_the_authors(shots: int, run: str, penalty: float | None) ->
 
 
 def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(6, 6, generator=generator, dtype=torch.float64, requires_grad=True)
-    views = [torch.randn(9, 6, generator=generator, dtype=torch.float64) for _ in range(2)]
-    text = torch.nn.functional.normalize(torch.randn(4, 6, generator=generator, dtype=torch.float64), dim=1)
-    labels = torch.arange(9) % 4
-    logits = 7 * torch.nn.functional.normalize(views[1] @ matrix.T, dim=1) @ text.T
-    away = (matrix - torch.eye(6, dtype=torch.float64)).square().sum()
-    loss = torch.nn.functional.cross_entropy(logits, labels) + 0.3 * away
+    rng = np.random.default_rng(0)
+    views, labels, text = rng.normal(size=(9, 2, 6)), np.arange(9) % 4, rng.normal(size=(4, 6))
+    head = RegularizedLinearAdapter(steps=1, penalty=0.3, logit_scale=7.0, device="cpu")
+    stack = head._stack([head], [Support.check(views, labels, text)])
+    stack.optimizer.weight.copy_(torch.from_numpy(rng.normal(size=(1, 6, 6))))
+    matrix = stack.optimizer.weight[0].clone().requires_grad_()
+    adapted = torch.nn.functional.normalize(torch.from_numpy(views[:, 1]).float() @ matrix.T, dim=1)
+    away = (matrix - torch.eye(6)).square().sum()
+    loss = torch.nn.functional.cross_entropy(7 * adapted @ stack.text[0].T, torch.from_numpy(labels)) + 0.3 * away
     loss.backward()
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(AdamW, "step", lambda _, gradient, lr: seen.append(gradient))
-    losses = train_matrix(matrix.detach(), views, labels, text, rates=[0.1], penalty=0.3, logit_scale=7)
-    assert float(losses[0]) == pytest.approx(float(loss.detach()))
-    torch.testing.assert_close(seen[0], matrix.grad)
+    monkeypatch.setattr(StackedAdamW, "step", lambda _, gradient: seen.append(gradient[0].clone()))
+    stack.advance()
+    assert float(stack.losses[0, 0]) == pytest.approx(float(loss.detach()), rel=1e-5)
+    torch.testing.assert_close(seen[0], matrix.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_untrained_it_is_zero_shot() -> None:
@@ -90,13 +92,10 @@ def test_order_of_the_classes_changes_nothing_but_order() -> None:
 def test_raw_features_train_the_same_matrix() -> None:
     views, labels = _support(4)
     head = RegularizedLinearAdapter(steps=60, device="cpu").fit(views, labels, text=TEXT)
-    raw = [torch.from_numpy(view.copy()) for view in views.transpose(1, 0, 2)]
-    matrix = torch.eye(64)
-    with threads_for(0):
-        train_matrix(
-            matrix, raw, torch.from_numpy(labels), torch.from_numpy(TEXT), rates=cosine(1e-3, 60), penalty=1 / 4
-        )
-    np.testing.assert_allclose(matrix, head.matrix_, atol=5e-6)
+    support = Support.check(views, labels, TEXT)
+    support.__dict__["unit_views"] = support.views  # as if nothing had been normalised
+    raw = RegularizedLinearAdapter(steps=60, device="cpu")._fit_support(support)
+    np.testing.assert_allclose(raw.matrix_, head.matrix_, atol=5e-6)
 
 
 def test_other_classes_are_scored_from_their_text() -> None:

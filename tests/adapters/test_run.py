@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,30 @@ def test_a_method_with_nothing_to_choose_says_so(make_cache: Make, tmp_path: Pat
 
 def test_one_shot_support_selection_says_why_nothing_was_chosen(make_cache: Make, tmp_path: Path) -> None:
     assert "one shot" in fit("tip", cache=make_cache(), shots=1, select="support", root=str(tmp_path)).note
+
+
+@pytest.mark.parametrize("method", ["tip", "tip-f", "tip-x", "ape", "gda", "timo"])
+def test_a_chosen_alpha_is_reported_with_its_interval(make_cache: Make, tmp_path: Path, method: str) -> None:
+    cache = make_cache()
+    for select, rows in (("support", 16), ("val-kshot", 16), ("val", 48), ("oracle", 48)):
+        report = fit(method, cache=cache, shots=4, select=select, root=str(tmp_path))
+        found = report.alpha_interval
+        assert found is not None
+        assert found["alpha"] == report.hyperparameters["alpha"]
+        assert found["lo"] <= found["alpha"] <= (math.inf if found["hi"] is None else found["hi"])
+        assert found["rows"] == rows
+        assert (found["chosen_on"] == "support") == (select == "support")
+        assert json.loads((Path(report.run) / "metrics.json").read_text())["alpha_interval"] == found
+    assert found["accuracy"] == report.accuracy["test"]  # under oracle these are the rows that were looked at
+
+
+@pytest.mark.parametrize(
+    ("method", "select", "shots"), [("tip", "none", 4), ("tip", "support", 1), ("linear", "val", 4)]
+)
+def test_an_alpha_that_no_rows_chose_has_no_interval(
+    make_cache: Make, tmp_path: Path, method: str, select: str, shots: int
+) -> None:
+    assert fit(method, cache=make_cache(), shots=shots, select=select, root=str(tmp_path)).alpha_interval is None
 
 
 def test_the_encoders_scale_and_the_seed_reach_the_head(make_cache: Make, tmp_path: Path) -> None:

@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from adapters import TaskRes, ZeroShot
+from adapters import (
+    CLAP,
+    ClipAdapter,
+    CrossModal,
+    LinearProbePlusPlus,
+    MetaAdapter,
+    RegularizedLinearAdapter,
+    TaskRes,
+    TipAdapterF,
+    ZeroShot,
+    ZeroShotLinearProbe,
+)
 from adapters.arrays import Support
 from adapters.base import Head
 from adapters.errors import AdapterError
-from adapters.stacked import StackedAdamW, StackedSGD
-from adapters.stacking import TrainedHead, blocks_of, fit_many
+from adapters.stacked import Batches, StackedAdamW, StackedSGD
+from adapters.stacking import TrainedHead, blocks_of, evenly, fit_many
 
 RNG = np.random.default_rng(0)
 CLASSES, DIM = 5, 16
@@ -33,17 +44,34 @@ def grid(method: type[Head]) -> tuple[list[Head], list[tuple[Any, Any, Any]]]:
     heads, sets = [], []
     for shots, seed in ((1, 0), (4, 1), (4, 2)):
         drawn = support_set(shots, seed, views=2)
-        for changes in ({}, {"lr": 0.02}, {"alpha": 0.9, "weight_decay": 0.1}, {"logit_scale": 20.0, "seed": 3}):
+        for changes in (
+            {},
+            {"lr": 0.02},
+            {"alpha": 0.9, "weight_decay": 0.1, "penalty": 0.5},
+            {"logit_scale": 20.0, "seed": 3},
+        ):
             known = method().get_params()
             settings = {
-                name: value for name, value in {"epochs": 20, "batch_size": 8, **changes}.items() if name in known
+                name: value
+                for name, value in {"epochs": 20, "iterations": 100, "steps": 20, "batch_size": 8, **changes}.items()
+                if name in known
             }
             heads.append(method(**settings))
             sets.append(drawn)
     return heads, sets
 
 
-STACKED = [TaskRes]
+STACKED = [
+    TaskRes,
+    ZeroShotLinearProbe,
+    CLAP,
+    TipAdapterF,
+    ClipAdapter,
+    LinearProbePlusPlus,
+    CrossModal,
+    MetaAdapter,
+    RegularizedLinearAdapter,
+]
 
 
 @pytest.mark.parametrize("method", STACKED)
@@ -64,7 +92,7 @@ def test_together_is_as_one_at_a_time(method: type[Head], threads: int) -> None:
             np.testing.assert_allclose(one._arrays()[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
         np.testing.assert_allclose(one.losses_, other.losses_, rtol=1e-5, atol=1e-6)
     learned = [head.losses_ for head in together]
-    assert any(len(a) == len(b) and np.abs(a - b).max() > 1e-3 for a, b in pairwise(learned))
+    assert any(len(a) == len(b) > 0 and np.abs(a - b).max() > 1e-3 for a, b in pairwise(learned))
 
 
 @pytest.mark.parametrize("method", STACKED)
@@ -110,11 +138,41 @@ def test_heads_that_do_not_train_are_fitted_too() -> None:
 def test_a_stack_is_bounded_by_the_state_it_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     heads, sets = grid(TaskRes)
     supports = [Support.check(*each) for each in sets]
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     assert [len(block) for block in blocks_of(heads, supports)] == [4, 8]  # 1 shot has other shapes than 4
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    assert [len(block) for block in blocks_of(heads, supports)] == [2, 2, 4, 4]  # no worker is left without
     monkeypatch.setattr("adapters.stacking.CPU_BYTES", 3 * 12 * CLASSES * DIM)
     blocks = blocks_of(heads, supports)
-    assert max(len(block) for block in blocks) == 3
+    assert max(len(block) for block in blocks) <= 3
     assert sorted(i for block in blocks for i in block) == list(range(12))
+
+
+@pytest.mark.parametrize(("count", "size", "workers"), [(105, 4, 2), (3, 8, 2), (1, 8, 2), (9, 4, 1), (16, 4, 4)])
+def test_blocks_are_even(count: int, size: int, workers: int) -> None:
+    blocks = evenly(list(range(count)), size, workers)
+    assert [i for block in blocks for i in block] == list(range(count))
+    sizes = [len(block) for block in blocks]
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+    assert len(blocks) % workers == 0 or len(blocks) == count
+
+
+def test_pools_are_held_once_and_kept_apart() -> None:
+    first, second = (torch.randn(5, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    codes = torch.arange(5)
+    rows = [torch.tensor([[0, 1], [2, 3]]), torch.tensor([[4, 1], [0, 0]]), torch.tensor([[3, 2], [1, 4]])]
+    pools = [first, second, first]
+    batches = Batches(pools, [codes] * 3, rows, torch.device("cpu"))
+    assert batches.pool.shape == (2, 5, 3)
+    for kept in ([0, 1, 2], [2, 1]):
+        if len(kept) < 3:
+            batches.keep(torch.tensor(kept))
+        for step in range(2):
+            batches.load(step)
+            for place, which in enumerate(kept):
+                torch.testing.assert_close(batches.features[place], pools[which][rows[which][step]])
+                torch.testing.assert_close(batches.labels[place], rows[which][step])
 
 
 def test_an_error_in_one_stack_is_raised() -> None:

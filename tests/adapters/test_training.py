@@ -5,8 +5,8 @@ import torch
 
 from adapters.errors import AdapterError
 from adapters.training import (
-    SGD,
     AdamW,
+    class_logits,
     cosine,
     cross_entropy,
     default_epochs,
@@ -27,19 +27,26 @@ def test_cross_entropy_and_its_gradient_are_autograds() -> None:
     torch.testing.assert_close(gradient, logits.grad)
 
 
-def test_sgd_is_torchs() -> None:
+def test_class_by_class_and_with_weights_it_is_the_same() -> None:
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(4, 3, generator=generator)
-    reference = weight.clone().requires_grad_()
-    optimizer = torch.optim.SGD([reference], lr=0.1, momentum=0.9, weight_decay=0.05)
-    ours = SGD([weight], momentum=0.9, weight_decay=0.05)
-    for lr in (0.1, 0.2, 0.05):
-        left, right = torch.randn(4, 2, generator=generator), torch.randn(2, 3, generator=generator)
-        ours.step([(left, right)], lr)
-        optimizer.param_groups[0]["lr"] = lr
-        reference.grad = left @ right
-        optimizer.step()
-    torch.testing.assert_close(weight, reference.detach())
+    features, labels = torch.randn(2, 5, 6, generator=generator), torch.tensor([[0, 1, 2, 2, 0], [1, 1, 0, 2, 2]])
+    for count in (3, 70):  # either side of where the layout changes
+        classes = torch.randn(2, count, 6, generator=generator)
+        logits = class_logits(features, classes)
+        torch.testing.assert_close(logits, features @ classes.mT)
+        expected = cross_entropy((features @ classes.mT).contiguous(), labels)
+        torch.testing.assert_close(cross_entropy(logits, labels), expected)
+        shares = torch.tensor([[0.25, 0.25, 0.25, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
+        for found, part in zip(
+            *(cross_entropy(each, labels, shares) for each in (logits, logits.contiguous())), strict=True
+        ):
+            torch.testing.assert_close(found, part)
+        loss, gradient = cross_entropy(logits, labels, shares)
+        for g, rows in ((0, 4), (1, 1)):
+            alone, expected_gradient = cross_entropy(logits[g, :rows].contiguous(), labels[g, :rows])
+            torch.testing.assert_close(loss[g], alone)
+            torch.testing.assert_close(gradient[g, :rows], expected_gradient)
+            assert not gradient[g, rows:].any()
 
 
 def test_adamw_is_torchs() -> None:

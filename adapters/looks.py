@@ -1,0 +1,55 @@
+"""Counting right answers on held-out rows at several points of one training, so as to choose where to stop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adapters.arrays import Support
+from adapters.base import Rows
+from adapters.stacking import Stack, TrainedHead, blocks_of, side_by_side
+from adapters.training import products, threads_for
+
+H = TypeVar("H", bound=TrainedHead)
+
+
+class WatchedStack(Stack[H]):
+    """A stack whose heads can be asked while they are in training."""
+
+    @abstractmethod
+    def logits(self, place: int, features: Tensor) -> Tensor:
+        """Logits (M, C), to a positive factor, that the head in that place gives to unit features (M, D) by now."""
+
+
+def right_along(
+    heads: Sequence[TrainedHead], splits: Sequence[tuple[Support, Rows]], looks: Sequence[int]
+) -> NDArray[np.int64]:
+    """Train heads together and count right answers on the way (heads, looks).
+
+    Args:
+        heads: whose stacks are `WatchedStack`s; they stay unfitted.
+        splits: what each is trained on, and the held-out rows that it is asked about.
+        looks: numbers of steps after which to look, ascending.
+    """
+    supports = [support for support, _ in splits]
+    right = np.zeros((len(heads), len(looks)), dtype=np.int64)
+
+    def watch(block: list[int]) -> None:
+        stack = type(heads[block[0]])._stack([heads[i] for i in block], [supports[i] for i in block])
+        assert isinstance(stack, WatchedStack)
+        rows = [[torch.from_numpy(array).to(stack.device) for array in splits[i][1]] for i in block]
+        with threads_for(products(len(rows[0][1]), *supports[block[0]].text.shape)), torch.inference_mode():
+            for look, steps in enumerate(looks):
+                stack.advance(steps)
+                for place, (features, labels) in enumerate(rows):
+                    right[block[place], look] = int((stack.logits(place, features).argmax(1) == labels).sum())
+
+    for _ in side_by_side(watch, blocks_of(heads, supports)):
+        pass
+    return right

@@ -1,0 +1,103 @@
+"""What a search was asked for, and what it took for each draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.search.draws import Draw
+from adapters.search.final import Final
+from adapters.search.grid import Grid, Setting
+from adapters.search.trials import Outcome
+from adapters.selection import Select
+from featcache.storage import is_url
+from featcache.version import package_version
+
+if TYPE_CHECKING:
+    from featcache.cache import Cache
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was asked for, of what: everything that could change a number.
+
+    Attributes:
+        method: its name.
+        grid: the values of each option.
+        shots: numbers of shots K; `seeds` of the draws and trainings.
+        select: what chose; `halving` whether trainings were given up early.
+        dataset: the cache's data set; `model` and `pretrained` its encoder; `prompts` the name of the prompt set.
+        cache: where it is; `cache_name` and `cache_digest` what identifies it.
+        version: of featcache.
+    """
+
+    method: str
+    grid: Mapping[str, Sequence[Any]]
+    shots: Sequence[int]
+    seeds: Sequence[int]
+    select: Select
+    halving: bool
+    dataset: str
+    model: str
+    pretrained: str
+    prompts: str
+    cache: str
+    cache_name: str
+    cache_digest: str
+    version: str
+
+    @classmethod
+    def of(cls, cache: Cache, draws: Sequence[Draw], grid: Grid, *, select: Select, halving: bool) -> Facts:
+        """The facts of a search that is about to begin."""
+        return cls(
+            method=grid.head_class.method,
+            grid={name: list(values) for name, values in grid.options.items()},
+            shots=sorted({draw.task.shots for draw in draws}),
+            seeds=sorted({draw.task.seed for draw in draws}),
+            select=select,
+            halving=halving,
+            dataset=str(cache.dataset["name"]),
+            model=str(cache.encoder["architecture"]),
+            pretrained=str(cache.encoder["pretrained"]),
+            prompts=draws[0].task.text.name,
+            cache=cache.path if is_url(cache.path) else str(Path(cache.path).resolve()),
+            cache_name=cache.name,
+            cache_digest=cache.digest,
+            version=package_version(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What was taken for one draw.
+
+    Attributes:
+        shots: K.
+        seed: of the draw and of the training.
+        setting: constructor arguments, as `adapters fit` would be given them.
+        number: which of the grid's settings; None where nothing could be chosen.
+        outcomes: of every setting; empty there.
+        rows: how many held-out rows they were compared on.
+        final: test accuracies.
+    """
+
+    shots: int
+    seed: int
+    setting: Setting
+    number: int | None
+    outcomes: Mapping[int, Outcome]
+    rows: int
+    final: Final
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the held-out rows, a fraction."""
+        return None if self.number is None else self.outcomes[self.number].correct / self.rows
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The widest interval of alphas that are as good on these rows, where alpha was chosen exactly."""
+        best = None if self.number is None else self.outcomes[self.number].alphas
+        return None if best is None else (best.lo, best.hi)

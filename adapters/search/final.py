@@ -1,0 +1,70 @@
+"""What was chosen, fitted on the whole support and scored: the one place that compares test labels with anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from adapters import methods
+from adapters.evaluate import score
+from adapters.exact_alpha import AlphaPath
+from adapters.search.draws import Draw
+from adapters.search.grid import Setting
+from adapters.search.trials import Build, path_of
+from adapters.selection import Select
+from adapters.stacking import fit_supports
+from adapters.task import Rows
+
+
+class Final(NamedTuple):
+    """Test accuracies of one draw, and how the chosen head does on the held-out rows at other alphas."""
+
+    zero_shot: float
+    default: float
+    """Of the method with its defaults, as `adapters fit METHOD` fits it."""
+    chosen: float
+    path: AlphaPath | None
+    """None where there is no range of alphas, nothing was chosen, or the head is not of the form base + alpha delta."""
+
+
+def fit_and_test(
+    draws: Sequence[Draw],
+    chosen: Sequence[Setting],
+    build: Build,
+    *,
+    test: Rows,
+    select: Select,
+    alphas: tuple[float, float] | None,
+) -> list[Final]:
+    """Fit each draw's chosen head, and the method's defaults, in one program; score them on the test split.
+
+    Args:
+        draws: the draws.
+        chosen: a setting each.
+        build: makes an unfitted head.
+        test: the test split.
+        select: the regime; under `support` the exact path needs the chosen setting's folds again.
+        alphas: the range that paths are wanted of.
+    """
+    heads = [build(draw, setting) for draw, setting in zip(draws, chosen, strict=True)]
+    usual = [build(draw, {}) for draw in draws]
+    whole = [draw.support for draw in draws]
+    judges = [
+        [build(draw, setting) for _ in draw.splits] if alphas and select == "support" and hasattr(head, "parts") else []
+        for draw, setting, head in zip(draws, chosen, heads, strict=True)
+    ]
+    folds = [support for draw, of_draw in zip(draws, judges, strict=True) if of_draw for support, _ in draw.splits]
+    everything = [*heads, *usual, *(head for of_draw in judges for head in of_draw)]
+    for _ in fit_supports(everything, [*whole, *whole, *folds]):
+        pass
+    text = draws[0].task.text
+    zero_shot = methods.get("zero-shot")(logit_scale=float(text.logit_scale))
+    baseline = score(zero_shot.fit(draws[0].support.views, draws[0].support.labels, text=text), test).accuracy
+    finals = []
+    for draw, head, default, of_draw in zip(draws, heads, usual, judges, strict=True):
+        path = None
+        if alphas and draw.splits and hasattr(head, "parts"):
+            rows = [out for _, out in draw.splits]
+            path = path_of(zip(of_draw or [head], rows, strict=True), alphas)
+        finals.append(Final(baseline, score(default, test).accuracy, score(head, test).accuracy, path))
+    return finals

@@ -1,0 +1,128 @@
+"""Successive halving: every setting begins, and the better third of them goes on.
+
+What ties with the last of that third goes on too: after few steps many settings have learned nothing yet, and to keep
+the first of them in grid order would be to choose by that order.
+
+Source: Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization
+(arXiv 1502.07943), with the factor 3 that is usual since Hyperband (arXiv 1603.06560).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from itertools import groupby
+
+import torch
+
+from adapters.errors import AdapterError
+from adapters.search.draws import Draw
+from adapters.search.grid import Setting
+from adapters.search.trials import Build, Outcomes, Scorer, Tell, Trial, trials_of
+from adapters.stacking import Stack, TrainedHead, blocks_of, side_by_side
+
+ETA = 3
+RUNGS = (1 / 9, 1 / 3)
+"""Shares of the steps after which the best of `ETA` go on."""
+
+
+def check_halving(head_class: type) -> None:
+    """Refuse a method that is not trained in steps.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    if not issubclass(head_class, TrainedHead):
+        raise AdapterError(
+            f"--halving stops trainings early, but {getattr(head_class, 'method', head_class)} is not trained in "
+            "stacks of steps; leave out --halving"
+        )
+
+
+def train_best(
+    draws: Sequence[Draw], settings: Sequence[Setting], build: Build, scorer: Scorer, tell: Tell
+) -> Outcomes:
+    """Train on as `trials.train_all` does, but give up all but the best third of each draw's settings at every rung.
+
+    Draws of as many shots train together; their stacks all stay in memory until they end.
+    """
+    trials = trials_of(draws, settings)
+    for _, some in groupby(trials, key=lambda trial: draws[trial.draw].task.shots):
+        _Bracket(list(some), draws, settings, build, scorer, tell).run()
+    return scorer.outcomes
+
+
+class _Bracket:
+    """Trainings that begin together.
+
+    Attributes:
+        stacks: of the trainings that go on, with the trials in the order of their heads.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        draws: Sequence[Draw],
+        settings: Sequence[Setting],
+        build: Build,
+        scorer: Scorer,
+        tell: Tell,
+    ) -> None:
+        self.draws, self.scorer, self.tell = draws, scorer, tell
+        heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
+        supports = [draws[trial.draw].splits[trial.split][0] for trial in trials]
+        self.stacks: list[tuple[Stack[TrainedHead], list[Trial]]] = []
+        for block in blocks_of(heads, supports):
+            chosen = [head for i in block if isinstance(head := heads[i], TrainedHead)]
+            own = [supports[i] for i in block]
+            for head, support in zip(chosen, own, strict=True):
+                head._prepare(support)
+            self.stacks.append((type(chosen[0])._stack(chosen, own), [trials[i] for i in block]))
+
+    def run(self) -> None:
+        """Rung after rung, then to the end."""
+        for share in RUNGS:
+            self._advance(share, last=False)
+            self._keep(self._survivors())
+        self._advance(1.0, last=True)
+
+    def _advance(self, share: float, *, last: bool) -> None:
+        """Train all stacks up to a share of their steps and score their heads."""
+
+        def work(numbers: list[int]) -> None:
+            stack = self.stacks[numbers[0]][0]
+            stack.advance(max(1, round(share * stack.steps)))
+            stack.finish()
+
+        for number in side_by_side(work, [[number] for number in range(len(self.stacks))]):
+            stack, trials = self.stacks[number]
+            for trial, head in zip(trials, stack.heads, strict=True):
+                self.scorer.add(trial, head, None if last else stack.taken)
+                if last:
+                    self.tell(trial)
+
+    def _survivors(self) -> set[Hashable]:
+        """Of each draw the third of the settings with most right answers, and those that tie with its last."""
+        running: defaultdict[int, set[int]] = defaultdict(set)
+        for _, trials in self.stacks:
+            for trial in trials:
+                running[trial.draw].add(trial.setting)
+        alive: set[Hashable] = set()
+        for draw, numbers in running.items():
+            scores = {number: self.scorer.outcomes[draw, number].correct for number in numbers}
+            least = sorted(scores.values(), reverse=True)[(len(scores) - 1) // ETA]
+            alive |= {(draw, number) for number, score in scores.items() if score >= least}
+        return alive
+
+    def _keep(self, alive: set[Hashable]) -> None:
+        kept = []
+        for stack, trials in self.stacks:
+            places = [i for i, trial in enumerate(trials) if (trial.draw, trial.setting) in alive]
+            for trial in trials:
+                if (trial.draw, trial.setting) not in alive:
+                    self.tell(trial)
+            if places and len(places) < len(trials):
+                stack.keep(torch.tensor(places))
+            if places:
+                kept.append((stack, [trials[i] for i in places]))
+        self.stacks = kept

@@ -1,0 +1,70 @@
+"""What stands above and below the table: what was searched, what chose, where the grid was too narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.refit import FOLDS
+from adapters.search.facts import Chosen, Facts
+from adapters.search.grid import Grid
+from adapters.selection import ORACLE_WARNING, REGIMES
+
+CHOSEN_ON = {**REGIMES, "support": f"the K shots themselves, held out in {FOLDS} folds"}
+
+
+def title(facts: Facts) -> str:
+    """Method, cache, encoder, regime and seeds in one line."""
+    encoder = f"{facts.model.rsplit('/', 1)[-1]} ({facts.pretrained})"
+    regime = "ORACLE" if facts.select == "oracle" else facts.select
+    seeds = f"ONE SEED ({facts.seeds[0]})" if len(facts.seeds) == 1 else f"seeds {', '.join(map(str, facts.seeds))}"
+    return f"search {facts.method} · {facts.cache_name} · {encoder} · select: {regime} · {seeds}"
+
+
+def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
+    """One sentence or two each, in the order in which a reader needs them."""
+    honest = f"Chosen on {CHOSEN_ON[facts.select]}; test labels chose nothing."
+    spread = f"mean ± sample standard deviation over seeds {', '.join(map(str, facts.seeds))}"
+    if len(facts.seeds) == 1:
+        spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
+    found = [
+        f"{ORACLE_WARNING}." if facts.select == "oracle" else honest,
+        f"Test accuracy in %, {spread}. Defaults: the method's own, as `adapters fit {facts.method}`. Selection: "
+        "accuracy of the chosen on the rows that chose them, the best of all that were tried.",
+    ]
+    if grid.alpha_range:
+        lo, hi = grid.alpha_range
+        found.append(f"Every alpha from {lo:g} to {hi:g} was scored exactly: it only blends what was fitted.")
+    if facts.halving:
+        whole = [outcome for each in chosen for outcome in each.outcomes.values()]
+        stopped = sum(outcome.stopped_at is not None for outcome in whole)
+        found.append(f"Successive halving: {stopped:,} of {len(whole):,} settings were given up before the last step.")
+    if unchosen := sorted({each.shots for each in chosen if each.number is None}):
+        shots = f"{', '.join(map(str, unchosen))} shot{'' if unchosen == [1] else 's'}"
+        found.append(
+            f"With {shots} a class nothing can be chosen on the support: options with several values stay at their "
+            "defaults."
+        )
+    return [*found, *_edges(grid, [each for each in chosen if each.number is not None])]
+
+
+def _edges(grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
+    """Options of which the largest or smallest value did best in a third of the draws, if the method takes others."""
+    found = []
+    for name in grid.varied:
+        values = grid.options[name]
+        if not all(type(value) in (int, float) for value in values):
+            continue
+        lo, hi = min(values), max(values)
+        # Where every alpha is as good as another, none says that there is more to be had beyond the ends.
+        best = [{each.setting[name], *(each.interval or ()) * (name == "alpha")} for each in chosen]
+        best = [each for each in best if not {lo, hi} <= each]
+        told = []
+        for word, edge, beyond in (("largest", hi, 1.1), ("smallest", lo, 0.9)):
+            at = sum(edge in each for each in best)
+            if edge and at and 3 * at >= len(chosen) and grid.takes(name, edge * beyond):
+                told.append(
+                    f"In {at} of {len(chosen)} draws the {word} {name} tried, {edge:g}, was among the best: "
+                    "try others beyond it."
+                )
+        found += told if len(told) == 1 else []  # draws that go both ways say nothing
+    return found

@@ -1,0 +1,135 @@
+"""Run a search: train the grid, choose on held-out rows, then fit what was chosen and score it on the test split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.base import Head
+from adapters.errors import AdapterError
+from adapters.plotting import check_suffix
+from adapters.run import build
+from adapters.search.choice import choose
+from adapters.search.draws import Draw, draw_all
+from adapters.search.facts import Chosen, Facts
+from adapters.search.files import folder_for, made, write
+from adapters.search.final import fit_and_test
+from adapters.search.grid import Grid, Setting
+from adapters.search.halving import check_halving, train_best
+from adapters.search.picture import draw_picture
+from adapters.search.progress import TrialReporter
+from adapters.search.results import Results
+from adapters.search.trials import Outcome, Scorer, train_all
+from adapters.selection import parse_select
+
+if TYPE_CHECKING:
+    from featcache.cache import Cache
+
+
+def run(
+    method: str,
+    grid: Mapping[str, Sequence[Any]],
+    *,
+    cache: Cache,
+    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    seeds: Sequence[int] = (1, 2, 3),
+    select: str = "support",
+    halving: bool = False,
+    prompts: str | None = None,
+    allow_fewer: bool = False,
+    out: Path | str | None = None,
+    plot: Path | str | None = None,
+    root: str | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> Results:
+    """Try every combination of a grid for every number of shots and seed, and keep what was found on disk.
+
+    All trainings are one program (`adapters.stacking`). Where alpha only blends what was fitted
+    (`Head.alpha_after_fit`), every alpha between the least and the largest of the grid is scored exactly, from one fit.
+
+    Args:
+        method: name of a method (`adapters.methods`).
+        grid: values to try of each option; an option with one value is used as it is.
+        cache: an opened cache.
+        shots: numbers of shots K.
+        seeds: each is a draw of shots and the seed of the training.
+        select: what may choose: support (shots held out in folds), val-kshot, val or oracle.
+        halving: give up all but the best third after a ninth and after a third of the steps.
+        prompts: name of the prompt set; None for the cache's default.
+        allow_fewer: use a class that has fewer than K images as it is.
+        out: folder for the results; None: one under the root, named after cache, method and what was asked for.
+        plot: the picture, an .svg or .png file; None: `alpha.svg`, or the first varied option's name, in that folder.
+        root: where that is; None as `featcache.home.resolve_root`.
+        device: where heads compute: auto, cpu, cuda, mps.
+        progress: tell on standard error how far it is.
+
+    Raises:
+        AdapterError: no such method, option or regime, or options that do not go together.
+        TaskError: the cache cannot give the tasks.
+        RunError: the results cannot be written.
+    """
+    clock = [time.perf_counter()]
+    regime = parse_select(select)
+    if regime == "none":
+        raise AdapterError("--select none given, under which nothing is chosen; type support, val-kshot, val or oracle")
+    if not shots or not seeds:
+        raise AdapterError("expected at least one number of shots and one seed: type --shots 1,4,16 --seeds 1,2,3")
+    asked = Grid.of(method, grid)
+    if halving:
+        check_halving(asked.head_class)
+    picture = None if plot is None else Path(plot).expanduser()
+    if picture is not None:
+        check_suffix(picture)
+        made(picture.parent, "--plot")
+    draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
+    test = draws[0].task.test  # read now: what is timed must not wait for the disk
+    facts = Facts.of(cache, draws, asked, select=regime, halving=halving)
+    folder = folder_for(facts, out, root)
+    clock.append(time.perf_counter())
+
+    def make(draw: Draw, setting: Setting) -> Head:
+        scale = float(draw.task.text.logit_scale)
+        return build(asked.head_class, setting, logit_scale=scale, seed=draw.task.seed, device=device)
+
+    scorer = Scorer(draws, asked.alpha_range)
+    with TrialReporter(draws, len(asked.settings), shown=progress) as reporter:
+        train = train_best if halving else train_all
+        found = train(draws, asked.settings, make, scorer, reporter.ended)
+    by_draw = [
+        {j: found[i, j] for j in range(len(asked.settings))} if draw.splits else {} for i, draw in enumerate(draws)
+    ]
+    numbers = [choose(asked.settings, outcomes) if outcomes else None for outcomes in by_draw]
+    settings = [_setting(asked, number, outcomes) for number, outcomes in zip(numbers, by_draw, strict=True)]
+    clock.append(time.perf_counter())
+
+    finals = fit_and_test(draws, settings, make, test=test, select=regime, alphas=asked.alpha_span)
+    clock.append(time.perf_counter())
+    results = Results(
+        folder=folder,
+        picture=picture or folder / f"{asked.drawn}.svg",
+        facts=facts,
+        grid=asked,
+        chosen=tuple(
+            Chosen(draw.task.shots, draw.task.seed, setting, number, outcomes, draw.rows, final)
+            for draw, setting, number, outcomes, final in zip(draws, settings, numbers, by_draw, finals, strict=True)
+        ),
+        trainings=reporter.total,
+        seconds=dict(zip(("load", "search", "final"), (b - a for a, b in pairwise(clock)), strict=True)),
+        seconds_of_shots=dict(reporter.seconds),
+        task_notes=tuple(dict.fromkeys(note for draw in draws for note in draw.task.notes)),
+    )
+    write(results)
+    draw_picture(results)
+    return results
+
+
+def _setting(grid: Grid, number: int | None, outcomes: Mapping[int, Outcome]) -> Setting:
+    """What was chosen, with the exact alpha; the grid's defaults where nothing could be."""
+    if number is None:
+        return grid.defaults
+    best = outcomes[number].alphas
+    return grid.settings[number] if best is None else {**grid.settings[number], "alpha": best.alpha}

@@ -1,0 +1,125 @@
+"""Train every setting on every draw, and count what each gets right on the rows held out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from adapters.alpha_choice import Line, Widest, lines
+from adapters.arrays import Floats, Ints
+from adapters.base import Head, Rows
+from adapters.exact_alpha import AlphaPath
+from adapters.search.draws import Draw
+from adapters.search.grid import Setting
+from adapters.stacking import fit_supports
+
+Build = Callable[[Draw, Setting], Head]
+"""Makes an unfitted head."""
+Tell = Callable[["Trial"], None]
+"""Is told of every training that ended."""
+
+
+class Trial(NamedTuple):
+    """One training: numbers of the draw, of the setting and of the split."""
+
+    draw: int
+    setting: int
+    split: int
+
+
+class Outcome(NamedTuple):
+    """How a setting did on a draw."""
+
+    correct: int
+    """Held-out rows that were right, over all splits."""
+    alphas: Widest | None = None
+    """The alphas with which, where alpha is chosen exactly after the fit (`adapters.alpha_choice`)."""
+    stopped_at: int | None = None
+    """The step at which it was given up; None: trained to the end."""
+
+
+Block = tuple[Floats, Floats, Ints]
+"""Base and delta (N, C) of logits = base + alpha * delta, and labels (N,)."""
+Outcomes = dict[tuple[int, int], Outcome]
+"""By number of draw and setting."""
+
+
+class Scorer:
+    """Counts right answers; with several splits, over all of them.
+
+    Args:
+        draws: all of them.
+        alpha_range: where every alpha is scored exactly; None: each head with its own alpha.
+    """
+
+    def __init__(self, draws: Sequence[Draw], alpha_range: tuple[float, float] | None) -> None:
+        self.draws, self.alpha_range = draws, alpha_range
+        self.outcomes: Outcomes = {}
+        self._counts: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        self._blocks: defaultdict[tuple[int, int], list[Block]] = defaultdict(list)
+
+    def add(self, trial: Trial, head: Head, stopped_at: int | None = None) -> None:
+        """Score a fitted head on the rows of its split; after the last split the outcome is there."""
+        which, splits = (trial.draw, trial.setting), self.draws[trial.draw].splits
+        rows = splits[trial.split][1]
+        if self.alpha_range is None:
+            counts = self._counts[which]
+            counts.append(right(head, rows))
+            if len(counts) == len(splits):
+                self.outcomes[which] = Outcome(sum(self._counts.pop(which)), None, stopped_at)
+            return
+        blocks = self._blocks[which]
+        blocks.append(_block(head, rows))
+        if len(blocks) == len(splits):
+            line = _line(self._blocks.pop(which), self.alpha_range)
+            self.outcomes[which] = Outcome(line.right, line.best(), stopped_at)
+
+
+def trials_of(draws: Sequence[Draw], settings: Sequence[Setting]) -> list[Trial]:
+    """All trainings; those of one draw and setting next to each other."""
+    return [
+        Trial(i, j, k) for i, draw in enumerate(draws) for j in range(len(settings)) for k in range(len(draw.splits))
+    ]
+
+
+def train_all(draws: Sequence[Draw], settings: Sequence[Setting], build: Build, scorer: Scorer, tell: Tell) -> Outcomes:
+    """Train everything to the end, as few programs as possible; a head is scored when it is done, and dropped."""
+    trials = trials_of(draws, settings)
+    heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
+    for i in fit_supports(heads, [draws[trial.draw].splits[trial.split][0] for trial in trials]):
+        scorer.add(trials[i], heads[i])
+        heads[i] = clone(heads[i])  # without what it learned: thousands of them would fill the memory
+        tell(trials[i])
+    return scorer.outcomes
+
+
+def right(head: Head, rows: Rows) -> int:
+    """How many rows a head gets right; none that it has no finite logits for."""
+    logits = head._logits(rows.features)
+    return int(((logits.argmax(1) == rows.labels) & np.isfinite(logits).all(1)).sum())
+
+
+def path_of(heads: Iterable[tuple[Head, Rows]], alpha_range: tuple[float, float]) -> AlphaPath:
+    """The exact accuracy of fitted heads that have `parts`, each on its own rows, if alpha is changed after the fit."""
+    return _line([_block(head, rows) for head, rows in heads], alpha_range).path
+
+
+def _block(head: Head, rows: Rows) -> Block:
+    """What an exact path is made from; rows without finite logits are right at no alpha."""
+    assert hasattr(head, "parts")
+    base, delta = head.parts(rows.features)
+    lost = ~(np.isfinite(base) & np.isfinite(delta)).all(1)
+    if lost.any():
+        base, delta = base.copy(), delta.copy()
+        base[lost], delta[lost] = 0, 0
+        base[lost, rows.labels[lost]] = -1
+    return base, delta, rows.labels
+
+
+def _line(blocks: Iterable[Block], alpha_range: tuple[float, float]) -> Line:
+    lo, hi = alpha_range
+    return lines((((), *block) for block in blocks), lo=lo, hi=hi)[()]
