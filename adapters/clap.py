@@ -168,7 +168,8 @@ class ZeroShotLinearProbe(TrainedHead):
 
     def _state_bytes(self, support: Support) -> int:
         rows, views, dim = support.views.shape
-        return 4 * (3 * support.text.size + min(self.batch_size, rows * views) * dim)
+        batch: int = min(self.batch_size, rows * views) * dim
+        return 4 * (3 * support.text.size + batch)
 
     @classmethod
     def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> PrototypeStack:

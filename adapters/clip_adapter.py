@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapters.alpha_choice import NOTHING_BETTER, AlphaChoice, ChosenOn
-from adapters.arrays import Floats, Support
+from adapters.arrays import Floats, Support, unit
 from adapters.base import Rows, cosine_logits, require
 from adapters.bottleneck import adapt, blend, initial
 from adapters.clip_stack import AdapterStack, Plan
@@ -208,8 +208,15 @@ class ClipAdapter(TrainedHead):
         self.alpha_choice_ = AlphaChoice(alpha, lo, hi, most, rows, chosen_on)
         self.set_params(alpha=alpha, train_alpha=ratio)
 
+    def parts(self, X: Any) -> tuple[Floats, Floats]:
+        """Base and delta, both (N, C), of features (N, D), at fixed weights: what `adapters.alpha_path` takes.
+
+        The logits at any ratio of prediction alpha from 0 to 1 are base + alpha * delta, but for a positive factor of
+        each row, the norm of the blended feature, which no `argmax` sees.
+        """
+        return self._line(unit(self._features(X)))
+
     def _line(self, features: Floats) -> tuple[Floats, Floats]:
-        """Logits (N, C) at a ratio of 0, and what a unit of it adds, both up to a positive factor of each row."""
         text = self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha) if self.text_alpha else self.text_
         adapted = adapt(*(torch.from_numpy(array) for array in (features, self.w1_, self.w2_))).numpy()
         if not np.isfinite(adapted).all():

@@ -213,7 +213,7 @@ class MetaAdapter(TrainedHead):
         return shape, self.batch_size, self.epochs, self.memory, self.meta, draw
 
     def _state_bytes(self, support: Support) -> int:
-        dim = support.text.shape[1]
+        dim: int = support.text.shape[1]
         return 4 * 4 * 2 * dim * dim
 
     @classmethod

@@ -135,7 +135,7 @@ class RegularizedLinearAdapter(TrainedHead):
         return support.views.shape, support.text.shape, self.steps
 
     def _state_bytes(self, support: Support) -> int:
-        dim = support.text.shape[1]
+        dim: int = support.text.shape[1]
         return 4 * 4 * dim * dim
 
     @classmethod

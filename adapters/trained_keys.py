@@ -58,7 +58,7 @@ class KeyStack(Stack["TipAdapterF"]):
         features, labels, weights = self.batches.seen()
         sharpened = (features @ self.optimizer.weight.mT).sub_(1).mul_(self.beta).exp_().mul_(self.alpha)
         voters = self.key_labels[:, None].expand(sharpened.shape)
-        logits = (features @ self.text.mT).mul_(self.logit_scale).scatter_add_(2, voters, sharpened)
+        logits = class_logits(features, self.text).mul_(self.logit_scale).scatter_add_(2, voters, sharpened)
         loss, gradient = cross_entropy(logits, labels, weights)
         self.loss.copy_(loss)
         affinity = sharpened.mul_(gradient.gather(2, voters)).mul_(self.beta)

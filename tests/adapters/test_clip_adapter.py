@@ -252,3 +252,16 @@ def test_of_equals_the_ratio_nearest_to_the_training_is_taken() -> None:
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         ClipAdapter(**wrong).fit(np.eye(4), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("text_alpha", [0.0, 0.3])
+def test_parts_give_the_predictions_at_every_ratio(text_alpha: float) -> None:
+    rows = SUPPORT["rows_k4"]
+    head = ClipAdapter(text_alpha=text_alpha, epochs=20)
+    head.fit(SUPPORT["views"][0, rows], SUPPORT["labels"][rows], text=TEXT["tip"])
+    base, delta = head.parts(10 * DATA["test_features"])
+    for alpha in (0.0, 0.1, 0.5, 0.9, 1.0):
+        expected = head.set_params(alpha=alpha).decision_function(DATA["test_features"])
+        cosines = base + alpha * delta
+        scale = np.linalg.norm(expected, axis=1) / np.linalg.norm(cosines, axis=1)
+        np.testing.assert_allclose(scale[:, None] * cosines, expected, atol=1e-3)
