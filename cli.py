@@ -275,12 +275,14 @@ def fit(
         str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")
     ] = None,
     select: Annotated[
-        Literal["none", "support", "val-kshot", "val", "oracle"],
+        Literal["none", "support", "val-kshot", "val", "oracle"] | None,
         typer.Option(
             help="What may choose hyper-parameters: none (fixed defaults), support (the shots themselves), val-kshot "
-            "(min(K, 4) validation images a class), val (the validation split), oracle (the test split: dishonest)."
+            "(min(K, 4) validation images a class), val (the validation split), oracle (the test split: dishonest). "
+            "Default: support for tip, tip-f, tip-x, ape and taskres, unless what it would choose is given; else none.",
+            show_default=False,
         ),
-    ] = "none",
+    ] = None,
     indices: Annotated[
         Path | None, typer.Option(help="A CoOp index file (shot_4-seed_1.json) that names the shots.")
     ] = None,

@@ -74,6 +74,7 @@ class APE(Head):
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("channels_", "divergence_")
     alpha_after_fit: ClassVar[bool] = True
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
 
     channels_: Ints
     cache_: KeyCache

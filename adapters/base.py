@@ -56,6 +56,10 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     """Whether only prediction sees alpha: a fit learns the same at every alpha (tip-f: with `train_alpha` set), and
     logits are base + alpha * delta of `parts(X)`. `adapters.search` then scores every alpha from one fit, exactly."""
 
+    chosen_by_default: ClassVar[tuple[str, ...]] = ()
+    """Hyper-parameters that `adapters fit` chooses on the support unless it is told otherwise or given one of them.
+    Only of heads for which that was measured not to lose to their fixed defaults (docs/methods.md)."""
+
     config: dict[str, Any]
     selection_note_: str
     alpha_choice_: AlphaChoice

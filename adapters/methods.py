@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError
+from adapters.selection import default_select
 
 if TYPE_CHECKING:
     from adapters.base import Head
@@ -61,7 +62,8 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
         shots: rows of a class K, likewise.
 
     Returns:
-        One dict a method: name, class, trains, parameters (numbers trained), needs, source.
+        One dict a method: name, class, trains, parameters (numbers trained), needs, source, select (the regime of
+        `adapters fit` where none is asked for).
     """
     heads = {name: get(name) for name in METHODS}
     return [
@@ -72,6 +74,7 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
             "parameters": head().count_parameters(dim=dim, classes=classes, shots=shots),
             "needs": head.needs,
             "source": head.source,
+            "select": default_select(head, ()),
         }
         for name, head in heads.items()
     ]

@@ -34,7 +34,7 @@ from adapters.run_folder import (
     write_json,
 )
 from adapters.same_encoder import first_difference
-from adapters.selection import ORACLE_WARNING, Select, choose, parse_select
+from adapters.selection import ORACLE_WARNING, Select, choose, default_select, parse_select
 from adapters.task import Rows, Task
 from featcache.home import runs_folder
 from featcache.storage import is_url
@@ -50,7 +50,7 @@ def fit(
     cache: Cache,
     shots: int,
     seed: int = 1,
-    select: str = "none",
+    select: str | None = None,
     params: Mapping[str, Any] | None = None,
     indices: Path | str | None = None,
     allow_fewer: bool = False,
@@ -68,7 +68,7 @@ def fit(
         cache: an opened cache.
         shots: images a class, K >= 1.
         seed: of the draw, and of the training unless `params` has another.
-        select: selection regime; what may choose hyper-parameters.
+        select: selection regime; what may choose hyper-parameters. None: `adapters.selection.default_select`.
         params: constructor arguments of the head; `logit_scale` is the encoder's own unless given.
         indices: a CoOp index file that names the shots.
         allow_fewer: use a class that has fewer than K images as it is.
@@ -86,8 +86,8 @@ def fit(
         TaskError: the cache cannot give this task.
         RunError: the run cannot be saved there.
     """
-    regime = parse_select(select)
     head_class = methods.get(method)
+    regime = default_select(head_class, params or {}) if select is None else parse_select(select)
     if meta_train and calibrate and regime == "support":
         # Its folds would learn anew on the target's shots, which is not the head that is kept.
         raise AdapterError("--meta-train with --calibrate needs --select val-kshot or val; or leave --calibrate out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from adapters.errors import TaskError
@@ -34,6 +35,17 @@ def parse_select(select: str) -> Select:
         if select == regime:
             return regime  # type: ignore[no-any-return]
     raise TaskError(f"--select {select} given; expected one of {', '.join(REGIMES)}")
+
+
+def default_select(head_class: type[Head], given: Collection[str]) -> Select:
+    """The regime where none was asked for: `support` for heads that are measured to gain by it, otherwise `none`.
+
+    Args:
+        head_class: the method.
+        given: hyper-parameters that were given; what a user sets is not chosen over their head.
+    """
+    chosen = head_class.chosen_by_default
+    return "support" if chosen and not set(chosen) & set(given) else "none"
 
 
 class Lesson(Protocol):

@@ -91,12 +91,13 @@ def prediction_table(found: Predictions) -> RenderableType:
 
 def method_table(methods: Sequence[Mapping[str, Any]]) -> Table:
     """All methods; parameters are counted at D = 512, C = 10, K = 16."""
-    table = Table("method", "trains", "parameters", "needs", "source")
+    table = Table("method", "trains", "parameters", "needs", "source", "select")
     for method in methods:
-        cells = (method["trains"], f"{method['parameters']:,}", method["needs"], method["source"])
+        cells = (method["trains"], f"{method['parameters']:,}", method["needs"], method["source"], method["select"])
         table.add_row(method["name"], *cells)
     table.caption = (
-        "Parameters at 512 numbers a feature, 10 classes, 16 shots. `adapters list METHOD` shows its options."
+        "Parameters at 512 numbers a feature, 10 classes, 16 shots. Select: the default of `adapters fit --select`. "
+        "`adapters list METHOD` shows a method's options."
     )
     return table
 

@@ -98,6 +98,7 @@ class TaskRes(TrainedHead):
     trains: ClassVar[str] = "a residual on the class text"
     needs: ClassVar[str] = "text per template; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("base_", "residual_")
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha",)
 
     base_: Floats
     residual_: Floats

@@ -66,6 +66,7 @@ class TipAdapter(Head):
     trains: ClassVar[str] = "nothing; a cache of the support"
     needs: ClassVar[str] = "text; views used if there"
     alpha_after_fit: ClassVar[bool] = True
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     cache_: KeyCache
 

@@ -91,6 +91,7 @@ class TipX(TipAdapter):
 
     method: ClassVar[str] = "tip-x"
     source: ClassVar[str] = "Tip-X in SuS-X, arXiv 2211.16198"
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
 
     ranges_: Floats
 
