@@ -156,6 +156,10 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             raise AdapterError(f"held_out y holds {labels[~known][0]!r}, which the support does not; pass text=")
         return codes.astype(np.int64)
 
+    def prediction_note(self, X: Any) -> str:
+        """What must be said beside predictions of features (N, D); empty where they are all that they seem."""
+        return ""
+
     def for_classes(self, text: Any) -> Self | None:
         """A fitted head that scores other classes than those it was fitted on, from their text alone.
 

@@ -156,7 +156,7 @@ def test_what_is_known_by_name(root: Path) -> None:
     names = {card["name"] for card in json.loads(run("featcache", "datasets", "--json").stdout)["datasets"]}
     assert {"imagenet", "eurosat", "digits", "cifar10", "ucf101"} <= names
     methods = json.loads(run("adapters", "list", "--json").stdout)["methods"]
-    assert list(methods[0]) == ["name", "class", "trains", "parameters", "needs", "source"]
+    assert list(methods[0]) == ["name", "class", "trains", "parameters", "needs", "source", "select"]
     options = json.loads(run("adapters", "list", "clip", "--json").stdout)["options"]
     assert all(option["meaning"] for option in options)
 

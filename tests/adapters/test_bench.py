@@ -74,7 +74,7 @@ def test_tidy_rows_in_every_file(make_cache: Make, tmp_path: Path) -> None:
         assert full == row
         assert sum(bins["rows"]) == row["rows"] == 48
     one = next(row for row in typed if (row["method"], row["shots"], row["seed"]) == ("tip", 2, 2))
-    report = fit("tip", cache=cache, shots=2, seed=2, out=tmp_path / "run")
+    report = fit("tip", cache=cache, shots=2, seed=2, select="none", out=tmp_path / "run")
     assert one["accuracy"] == report.accuracy["test"]
     assert one["ece"] == pytest.approx(report.ece["test"], abs=1e-12)
     assert json.loads(one["hyperparameters"]) == report.hyperparameters

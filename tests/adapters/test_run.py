@@ -154,7 +154,7 @@ def test_the_same_configuration_takes_the_same_folder_and_another_does_not(make_
     assert fit("tip", cache=cache, shots=2, root=root).run == first.run
     others = [
         fit("tip", cache=cache, shots=2, root=root, **change).run
-        for change in ({"params": {"alpha": 2.0}}, {"prompts": "other"}, {"seed": 2}, {"select": "support"})
+        for change in ({"params": {"alpha": 2.0}}, {"prompts": "other"}, {"seed": 2}, {"select": "val"})
     ]
     assert len({first.run, *others}) == 5
     assert len(list(Path(first.run).parent.iterdir())) == 5

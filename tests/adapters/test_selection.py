@@ -6,8 +6,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from adapters.base import Head
 from adapters.errors import TaskError
-from adapters.selection import REGIMES, Select, choose, parse_select
+from adapters.methods import METHODS, get
+from adapters.selection import REGIMES, Select, choose, default_select, parse_select
 from adapters.task import Task
 
 
@@ -48,3 +50,15 @@ def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
     else:
         for passed, held in zip(given["held_out"], expected, strict=True):
             np.testing.assert_array_equal(passed, held)
+
+
+def test_what_is_chosen_on_the_shots_by_default() -> None:
+    chosen = {name for name in METHODS if default_select(get(name), ()) == "support"}
+    assert chosen == {"tip", "tip-f", "tip-x", "ape", "taskres"}
+    for name in chosen:
+        head_class = get(name)
+        assert head_class._tuned is not Head._tuned
+        assert set(head_class.chosen_by_default) <= set(head_class().get_params())
+        for given in head_class.chosen_by_default:  # what a user sets stays
+            assert default_select(head_class, {given, "logit_scale"}) == "none"
+        assert default_select(head_class, {"logit_scale"}) == "support"
