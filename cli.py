@@ -6,6 +6,7 @@ tables, or to standard output as one JSON object with `--json`.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -279,7 +280,8 @@ def fit(
         typer.Option(
             help="What may choose hyper-parameters: none (fixed defaults), support (the shots themselves), val-kshot "
             "(min(K, 4) validation images a class), val (the validation split), oracle (the test split: dishonest). "
-            "Default: support for tip, tip-f, tip-x, ape and taskres, unless what it would choose is given; else none.",
+            "Default: support for tip, tip-f, tip-x, ape, taskres and reg-linear, unless what it would choose is "
+            "given; else none.",
             show_default=False,
         ),
     ] = None,
@@ -558,6 +560,9 @@ def _run(app: typer.Typer) -> None:
     # Before torch is imported: idle threads must sleep, not spin on the cores that decoding needs. On two cores this
     # makes extraction three times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Imports make objects by the hundred thousand that live to the end: to search them for garbage again and again, and
+    # once more at the exit (below), would be a quarter of the time of a short command.
+    gc.set_threshold(100_000)
     # What a cluster sends before it kills is an interruption, after which locks are given back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -578,6 +583,7 @@ def _run(app: typer.Typer) -> None:
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
         goes_on = "; the same command continues where this one stopped" if _command() == "extract" else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
+    gc.freeze()
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -106,6 +106,7 @@ class RegularizedLinearAdapter(TrainedHead):
     trains: ClassVar[str] = "a matrix D -> D, held to the identity"
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("matrix_",)
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("penalty",)
 
     matrix_: Floats
 

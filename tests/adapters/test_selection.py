@@ -54,7 +54,7 @@ def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
 
 def test_what_is_chosen_on_the_shots_by_default() -> None:
     chosen = {name for name in METHODS if default_select(get(name), ()) == "support"}
-    assert chosen == {"tip", "tip-f", "tip-x", "ape", "taskres"}
+    assert chosen == {"tip", "tip-f", "tip-x", "ape", "taskres", "reg-linear"}
     for name in chosen:
         head_class = get(name)
         assert head_class._tuned is not Head._tuned
