@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adapters.proker import ProKeR
     from adapters.rapf import Rapf
     from adapters.reg_linear import RegularizedLinearAdapter
+    from adapters.stacking import fit_many
     from adapters.task import Task
     from adapters.taskres import TaskRes
     from adapters.timo import TIMO
@@ -72,6 +73,7 @@ _HOMES = {
     "accuracy": "metrics",
     "alpha_path": "exact_alpha",
     "ece": "metrics",
+    "fit_many": "stacking",
     "load": "persistence",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "accuracy",
     "alpha_path",
     "ece",
+    "fit_many",
     "load",
 ]
 
