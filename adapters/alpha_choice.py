@@ -162,7 +162,7 @@ def choose(found: Mapping[Setting, Line], chosen_on: ChosenOn) -> tuple[Setting,
 
 
 def set_chosen(head: Head, found: Mapping[Setting, Line], names: Sequence[str], rows: Rows | None) -> None:
-    """Give a head the chosen alpha and setting, or the note that there was nothing to choose.
+    """Give a head the chosen alpha and setting; or leave its own, with the note that every one is as good.
 
     Args:
         head: an unfitted clone.
@@ -170,9 +170,12 @@ def set_chosen(head: Head, found: Mapping[Setting, Line], names: Sequence[str], 
         names: the hyper-parameters that a setting holds, in its order.
         rows: held-out rows that the lines are of; None: the support's.
     """
-    best = choose(found, "support" if rows is None else "held-out")
+    chosen_on: ChosenOn = "support" if rows is None else "held-out"
+    best = choose(found, chosen_on)
     if best is None:
+        path = next(iter(found.values())).path
         head.selection_note_ = NOTHING_BETTER
+        head.alpha_choice_ = AlphaChoice(head.alpha, 0.0, math.inf, path.best.accuracy, path.rows, chosen_on)
         return
     setting, head.alpha_choice_ = best
     head.set_params(alpha=head.alpha_choice_.alpha, **dict(zip(names, setting, strict=True)))

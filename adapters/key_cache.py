@@ -19,7 +19,7 @@ from torch import Tensor
 
 from adapters.arrays import Floats, Ints
 from adapters.class_moments import ClassMoments
-from adapters.key_index import IndexKind, build_index, search, stored_keys
+from adapters.key_index import GPU_MOST_NEIGHBOURS, IndexKind, build_index, on_gpu, search, stored_keys
 
 BLOCK = 1 << 23
 """Most affinities held at once (32 MiB in float32): queries are worked off in blocks."""
@@ -80,6 +80,11 @@ class KeyCache:
         """What the keys of every class add up to; computed once, when first asked for."""
         return ClassMoments.of(stored_keys(self.index), self.labels, self.classes)
 
+    @cached_property
+    def _on_gpu(self) -> Any:
+        """A flat index where FAISS has a GPU, copied there once; otherwise the index itself."""
+        return on_gpu(self.index) if self.kind == "flat" else self.index
+
     def affinities(self, queries: Floats, neighbours: int | None = None) -> Iterator[Affinity]:
         """Affinities of unit queries (Q, D), in blocks of bounded memory.
 
@@ -104,8 +109,9 @@ class KeyCache:
         Where an approximate index finds fewer, the cosine is -inf and the key any.
         """
         neighbours = min(neighbours, len(self))
+        index = self._on_gpu if neighbours <= GPU_MOST_NEIGHBOURS else self.index
         for part in _blocks(len(queries), neighbours):
-            yield part, *search(self.index, queries[part], neighbours)
+            yield part, *search(index, queries[part], neighbours)
 
     def votes(self, queries: Floats, beta: float, neighbours: int | None = None) -> Floats:
         """Cache logits (Q, C) of unit queries (Q, D); see `votes`."""

@@ -73,13 +73,19 @@ def search(index: Any, queries: Floats, neighbours: int) -> tuple[Floats, Ints]:
     """Cosines and numbers of the nearest keys, both (Q, neighbours); -inf where none was found."""
     import faiss
 
-    if isinstance(index, faiss.IndexFlat):
-        index = _on_gpu(index) if neighbours <= GPU_MOST_NEIGHBOURS else index
-        return tuple(index.search(queries, neighbours))
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efSearch = 2 * neighbours  # candidates kept on the walk: the more, the fewer are missed
     cosines, found = index.search(queries, neighbours)
     return np.where(found < 0, np.float32(-np.inf), cosines), np.maximum(found, 0)
+
+
+def on_gpu(index: Any) -> Any:
+    """A flat index on the first GPU where FAISS has one, otherwise the index itself."""
+    import faiss
+
+    if not faiss.get_num_gpus():
+        return index
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
 
 
 @contextmanager
@@ -90,12 +96,3 @@ def _one_thread(faiss: Any) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(threads)
-
-
-def _on_gpu(index: Any) -> Any:
-    """The index on the first GPU where FAISS has one, otherwise the index itself."""
-    import faiss
-
-    if not faiss.get_num_gpus():
-        return index
-    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)

@@ -112,6 +112,7 @@ def fit(
     zero_shot = methods.get("zero-shot")(logit_scale=float(task.text.logit_scale))
     zero_shot.fit(task.support.images, task.support.labels, text=task.text)
     accuracy, ece = _evaluate(head, zero_shot, val=task.val, test=task.test)
+    prediction_note = head.prediction_note(task.test.images)
     seconds["evaluate"] = clock.lap()
 
     index_content = task.index_content(regime)
@@ -136,7 +137,7 @@ def fit(
         classes=len(task.text.class_names),
         rows={"support": len(task.support), "val": None if task.val is None else len(task.val), "test": len(task.test)},
         indices={"file": task.index_file.name if task.index_file else None, "digest": digest},
-        note=_note(task, regime, head, chosen, calibration_note, learnt_on=meta_train),
+        note=_note(task, regime, chosen, (calibration_note, prediction_note), learnt_on=meta_train),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         run="",
         temperature=head.temperature_,
@@ -233,9 +234,7 @@ def _jsonable(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _note(
-    task: Task, regime: Select, head: Head, chosen: Head, calibration_note: str, *, learnt_on: Sequence[Cache]
-) -> str:
+def _note(task: Task, regime: Select, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:
     notes = [ORACLE_WARNING] if regime == "oracle" else []
     if learnt_on:
         shots, seed = task.shots, task.seed
@@ -247,8 +246,7 @@ def _note(
         notes.append(str(selection_note))  # nothing was chosen
     elif regime in ("val", "val-kshot"):
         notes.append("accuracy.val includes the images that chose the hyper-parameters")
-    notes += [calibration_note, head.prediction_note(task.test.images)]
-    return "; ".join(filter(None, (*notes, *task.notes)))
+    return "; ".join(filter(None, (*notes, *others, *task.notes)))
 
 
 def _target(report: Report, configuration: Mapping[str, Any], out: Path | str | None, root: str | None) -> Path:

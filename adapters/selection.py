@@ -16,7 +16,7 @@ Select = Literal["none", "support", "val-kshot", "val", "oracle"]
 
 REGIMES: dict[Select, str] = {
     "none": "nothing: fixed defaults, last step",
-    "support": "the K shots themselves (leave-one-out, or one shot held out)",
+    "support": "the K shots themselves, some held out in turn",
     "val-kshot": "min(K, 4) validation images a class (CoOp's protocol)",
     "val": "the whole validation split (Tip-Adapter's protocol)",
     "oracle": "ORACLE: the test split, only to reproduce published rows",

@@ -52,6 +52,7 @@ def report_table(report: Report) -> RenderableType:
         facts.add_row(Text("note", style="yellow"), report.note)
     facts.add_row("saved", report.run)
     bench = f"adapters bench --methods {report.method} --shots {report.shots} --seeds 1,2,3 --cache {report.cache_name}"
+    bench += "" if report.select == "none" else f" --select {report.select}"
     facts.add_row("predict", f"adapters predict {report.run} IMAGE…")
     facts.add_row("more seeds", f"{bench}   (one seed says little)")
     return Group(scores, facts)
