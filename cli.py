@@ -361,7 +361,11 @@ def search(
         Path | None, typer.Option(help="Where results are kept. Default: a folder under ROOT/search.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw accuracy against alpha to this .svg or .png file. Default: OUT/alpha.svg.")
+        Path | None,
+        typer.Option(
+            help="Draw accuracy against alpha, or against the first option with several values where alpha has one, "
+            "to this .svg or .png file. Default: named after that option, such as OUT/alpha.svg or OUT/lr.svg."
+        ),
     ] = None,
     root: Root = None,
     device: Device = "auto",

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from adapters.base import Head, Rows
 
 ChosenOn = Literal["support", "held-out"]
-Setting = tuple[Any, ...]
-"""What delta or base depend on beside alpha, such as (beta,) or (beta, gamma)."""
-Piece = tuple[Setting, Any, Any, Any]
+Others = tuple[Any, ...]
+"""Other hyper-parameters that delta or base depend on, such as (beta,) or (beta, gamma)."""
+Piece = tuple[Others, Any, Any, Any]
 """A setting, and base (Q, C), delta (Q, C) and labels (Q,) of some rows."""
 
 HIGHEST = 1e9
@@ -100,10 +100,10 @@ class Line(NamedTuple):
         return Widest(widths[widest], min(max(middle, lo), hi), lo, hi)
 
 
-def lines(pieces: Iterable[Piece], *, lo: float = 0.0, hi: float = HIGHEST) -> dict[Setting, Line]:
+def lines(pieces: Iterable[Piece], *, lo: float = 0.0, hi: float = HIGHEST) -> dict[Others, Line]:
     """The line of every setting, from pieces in any order, for alphas from `lo` to `hi`."""
-    builders: dict[Setting, PathBuilder] = {}
-    squares: dict[Setting, Any] = {}
+    builders: dict[Others, PathBuilder] = {}
+    squares: dict[Others, Any] = {}
     for setting, *logits, labels in pieces:
         base, delta = (to_numpy(part) for part in logits)
         builders.setdefault(setting, PathBuilder(lo=lo, hi=hi)).add(base, delta, labels)
@@ -122,7 +122,7 @@ def _unit(base: float, delta: float) -> float:
 
 def lines_of_betas(
     pieces_at: Callable[[Sequence[float]], Iterable[Piece]], betas: Sequence[float] | Doubles, affinities: int
-) -> dict[Setting, Line]:
+) -> dict[Others, Line]:
     """Lines of settings (beta, ...): of every beta where that is cheap, otherwise of some, closer around the best.
 
     Args:
@@ -130,7 +130,7 @@ def lines_of_betas(
         betas: ascending candidates.
         affinities: how many there are: rows to choose on times keys.
     """
-    found: dict[Setting, Line] = {}
+    found: dict[Others, Line] = {}
 
     def best_at(some: Sequence[float]) -> list[int]:
         new = lines(pieces_at(some))
@@ -141,7 +141,7 @@ def lines_of_betas(
     return found
 
 
-def choose(found: Mapping[Setting, Line], chosen_on: ChosenOn) -> tuple[Setting, AlphaChoice] | None:
+def choose(found: Mapping[Others, Line], chosen_on: ChosenOn) -> tuple[Others, AlphaChoice] | None:
     """The setting and alpha that get most rows right; of equals, the middle of the interval that is widest.
 
     Args:
@@ -161,7 +161,7 @@ def choose(found: Mapping[Setting, Line], chosen_on: ChosenOn) -> tuple[Setting,
     return setting, AlphaChoice(alpha, lo, math.inf if hi == HIGHEST else hi, most / rows, rows, chosen_on)
 
 
-def set_chosen(head: Head, found: Mapping[Setting, Line], names: Sequence[str], rows: Rows | None) -> None:
+def set_chosen(head: Head, found: Mapping[Others, Line], names: Sequence[str], rows: Rows | None) -> None:
     """Give a head the chosen alpha and setting; or leave its own, with the note that every one is as good.
 
     Args:

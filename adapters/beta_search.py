@@ -4,32 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.exact_alpha import AlphaPath, Doubles
-
-
-def search_beta(
-    path_at: Callable[[float], AlphaPath], betas: Sequence[float] | Doubles, *, stride: int = 16, beam: int = 3
-) -> tuple[float, AlphaPath]:
-    """The best sharpness of an ascending grid, from the exact paths of few of its values.
-
-    Args:
-        path_at: the path at a sharpness.
-        betas: ascending candidates (B,).
-        stride: of the first pass.
-        beam: how many of the best betas are refined around.
-
-    Returns:
-        The beta with the highest accuracy (the first of equals) and its path.
-    """
-    paths: dict[float, AlphaPath] = {}
-
-    def best_at(some: Sequence[float]) -> list[int]:
-        paths.update({beta: path_at(beta) for beta in some})
-        return [int(paths[beta].correct.max()) for beta in some]
-
-    refine(best_at, betas, stride=stride, beam=beam)
-    best = min(paths, key=lambda beta: (-int(paths[beta].correct.max()), beta))
-    return best, paths[best]
+from adapters.exact_alpha import Doubles
 
 
 def refine(

@@ -144,6 +144,8 @@ class ZeroShotLinearProbe(TrainedHead):
         self.device = device
 
     def _check_parameters(self) -> None:
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 or more and below 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
 

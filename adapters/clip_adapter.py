@@ -111,6 +111,9 @@ class ClipAdapter(TrainedHead):
             require(0 <= self.train_alpha <= 1, "train_alpha", self.train_alpha, "a ratio from 0 to 1, or None")
         require(0 <= self.text_alpha <= 1, "text_alpha", self.text_alpha, "a ratio from 0 to 1")
         require(self.hidden is None or self.hidden >= 1, "hidden", self.hidden, "at least 1, or None for D // 4")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 or more and below 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
 
@@ -183,7 +186,7 @@ class ClipAdapter(TrainedHead):
         paths = {}
         for i, ratio in enumerate(ratios):
             folds = zip(trained[i * len(splits) : (i + 1) * len(splits)], splits, strict=True)
-            blocks = ((*each._line(out.features), out.labels) for each, (_, out) in folds)
+            blocks = ((*each._finite_line(out.features), out.labels) for each, (_, out) in folds)
             paths[ratio] = alpha_path_blocks(blocks, lo=0.0, hi=1.0)
         head._take(paths, "support" if rows is None else "held-out", self._train_ratio())
         return head
@@ -212,16 +215,21 @@ class ClipAdapter(TrainedHead):
         """Base and delta, both (N, C), of features (N, D), at fixed weights: what `adapters.alpha_path` takes.
 
         The logits at any ratio of prediction alpha from 0 to 1 are base + alpha * delta, but for a positive factor of
-        each row, the norm of the blended feature, which no `argmax` sees.
+        each row, the norm of the blended feature, which no `argmax` sees. They are not finite where training diverged.
         """
         return self._line(unit(self._features(X)))
 
     def _line(self, features: Floats) -> tuple[Floats, Floats]:
         text = self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha) if self.text_alpha else self.text_
         adapted = adapt(*(torch.from_numpy(array) for array in (features, self.w1_, self.w2_))).numpy()
-        if not np.isfinite(adapted).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            return features @ text.T, (adapted - features) @ text.T
+
+    def _finite_line(self, features: Floats) -> tuple[Floats, Floats]:
+        base, delta = self._line(features)
+        if not (np.isfinite(base).all() and np.isfinite(delta).all()):
             raise AdapterError(f"clip diverged at lr={self.lr:g}; type a smaller --lr")
-        return features @ text.T, (adapted - features) @ text.T
+        return base, delta
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         names = ["text_", "w1_", "w2_", *(["text_w1_", "text_w2_"] if self.text_alpha else [])]

@@ -15,7 +15,7 @@ iteration.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from adapters.arrays import Floats, Support, unit
 from adapters.base import Rows, cosine_logits, require
+from adapters.cross_modal_pool import draw_rows, pool_of, texts_of
 from adapters.gathered_batches import GatheredBatches
 from adapters.held_out import held_out_splits
 from adapters.looks import WatchedStack, right_along
@@ -47,18 +48,6 @@ def warmup_rates(lr: float, steps: int, warmup: int = WARMUP) -> list[float]:
     """
     rising = [WARMUP_LR, *(lr * t / warmup for t in range(1, warmup))][:warmup]
     return [*rising, *cosine(lr, steps)][:steps]
-
-
-def draw_rows(rows: int, size: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Row numbers (steps, size) of shuffled batches, pass after pass; an incomplete last batch of a pass is left out.
-
-    A set smaller than a batch is one batch.
-    """
-    size = min(size, rows)
-    whole = rows // size
-    passes = -(-steps // whole)
-    shuffles = [torch.randperm(rows, generator=generator) for _ in range(max(passes, 1))]
-    return torch.stack(shuffles)[:, : whole * size].reshape(-1, size)[:steps]
 
 
 class LayerStack(WatchedStack["CrossModal"]):
@@ -118,25 +107,6 @@ class LayerStack(WatchedStack["CrossModal"]):
         head.base_, head.weight_ = (each[place].cpu().numpy() for each in (self.start, self.optimizer.weight))
 
 
-def pool_of(support: Support) -> tuple[Tensor, Tensor]:
-    """Unit rows (P, D), every view of every image, then every prompt of every class; and their class codes (P,)."""
-    prompts = prompts_of(support)
-    there = ~np.isnan(prompts).any(2)
-    pool = np.concatenate([support.unit_views.reshape(-1, prompts.shape[2]), unit(prompts[there])])
-    labels = np.concatenate([np.repeat(support.labels, support.views.shape[1]), np.nonzero(there)[0]])
-    return torch.from_numpy(pool), torch.from_numpy(labels)
-
-
-def prompts_of(support: Support) -> Floats:
-    """Embeddings (C, T, D) of all prompts, NaN where a class has fewer; class rows where only those are known."""
-    return support.text[:, None] if support.prompts is None else support.prompts
-
-
-def texts_of(support: Support) -> int:
-    """How many prompts all classes have together."""
-    return int((~np.isnan(prompts_of(support)).any(2)).sum())
-
-
 class CrossModal(TrainedHead):
     """The cross-modal linear probe, zero-shot initialised.
 
@@ -166,6 +136,7 @@ class CrossModal(TrainedHead):
     trains: ClassVar[str] = "a linear layer, from text, on images and texts"
     needs: ClassVar[str] = "text per template; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("base_", "weight_")
+    alpha_after_fit: ClassVar[bool] = True
 
     base_: Floats
     weight_: Floats
@@ -195,6 +166,8 @@ class CrossModal(TrainedHead):
 
     def _check_parameters(self) -> None:
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, half of them images")
         require(self.iterations >= 0, "iterations", self.iterations, "0 or more")
         expected = f"0 to {self.iterations} (iterations), or None for all"
@@ -212,14 +185,8 @@ class CrossModal(TrainedHead):
         return torch.cat([of_images, of_texts], 1)[: self.stop]
 
     def _stack_key(self, support: Support) -> Hashable:
-        return (
-            support.views.shape,
-            support.text.shape,
-            texts_of(support),
-            self.batch_size,
-            self.iterations,
-            self.stop,
-        )
+        shapes = support.views.shape, support.text.shape, texts_of(support)
+        return *shapes, self.batch_size, self.iterations, self.stop
 
     def _state_bytes(self, support: Support) -> int:
         return 4 * 3 * support.text.size
@@ -227,6 +194,16 @@ class CrossModal(TrainedHead):
     @classmethod
     def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> LayerStack:
         return LayerStack(heads, supports)
+
+    def parts(self, X: Any) -> tuple[Floats, Floats]:
+        """Logits of W_0 and of W - W_0, both (N, C), of features (N, D): logits = base + alpha * delta.
+
+        At alpha = 0 itself predictions are those of zero-shot with the class text, which averages unit prompts where
+        W_0 averages raw ones: `base`, what they tend to as alpha falls, may differ from them in rows nearly tied.
+        """
+        features = unit(self._features(X))
+        base = cosine_logits(features, self.base_, self.logit_scale)
+        return base, cosine_logits(features, self.weight_ - self.base_, self.logit_scale)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.

@@ -47,13 +47,14 @@ class GatheredBatches(Batches):
         self.truth = self.features.new_zeros(len(self.labels), classes, self.labels.shape[1])
         self.ahead: list[tuple[Tensor, Tensor]] = []
         self.begin = 0
+        self.copies = device.type == "cuda"  # a captured step reads from the same place every time
 
     def load(self, index: int) -> None:
         """Take the rows of a step from those gathered, or gather on."""
         if not self.begin <= index < self.begin + len(self.ahead):
             self._gather(index)
         features, truth = self.ahead[index - self.begin]
-        if features.is_cuda:  # a captured step reads from the same place every time
+        if self.copies:
             self.features.copy_(features)
             self.truth.copy_(truth)
         else:

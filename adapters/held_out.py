@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from adapters.arrays import Support, shot_folds
-from adapters.base import Rows
+from adapters.base import Head, Rows
 
 FOLDS = 4
 """Folds over the shots where fitting is quick; 4, as CoOp's protocol validates on at most 4 shots."""
@@ -23,3 +25,9 @@ def held_out_splits(support: Support, rows: Rows | None, folds: int = FOLDS) -> 
         (support.take(kept), Rows(support.means[out], support.labels[out]))
         for kept, out in shot_folds(support.labels, folds)
     ]
+
+
+def right(head: Head, rows: Rows) -> int:
+    """How many rows a fitted head gets right; none that it has no finite logits for."""
+    logits = head._logits(rows.features)
+    return int(((logits.argmax(1) == rows.labels) & np.isfinite(logits).all(1)).sum())

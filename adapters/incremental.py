@@ -192,7 +192,7 @@ class IncrementalHead(Head):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try the learning rates `RATES` on the task given; see `choose_by_refit`."""
-        head.set_params(lr=choose_by_refit(self, support, rows, "lr", RATES))
+        choose_by_refit(head, support, rows, "lr", RATES)
         return head
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adapters.arrays import Support
 from adapters.base import Rows
-from adapters.stacking import Stack, TrainedHead, blocks_of, side_by_side
+from adapters.stacking import Block, Stack, TrainedHead, blocks_of, side_by_side
 from adapters.training import products, threads_for
 
 H = TypeVar("H", bound=TrainedHead)
@@ -33,23 +33,26 @@ def right_along(
     """Train heads together and count right answers on the way (heads, looks).
 
     Args:
-        heads: whose stacks are `WatchedStack`s; they stay unfitted.
+        heads: whose stacks are `WatchedStack`s; they learn nothing that they keep.
         splits: what each is trained on, and the held-out rows that it is asked about.
         looks: numbers of steps after which to look, ascending.
     """
-    supports = [support for support, _ in splits]
     right = np.zeros((len(heads), len(looks)), dtype=np.int64)
 
-    def watch(block: list[int]) -> None:
-        stack = type(heads[block[0]])._stack([heads[i] for i in block], [supports[i] for i in block])
+    def watch(block: Block) -> None:
+        stack = block.stack()
         assert isinstance(stack, WatchedStack)
-        rows = [[torch.from_numpy(array).to(stack.device) for array in splits[i][1]] for i in block]
-        with threads_for(products(len(rows[0][1]), *supports[block[0]].text.shape)), torch.inference_mode():
-            for look, steps in enumerate(looks):
-                stack.advance(steps)
+        own = [splits[number] for number in block.numbers]
+        rows = [[torch.from_numpy(array).to(stack.device) for array in out] for _, out in own]
+        work = products(len(rows[0][1]), *own[0][0].text.shape)
+        for look, steps in enumerate(looks):
+            stack.advance(steps)
+            with threads_for(work), torch.inference_mode():
                 for place, (features, labels) in enumerate(rows):
-                    right[block[place], look] = int((stack.logits(place, features).argmax(1) == labels).sum())
+                    logits = stack.logits(place, features)
+                    hits = (logits.argmax(1) == labels) & logits.isfinite().all(1)  # as `held_out.right` counts
+                    right[block.numbers[place], look] = int(hits.sum())
 
-    for _ in side_by_side(watch, blocks_of(heads, supports)):
+    for _ in side_by_side(watch, blocks_of(heads, [support for support, _ in splits])):
         pass
     return right

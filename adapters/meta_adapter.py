@@ -177,6 +177,8 @@ class MetaAdapter(TrainedHead):
 
     def _check_parameters(self) -> None:
         require(self.memory in ("held-out", "fifo"), "memory", self.memory, "held-out or fifo")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
 

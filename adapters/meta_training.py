@@ -137,6 +137,7 @@ class MetaStack(Stack["MetaAdapter"]):
             )
             for number in range(len(supports[0]))
         ]
+        self.captures &= len(self.sets) == 1  # a captured step would know one set only
         # The set of every step, and which of its steps that is; where several trainings share a stack there is one set.
         self.turns = [(step.data, sum(each.data == step.data for each in plan[:i])) for i, step in enumerate(plan)]
         self.number = 0
@@ -152,11 +153,8 @@ class MetaStack(Stack["MetaAdapter"]):
 
     def load(self, index: int) -> None:
         """Take the set, the batch and the rates of a step."""
-        number, place = self.turns[index]
-        if number != self.number:
-            self._replay = None  # a captured step knows one set only
-        self.number = number
-        self.sets[number].load(place)
+        self.number, place = self.turns[index]
+        self.sets[self.number].load(place)
         self.optimizer.load(index)
 
     def step(self) -> None:

@@ -181,7 +181,7 @@ class MultiModalAdapter(Head):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try the authors' learning rates; see `choose_by_refit`."""
-        head.set_params(lr=choose_by_refit(self, support, rows, "lr", RATES))
+        choose_by_refit(head, support, rows, "lr", RATES)
         return head
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

@@ -39,7 +39,10 @@ def write_figure(figure: Figure, path: Path) -> Path:
     try:
         write_whole(path, content.getvalue())
     except OSError as error:
-        raise RunError(f"cannot write {path} ({error.strerror or error}): give another --plot") from error
+        raise RunError(
+            f"cannot write the picture {path} ({error.strerror or error}): name a file that can be written, "
+            "such as --plot curve.svg"
+        ) from error
     return path
 
 

@@ -126,6 +126,7 @@ class RegularizedLinearAdapter(TrainedHead):
         self.device = device
 
     def _check_parameters(self) -> None:
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
         require(self.penalty is None or self.penalty >= 0, "penalty", self.penalty, "0 or more, or None for 1/K")
         require(self.steps >= 0, "steps", self.steps, "0 or more")
 
@@ -152,5 +153,5 @@ class RegularizedLinearAdapter(TrainedHead):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train once for every lambda of `PENALTIES`. The authors also try learning rates, from 1e-2 to 1e-8."""
-        head.set_params(penalty=choose_by_refit(self, support, rows, "penalty", PENALTIES))
+        choose_by_refit(head, support, rows, "penalty", PENALTIES)
         return head

@@ -41,7 +41,7 @@ class SpannedSGD(Stacked):
 
     state = (
         *("start", "outputs", "coefficients", "buffer"),
-        *("shares", "share", "rates", "rate", "weight_decay", "products", "places"),
+        *("shares", "share", "rates", "rate", "weight_decay", "products", "places", "shift"),
     )
 
     def __init__(
@@ -59,6 +59,8 @@ class SpannedSGD(Stacked):
         self.taken = 0
         self.products = self.gram.new_empty(groups, rows, size)
         self.places = torch.zeros_like(batches.chosen)
+        # From a row's number in all pools to its number in all trainings' pools.
+        self.shift = (size * (_numbers(batches.pool_of) - batches.pool_of)).to(self.places.dtype)[:, None]
 
     @staticmethod
     def pays(batches: Batches) -> bool:
@@ -71,9 +73,13 @@ class SpannedSGD(Stacked):
         self.rate.copy_(self.rates[:, index])
         self.share.copy_(self.shares[:, index])
         torch.index_select(self.gram.view(-1, size), 0, self.batches.chosen.view(-1), out=self.products.view(-1, size))
-        shift = torch.arange(len(self.start), device=self.places.device) - self.batches.pool_of
-        torch.add(self.batches.chosen, shift[:, None], alpha=size, out=self.places)
+        torch.add(self.batches.chosen, self.shift, out=self.places)
         self.taken = index + 1
+
+    def keep(self, places: Tensor) -> None:
+        """As of any part; a training's place is part of its row numbers."""
+        super().keep(places)
+        self.shift += (self.gram.shape[1] * (_numbers(places) - places)).to(self.shift.dtype)[:, None]
 
     def forward(self, rows: Tensor, out: Tensor) -> None:
         """Write the outputs (G, B, H) of the rows (G, B, D) that were loaded; what they are is known already."""
@@ -100,6 +106,10 @@ def kept(rates: Tensor, momentum: float, weight_decay: Tensor) -> Tensor:
         [_kept(*each, momentum) for each in zip(rates.tolist(), weight_decay.tolist(), strict=True)],
         device=rates.device,
     )
+
+
+def _numbers(like: Tensor) -> Tensor:
+    return torch.arange(len(like), device=like.device)
 
 
 def _kept(rates: list[float], decay: float, momentum: float) -> list[float]:

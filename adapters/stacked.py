@@ -6,7 +6,7 @@ writes only those. So a step can be captured once as a CUDA graph and replayed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -36,13 +36,30 @@ class Stacked:
                 part.keep(places)
 
 
+def tensors_of(part: object) -> Iterator[Tensor]:
+    """All tensors that something stacked holds, its parts' too; one that stands twice comes twice."""
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, Stacked):
+        yield from tensors_of(list(vars(part).values()))
+    elif isinstance(part, list | tuple):
+        for each in part:
+            yield from tensors_of(each)
+
+
+def bytes_of(part: Stacked) -> int:
+    """Memory of all tensors that something stacked holds."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors_of(part)}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
 class Batches(Stacked):
     """What every step of every training sees.
 
     Args:
         pools: unit rows (P, D) that each training draws from; a pool that several draw from is held once.
         labels: class codes (P,) of each pool.
-        rows: row numbers (steps, B) of each training.
+        rows: row numbers (steps, B) of each training; kept as int32, since over thousands of steps they add up.
         device: where to.
 
     Attributes:
@@ -63,7 +80,8 @@ class Batches(Stacked):
         self.pool, self.codes = (torch.stack(list(parts)).to(device) for parts in zip(*distinct.values(), strict=True))
         numbers = [place[id(pool), id(codes)] for pool, codes in zip(pools, labels, strict=True)]
         self.pool_of = torch.tensor(numbers, device=device)
-        self.rows = torch.stack(list(rows)).to(device) + (self.pool_of * self.pool.shape[1])[:, None, None]
+        self.rows = torch.stack([each.int() for each in rows]).to(device)
+        self.rows += (self.pool_of.int() * self.pool.shape[1])[:, None, None]
         groups, _, batch = self.rows.shape
         self.chosen = self.rows.new_zeros(groups, batch)
         self.features = self.pool.new_empty(groups, batch, self.pool.shape[2])

@@ -5,8 +5,9 @@ learning rate, decay, alpha, seed, batches and support. What a head learns does 
 every operation of a step works along the first axis head by head.
 
 Where that pays differs. On a GPU the cost of a small step is launching it, so that a stack is as large as memory
-allows. On a CPU a step of a large stack would find its parameters and moments gone from the cache; there stacks are cut
-so that their state stays in it, and as many stacks as there are cores train side by side, one thread each.
+allows, and one trains after another: they share the device anyway, and only one thread at a time may capture. On a CPU
+a step of a large stack would find its parameters and moments gone from the cache; there stacks are cut so that their
+state stays in it, and as many stacks as there are cores train side by side, one thread each.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from torch import Tensor
 from adapters.arrays import Support
 from adapters.base import Head
 from adapters.errors import AdapterError
-from adapters.stacked import Stacked
+from adapters.stacked import Stacked, bytes_of
 from adapters.training import resolve_device, threads_for
 
 CPU_BYTES = 1 << 22
@@ -33,10 +34,22 @@ Of 1, 2, 4, ... trainings in a stack, those with 2 to 4 MB of them took least ti
 and 512 dimensions, TaskRes of 10 and 100 classes; cores with 1 MB of their own): with less, the calls cost more than
 the arithmetic; with more, every pass over the state waits for memory.
 """
-GPU_BYTES = 1 << 33
-"""Parameters and moments of a stack on a GPU."""
+CPU_MEMORY = 1 << 28
+"""All that a stack on a CPU holds between two steps, its batches and pools too; a worker has one stack at a time."""
+GPU_MEMORY = 1 << 33
+"""The same on a GPU."""
+
+
+class OnDevice(Protocol):
+    """Work that knows where it is done."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where."""
+
 
 H = TypeVar("H", bound="TrainedHead")
+P = TypeVar("P", bound=OnDevice)
 
 
 class Stack(Stacked, ABC, Generic[H]):
@@ -59,6 +72,7 @@ class Stack(Stacked, ABC, Generic[H]):
     def __init__(self, heads: Sequence[H], *, steps: int, work: int) -> None:
         self.heads, self.steps, self.work, self.taken = list(heads), steps, work, 0
         self.device = resolve_device(heads[0].device)
+        self.captures = self.device.type == "cuda"  # where every step is the same work on the same tensors
         self.losses = torch.zeros(len(heads), steps, device=self.device)
         self.loss = torch.zeros(len(heads), device=self.device)  # of one step: `step` writes it
         self._replay: Callable[[], None] | None = None  # the step, once captured
@@ -83,7 +97,7 @@ class Stack(Stacked, ABC, Generic[H]):
                 self.load(index)
                 (self._replay or self.step)()
                 self.losses[:, index] = self.loss
-                if self.device.type == "cuda" and self._replay is None:
+                if self.captures and self._replay is None:
                     self._replay = captured(self.step)
         self.taken = max(self.taken, end)
 
@@ -159,48 +173,83 @@ def fit_supports(heads: Sequence[Head], supports: Sequence[Support]) -> Iterator
     for i in alone:
         heads[i]._fit_support(supports[i])
         yield i
-    blocks = blocks_of(heads, supports)
-    yield from side_by_side(lambda block: _train([heads[i] for i in block], [supports[i] for i in block]), blocks)
+    for block in side_by_side(_train, blocks_of(heads, supports)):
+        yield from block.numbers
 
 
-def blocks_of(heads: Sequence[Head], supports: Sequence[Support]) -> list[list[int]]:
-    """Numbers of the trained heads that are to share a stack, bounded by the state that a device takes."""
-    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for i, (head, support) in enumerate(zip(heads, supports, strict=True)):
+class Block(NamedTuple):
+    """Heads that are to share a stack."""
+
+    numbers: list[int]
+    """Which of all heads they are."""
+    heads: list[TrainedHead]
+    supports: list[Support]
+    """What each is trained on."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are trained."""
+        return resolve_device(self.heads[0].device)
+
+    def stack(self) -> Stack[TrainedHead]:
+        """The stack at the start of its training."""
+        for head, support in zip(self.heads, self.supports, strict=True):
+            head._prepare(support)
+        return type(self.heads[0])._stack(self.heads, self.supports)
+
+
+def blocks_of(heads: Sequence[Head], supports: Sequence[Support]) -> list[Block]:
+    """The trained heads, in blocks that are to share a stack, bounded by what a device takes."""
+    groups: defaultdict[Hashable, list[tuple[int, TrainedHead, Support]]] = defaultdict(list)
+    for number, (head, support) in enumerate(zip(heads, supports, strict=True)):
         if isinstance(head, TrainedHead):
-            groups[type(head), head.device, head._stack_key(support)].append(i)
+            groups[type(head), head.device, head._stack_key(support)].append((number, head, support))
     blocks = []
     for group in groups.values():
-        first = heads[group[0]]
-        assert isinstance(first, TrainedHead)
-        cpu = resolve_device(first.device).type == "cpu"
-        size = max(1, (CPU_BYTES if cpu else GPU_BYTES) // first._state_bytes(supports[group[0]]))
-        blocks += evenly(group, size, torch.get_num_threads() if cpu else 1)
+        cpu = resolve_device(group[0][1].device).type == "cpu"
+        cuts = evenly(len(group), _size(group[0][1], group[0][2], cpu), torch.get_num_threads() if cpu else 1)
+        for cut in cuts if len(group) > 1 else [slice(1)]:
+            numbers, chosen, own = (list(part) for part in zip(*group[cut], strict=True))
+            blocks.append(Block(numbers, chosen, own))
     return blocks
 
 
-def evenly(group: list[int], size: int, workers: int) -> list[list[int]]:
+def _size(head: TrainedHead, support: Support, cpu: bool) -> int:
+    """How many heads like this one may share a stack."""
+    memory = bytes_of(type(head)._stack([head], [support]))
+    return max(1, min(CPU_BYTES // head._state_bytes(support), CPU_MEMORY // memory) if cpu else GPU_MEMORY // memory)
+
+
+def evenly(members: int, size: int, workers: int) -> list[slice]:
     """Cut a group into blocks of at most `size`, so that as many workers end their last one together."""
-    rounds = -(-len(group) // (size * workers))
-    count = min(len(group), rounds * workers)
-    return [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
+    rounds = -(-members // (size * workers))
+    count = min(members, rounds * workers)
+    return [slice(i * members // count, (i + 1) * members // count) for i in range(count)]
 
 
-def side_by_side(work: Callable[[list[int]], None], blocks: Sequence[list[int]]) -> Iterator[int]:
-    """Do the work of every block, on as many threads as torch has, one each; yields the members of finished blocks."""
+def side_by_side(work: Callable[[P], None], parts: Sequence[P]) -> Iterator[P]:
+    """Do the work of every part; yields those that are done.
+
+    What runs on the CPU is done on as many threads as torch has, one each. All else is done in the caller's thread, one
+    after another: while a thread captures a CUDA graph, no other may use the GPU.
+    """
     threads = torch.get_num_threads()
-    if threads == 1 or len(blocks) < 2:
-        for block in blocks:
-            work(block)
-            yield from block
+    many = [part for part in parts if part.device.type == "cpu"] if threads > 1 else []
+    if len(many) < 2:
+        many = []
+    for part in parts:
+        if not many or part.device.type != "cpu":
+            work(part)
+            yield part
+    if not many:
         return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            tasks = {pool.submit(work, block): block for block in blocks}
+            tasks = {pool.submit(work, part): part for part in many}
             try:
                 for task in as_completed(tasks):
                     task.result()
-                    yield from tasks.pop(task)
+                    yield tasks.pop(task)
             finally:  # an error, Ctrl-C or a reader that stops: what has not begun is not begun
                 pool.shutdown(cancel_futures=True)
     finally:
@@ -215,10 +264,7 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _train(heads: Sequence[Head], supports: Sequence[Support]) -> None:
-    trained = [head for head in heads if isinstance(head, TrainedHead)]
-    for head, support in zip(trained, supports, strict=True):
-        head._prepare(support)
-    stack = type(trained[0])._stack(trained, supports)
+def _train(block: Block) -> None:
+    stack = block.stack()
     stack.advance()
     stack.finish()

@@ -126,6 +126,8 @@ class TaskRes(TrainedHead):
 
     def _check_parameters(self) -> None:
         require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
 
@@ -161,5 +163,5 @@ class TaskRes(TrainedHead):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train once for every alpha of `ALPHAS`."""
-        head.set_params(alpha=choose_by_refit(self, support, rows, "alpha", ALPHAS))
+        choose_by_refit(head, support, rows, "alpha", ALPHAS)
         return head

@@ -8,15 +8,14 @@ alpha is the residual ratio and beta the sharpness. Source: Zhang et al., Tip-Ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from adapters.alpha_choice import Piece, lines_of_betas, set_chosen
 from adapters.arrays import Floats, Ints, Support, fold_of_rows, unit
@@ -24,23 +23,8 @@ from adapters.base import Head, Rows, cosine_logits, require
 from adapters.certified import Certified, certified_logits, product_error
 from adapters.key_cache import KeyCache
 from adapters.key_index import IndexKind
-from adapters.sharpened import votes_at
+from adapters.tip_search import AffinityBlock, held_out_logits, pieces, search_grid
 from adapters.training import resolve_device
-
-SEARCH_SCALE = (12.0, 10.0)
-"""Upper ends of the published grids of beta and alpha. The authors set them for each of their eleven data sets, from
-(7, 3) to (50, 50); these are the medians, and those of EuroSAT and SUN397."""
-SEARCH_STEPS = (200, 20)
-"""Numbers of betas and alphas in the published grid."""
-
-
-class Block(NamedTuple):
-    """Rows to choose on: zero-shot logits (Q, C), affinities (Q, M), classes of those keys (Q, M), labels (Q,)."""
-
-    base: Tensor
-    affinity: Tensor
-    key_labels: Tensor
-    labels: Tensor
 
 
 class TipAdapter(Head):
@@ -192,22 +176,22 @@ class TipAdapter(Head):
         set_chosen(head, lines_of_betas(pieces_at, search_grid()[0], count), ["beta"], rows)
         return head
 
-    def _blocks(self, support: Support, rows: Rows | None) -> Iterator[Block]:
+    def _blocks(self, support: Support, rows: Rows | None) -> Iterator[AffinityBlock]:
         """What to choose on, in blocks; with `rows` None, `self` is fitted on the support."""
         device = self.cache_.device
         if rows is not None:
             base = cosine_logits(rows.features, self.text_, self.logit_scale)
             for block in self.cache_.affinities(rows.features, self._voters):
                 part = (torch.from_numpy(a[block.queries]).to(device) for a in (base, rows.labels))
-                yield Block(next(part), block.values, block.labels, next(part))
+                yield AffinityBlock(next(part), block.values, block.labels, next(part))
             return
         fold = fold_of_rows(support.labels, support.shots)
         base = held_out_logits(support, fold, self.logit_scale)
         for block in self.cache_.held_out(fold, self._voters):
             part = (torch.from_numpy(a[block.queries]).to(device) for a in (base, support.labels))
-            whole = Block(next(part), block.values, block.labels, next(part))
+            whole = AffinityBlock(next(part), block.values, block.labels, next(part))
             keep = torch.from_numpy(fold[block.queries] >= 0).to(device)
-            yield whole if keep.all() else Block(*(each[keep] for each in whole))
+            yield whole if keep.all() else AffinityBlock(*(each[keep] for each in whole))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {"text_": self.text_, "keys_": self.cache_.keys, "labels_": self.cache_.labels}
@@ -216,40 +200,3 @@ class TipAdapter(Head):
         keys, labels = arrays.pop("keys_"), arrays.pop("labels_")
         super()._restore(arrays, classes)
         self.cache_ = self._cache(keys, labels, len(classes))
-
-
-def search_grid(
-    scale: tuple[float, float] = SEARCH_SCALE, steps: tuple[int, int] = SEARCH_STEPS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The published grids of beta and alpha: value i of n is 0.1 + i (scale - 0.1) / n."""
-    betas, alphas = (0.1 + np.arange(n) * (top - 0.1) / n for top, n in zip(scale, steps, strict=True))
-    return betas, alphas
-
-
-def pieces(blocks: Iterable[Block], betas: Sequence[float], classes: int) -> Iterator[Piece]:
-    """Base and delta of every block at every sharpness: one pass over its affinities each.
-
-    Args:
-        blocks: rows to choose on.
-        betas: sharpnesses.
-        classes: C.
-    """
-    for block in blocks:
-        if not len(block.labels):  # the only rows of their classes: none is scored
-            continue
-        for beta, (delta,) in votes_at(block.affinity, block.key_labels, betas, classes):
-            yield (beta,), block.base, delta, block.labels
-
-
-def held_out_logits(support: Support, fold: Ints, logit_scale: float) -> Floats:
-    """Zero-shot logits (N, C) of the support's rows.
-
-    Where class means stand in for text, they are those of the rows outside a row's own fold.
-    """
-    if support.has_text:
-        return cosine_logits(support.means, support.text, logit_scale)
-    logits = np.zeros((len(fold), len(support.classes)), dtype=np.float32)
-    for j in np.unique(fold):
-        text = support.take(np.flatnonzero(fold != j)).text
-        logits[fold == j] = cosine_logits(support.means[fold == j], text, logit_scale)
-    return logits

@@ -12,15 +12,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from adapters.arrays import Support
 from adapters.base import Rows, require
+from adapters.errors import AdapterError
 from adapters.held_out import held_out_splits
 from adapters.key_index import IndexKind
 from adapters.stacking import TrainedHead, fit_supports
 from adapters.tip_adapter import TipAdapter
+from adapters.tip_search import search_grid
 from adapters.trained_keys import KeyStack
 from adapters.training import cosine, epoch_batches
 
@@ -86,6 +89,11 @@ class TipAdapterF(TrainedHead, TipAdapter):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
+        for name in ("train_alpha", "train_beta"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, name, value, "0 or more, or None")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
 
@@ -116,6 +124,12 @@ class TipAdapterF(TrainedHead, TipAdapter):
     def _state_bytes(self, support: Support) -> int:
         return 4 * 3 * support.means.size
 
+    def _diverged(self, rows: Rows) -> bool:
+        """Whether keys, or squares of votes at the sharpest beta that `tuned` tries, are no float32 numbers."""
+        votes = self.cache_.votes(rows.features, float(search_grid()[0][-1]), self._voters)
+        with np.errstate(over="ignore"):
+            return not (np.isfinite(self.keys_).all() and np.isfinite(np.square(votes)).all())
+
     @classmethod
     def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> KeyStack:
         return KeyStack(heads, supports)
@@ -128,8 +142,9 @@ class TipAdapterF(TrainedHead, TipAdapter):
         """
         splits = held_out_splits(support, rows, FOLDS)
         heads = [type(self)(**self.get_params()) for _ in splits]
-        for _ in fit_supports(heads, [kept for kept, _ in splits]):
-            pass
+        for i in fit_supports(heads, [kept for kept, _ in splits]):
+            if heads[i]._diverged(splits[i][1]):
+                raise AdapterError(f"tip-f diverged at lr={self.lr:g}; type a smaller --lr")
         self._set_chosen(head, support, rows, [(each, out) for each, (_, out) in zip(heads, splits, strict=True)])
         head.train_alpha, head.train_beta = self._trained_with()
         return head

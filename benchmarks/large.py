@@ -8,6 +8,7 @@ show that something was learnt: the features are Gaussian clouds around random c
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -56,11 +57,15 @@ def main() -> None:
     """Measure the methods named, or all."""
     from adapters.methods import METHODS
 
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="default: all")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one)))
         return
     print(f"{'method':14} {'fit s':>8} {'score s':>8} {'peak GiB':>9} {'inputs GiB':>11} {'accuracy':>9}")
-    for method in sys.argv[1:] or METHODS:
+    for method in options.methods or METHODS:
         done = subprocess.run([sys.executable, __file__, "--one", method], capture_output=True, text=True)
         if done.returncode:
             print(f"{method:14} FAILED: {done.stderr.strip().splitlines()[-1]}", flush=True)

@@ -21,7 +21,7 @@ class Final(NamedTuple):
 
     zero_shot: float
     default: float
-    """Of the method with its defaults, as `adapters fit METHOD` fits it."""
+    """Of the method with its fixed defaults, as `adapters fit METHOD --select none` fits it."""
     chosen: float
     path: AlphaPath | None
     """None where there is no range of alphas, nothing was chosen, or the head is not of the form base + alpha delta."""
@@ -36,7 +36,7 @@ def fit_and_test(
     select: Select,
     alphas: tuple[float, float] | None,
 ) -> list[Final]:
-    """Fit each draw's chosen head, and the method's defaults, in one program; score them on the test split.
+    """Fit each draw's chosen head and the fixed defaults, in one program; score them on the test split.
 
     Args:
         draws: the draws.

@@ -71,13 +71,9 @@ class _Bracket:
         self.draws, self.scorer, self.tell = draws, scorer, tell
         heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
         supports = [draws[trial.draw].splits[trial.split][0] for trial in trials]
-        self.stacks: list[tuple[Stack[TrainedHead], list[Trial]]] = []
-        for block in blocks_of(heads, supports):
-            chosen = [head for i in block if isinstance(head := heads[i], TrainedHead)]
-            own = [supports[i] for i in block]
-            for head, support in zip(chosen, own, strict=True):
-                head._prepare(support)
-            self.stacks.append((type(chosen[0])._stack(chosen, own), [trials[i] for i in block]))
+        self.stacks: list[tuple[Stack[TrainedHead], list[Trial]]] = [
+            (block.stack(), [trials[i] for i in block.numbers]) for block in blocks_of(heads, supports)
+        ]
 
     def run(self) -> None:
         """Rung after rung, then to the end."""
@@ -89,14 +85,13 @@ class _Bracket:
     def _advance(self, share: float, *, last: bool) -> None:
         """Train all stacks up to a share of their steps and score their heads."""
 
-        def work(numbers: list[int]) -> None:
-            stack = self.stacks[numbers[0]][0]
+        def work(stack: Stack[TrainedHead]) -> None:
             stack.advance(max(1, round(share * stack.steps)))
             stack.finish()
 
-        for number in side_by_side(work, [[number] for number in range(len(self.stacks))]):
-            stack, trials = self.stacks[number]
-            for trial, head in zip(trials, stack.heads, strict=True):
+        trials_of_stack = {id(stack): trials for stack, trials in self.stacks}
+        for stack in side_by_side(work, [stack for stack, _ in self.stacks]):
+            for trial, head in zip(trials_of_stack[id(stack)], stack.heads, strict=True):
                 self.scorer.add(trial, head, None if last else stack.taken)
                 if last:
                     self.tell(trial)

@@ -28,8 +28,9 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
         spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
     found = [
         f"{ORACLE_WARNING}." if facts.select == "oracle" else honest,
-        f"Test accuracy in %, {spread}. Defaults: the method's own, as `adapters fit {facts.method} --select none`. "
-        "Selection: accuracy of the chosen on the rows that chose them, the best of all that were tried.",
+        f"Test accuracy in %, {spread}. Fixed defaults: the method's own, as `adapters fit {facts.method} "
+        "--select none`. Selection: accuracy of the chosen on the rows that chose them, the best of all that were "
+        "tried.",
     ]
     if grid.alpha_range:
         lo, hi = grid.alpha_range

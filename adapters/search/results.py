@@ -20,7 +20,7 @@ PARQUET, CSV, JSON = "search.parquet", "search.csv", "search.json"
 
 
 @dataclass(frozen=True)
-class Line:
+class Summary:
     """A number of shots, over seeds; accuracies are fractions, spreads sample standard deviations (None: one seed)."""
 
     shots: int
@@ -62,9 +62,9 @@ class Results:
     task_notes: tuple[str, ...]
 
     @cached_property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[Summary]:
         """The summary, one line a number of shots."""
-        return [self._line(shots) for shots in self.facts.shots]
+        return [self._summary(shots) for shots in self.facts.shots]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -117,16 +117,16 @@ class Results:
 
     def table(self) -> RenderableType:
         """The summary for `rich`."""
-        from adapters.search.table import summary_table
+        from adapters.search.table import SummaryTable
 
-        return summary_table(self)
+        return SummaryTable(self)
 
-    def _line(self, shots: int) -> Line:
+    def _summary(self, shots: int) -> Summary:
         of_shots = [chosen for chosen in self.chosen if chosen.shots == shots]
         default, chosen = ([getattr(each.final, name) for each in of_shots] for name in ("default", "chosen"))
         selection = [each.accuracy for each in of_shots if each.accuracy is not None]
         picked = [each for each in of_shots if each.number is not None]
-        return Line(
+        return Summary(
             shots=shots,
             zero_shot=of_shots[0].final.zero_shot,
             default=fmean(default),

@@ -1,11 +1,14 @@
-"""The summary of a search for the terminal: one line a number of shots."""
+"""The summary of a search for the terminal: one line a number of shots.
+
+Where the values of many options make it wider than the terminal, they get tables of their own below the accuracies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,27 +16,64 @@ if TYPE_CHECKING:
     from adapters.search.results import Results
 
 MISSING = "–"
+Columns = Mapping[str, Sequence[RenderableType]]
+"""Cells by the names above them."""
 
 
-def summary_table(results: Results) -> RenderableType:
-    """Zero-shot, the method's defaults, what was chosen, and its settings; ORACLE in red."""
-    heading = Text(results.title, style="bold")
-    heading.highlight_words(["ORACLE"], "bold red")
-    varied = results.grid.varied
+class SummaryTable:
+    """Zero-shot, the method's fixed defaults, what was chosen, and its settings; ORACLE in red."""
+
+    def __init__(self, results: Results) -> None:
+        self.heading = Text(results.title, style="bold")
+        self.heading.highlight_words(["ORACLE"], "bold red")
+        self.notes = results.notes
+        lines = results.lines
+        self.shots = {"shots": [str(line.shots) for line in lines]}
+        self.accuracies: Columns = {
+            "zero-shot": [percent(line.zero_shot) for line in lines],
+            "fixed defaults": [percent(line.default, line.default_std) for line in lines],
+            "chosen": [Text(percent(line.chosen, line.chosen_std), style="bold") for line in lines],
+            "selection": [MISSING if line.selection is None else percent(line.selection) for line in lines],
+        }
+        self.settings: Columns = {
+            name: [over_seeds(line.settings.get(name, ())) for line in lines] for name in results.grid.varied
+        }
+        self.seconds = {"s": [f"{line.seconds:.1f}" for line in lines]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """What `rich` prints, none of it cut off at the width of the terminal."""
+        endless = options.update(max_width=10_000)
+
+        def fits(table: Table) -> bool:
+            return console.measure(table, options=endless).maximum <= options.max_width
+
+        yield self.heading
+        yield from self._tables(fits)
+        yield from map(Text, self.notes)
+
+    def _tables(self, fits: Callable[[Table], bool]) -> Iterator[Table]:
+        whole = _table({**self.shots, **self.accuracies, **self.settings, **self.seconds})
+        if fits(whole):
+            yield whole
+            return
+        yield _table({**self.shots, **self.accuracies, **self.seconds})
+        group: Columns = {}
+        for name, cells in self.settings.items():
+            longer = {**group, name: cells}
+            if group and not fits(_table({**self.shots, **longer})):
+                yield _table({**self.shots, **group})
+                longer = {name: cells}
+            group = longer
+        yield _table({**self.shots, **group})
+
+
+def _table(columns: Columns) -> Table:
     table = Table()
-    for name in ("shots", "zero-shot", "defaults", "chosen", "selection", *varied, "s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in results.lines:
-        numbers = (
-            percent(line.zero_shot),
-            percent(line.default, line.default_std),
-            percent(line.chosen, line.chosen_std),
-            MISSING if line.selection is None else percent(line.selection),
-        )
-        settings = (over_seeds(line.settings.get(name, ())) for name in varied)
-        best = Text(numbers[2], style="bold")
-        table.add_row(str(line.shots), *numbers[:2], best, numbers[3], *settings, f"{line.seconds:.1f}")
-    return Group(heading, table, *(Text(note) for note in results.notes))
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def percent(mean: float, std: float | None = None) -> str:

@@ -13,6 +13,7 @@ from adapters.alpha_choice import Line, Widest, lines
 from adapters.arrays import Floats, Ints
 from adapters.base import Head, Rows
 from adapters.exact_alpha import AlphaPath
+from adapters.held_out import right
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.stacking import fit_supports
@@ -42,8 +43,10 @@ class Outcome(NamedTuple):
     """The step at which it was given up; None: trained to the end."""
 
 
-Block = tuple[Floats, Floats, Ints]
+Parts = tuple[Floats, Floats, Ints]
 """Base and delta (N, C) of logits = base + alpha * delta, and labels (N,)."""
+DIVERGED = 1e15
+"""Logits of such a size come from no training that went well, and their squares soon overflow float32."""
 Outcomes = dict[tuple[int, int], Outcome]
 """By number of draw and setting."""
 
@@ -60,7 +63,7 @@ class Scorer:
         self.draws, self.alpha_range = draws, alpha_range
         self.outcomes: Outcomes = {}
         self._counts: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-        self._blocks: defaultdict[tuple[int, int], list[Block]] = defaultdict(list)
+        self._parts: defaultdict[tuple[int, int], list[Parts]] = defaultdict(list)
 
     def add(self, trial: Trial, head: Head, stopped_at: int | None = None) -> None:
         """Score a fitted head on the rows of its split; after the last split the outcome is there."""
@@ -72,10 +75,10 @@ class Scorer:
             if len(counts) == len(splits):
                 self.outcomes[which] = Outcome(sum(self._counts.pop(which)), None, stopped_at)
             return
-        blocks = self._blocks[which]
-        blocks.append(_block(head, rows))
-        if len(blocks) == len(splits):
-            line = _line(self._blocks.pop(which), self.alpha_range)
+        parts = self._parts[which]
+        parts.append(_parts(head, rows))
+        if len(parts) == len(splits):
+            line = _line(self._parts.pop(which), self.alpha_range)
             self.outcomes[which] = Outcome(line.right, line.best(), stopped_at)
 
 
@@ -97,22 +100,16 @@ def train_all(draws: Sequence[Draw], settings: Sequence[Setting], build: Build, 
     return scorer.outcomes
 
 
-def right(head: Head, rows: Rows) -> int:
-    """How many rows a head gets right; none that it has no finite logits for."""
-    logits = head._logits(rows.features)
-    return int(((logits.argmax(1) == rows.labels) & np.isfinite(logits).all(1)).sum())
-
-
 def path_of(heads: Iterable[tuple[Head, Rows]], alpha_range: tuple[float, float]) -> AlphaPath:
     """The exact accuracy of fitted heads that have `parts`, each on its own rows, if alpha is changed after the fit."""
-    return _line([_block(head, rows) for head, rows in heads], alpha_range).path
+    return _line([_parts(head, rows) for head, rows in heads], alpha_range).path
 
 
-def _block(head: Head, rows: Rows) -> Block:
-    """What an exact path is made from; rows without finite logits are right at no alpha."""
+def _parts(head: Head, rows: Rows) -> Parts:
+    """What an exact path is made from; rows whose logits diverged are right at no alpha."""
     assert hasattr(head, "parts")
     base, delta = head.parts(rows.features)
-    lost = ~(np.isfinite(base) & np.isfinite(delta)).all(1)
+    lost = ~((np.abs(base) < DIVERGED) & (np.abs(delta) < DIVERGED)).all(1)  # of NaN neither is true
     if lost.any():
         base, delta = base.copy(), delta.copy()
         base[lost], delta[lost] = 0, 0
@@ -120,6 +117,6 @@ def _block(head: Head, rows: Rows) -> Block:
     return base, delta, rows.labels
 
 
-def _line(blocks: Iterable[Block], alpha_range: tuple[float, float]) -> Line:
+def _line(parts: Iterable[Parts], alpha_range: tuple[float, float]) -> Line:
     lo, hi = alpha_range
-    return lines((((), *block) for block in blocks), lo=lo, hi=hi)[()]
+    return lines((((), *of_split) for of_split in parts), lo=lo, hi=hi)[()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_same_seed_same_head_and_nothing_to_choose() -> None:
     assert "nothing to choose" in CLAP().tuned(views, labels, text=Text()).selection_note_
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"epochs": -1}])
-def test_parameters_out_of_range_are_named(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"epochs": -1}, {"lr": -1.0}, {"momentum": 1.0}])
+def test_parameters_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         CLAP(**wrong).fit(np.eye(4), [0, 1, 2, 3])

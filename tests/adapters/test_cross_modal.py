@@ -10,7 +10,8 @@ import torch
 
 from adapters.arrays import Support, unit
 from adapters.base import cosine_logits
-from adapters.cross_modal import CHECK_EVERY, LRS, CrossModal, LayerStack, draw_rows, pool_of, warmup_rates
+from adapters.cross_modal import CHECK_EVERY, LRS, CrossModal, LayerStack, warmup_rates
+from adapters.cross_modal_pool import draw_rows, pool_of
 from adapters.errors import AdapterError
 from adapters.zero_shot import ZeroShot
 
@@ -85,6 +86,20 @@ def test_ratio_zero_is_zero_shot_exactly(text: object) -> None:
     head = CrossModal(alpha=0.0, iterations=20).fit(*_support(4), text=text)
     zero_shot = ZeroShot().fit(*_support(4), text=text)
     np.testing.assert_array_equal(head.decision_function(TEST), zero_shot.decision_function(TEST))
+
+
+@pytest.mark.parametrize("text", [Text(), WEIGHTS["tip"]], ids=["prompts", "class rows"])
+def test_parts_give_the_logits_at_every_ratio(text: object) -> None:
+    head = CrossModal(iterations=60).fit(*_support(4), text=text)
+    base, delta = head.parts(10 * TEST)
+    for alpha in (1e-3, 0.1, 0.5, 0.9, 1.0):
+        expected = head.set_params(alpha=alpha).decision_function(TEST)
+        np.testing.assert_allclose(base + np.float32(alpha) * delta, expected, atol=1e-3)
+        assert (expected.argmax(1) != base.argmax(1)).any() or alpha < 0.1
+    np.testing.assert_allclose(base, 100 * unit(TEST) @ head.base_.T, atol=1e-3)
+    # Zero-shot's text averages the prompts otherwise, where there are several: rows near a tie may differ.
+    zero_shot = head.set_params(alpha=0.0).predict(TEST)
+    assert (base.argmax(1) == zero_shot).mean() >= (0.95 if isinstance(text, Text) else 1.0)
 
 
 def test_training_is_what_autograd_and_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +180,10 @@ def test_scale_changes_nothing_and_the_seed_something() -> None:
     assert np.abs(other - plain).max() > 1e-2
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": 1.5}, {"batch_size": 1}, {"iterations": -1}, {"stop": 12801}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"alpha": 1.5}, {"batch_size": 1}, {"iterations": -1}, {"stop": 12801}, {"lr": -1.0}, {"weight_decay": -1.0}],
+)
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         CrossModal(**wrong).fit(np.eye(4), [0, 1, 2, 3])

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from adapters.arrays import Support, unit
+from adapters.base import Rows
 from adapters.errors import AdapterError
+from adapters.looks import right_along
 from adapters.lpp import BlendedStack, LinearProbePlusPlus
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -141,3 +143,33 @@ def test_parameters() -> None:
     assert LinearProbePlusPlus(epochs=0).fit(*_support(4), text=TEXT).parameters_ == 10 * 66
     with pytest.raises(AdapterError, match="epochs"):
         LinearProbePlusPlus(epochs=-1).fit(np.eye(4), [0, 1, 2, 3])
+
+
+def test_looks_take_threads_for_scoring_only_and_count_no_lost_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    views, labels = _support(4)
+    head, support = LinearProbePlusPlus(epochs=3, device="cpu"), Support.check(views, labels, TEXT)
+    trained: list[int] = []
+    advance, logits = BlendedStack.advance, BlendedStack.logits
+
+    def noted(stack: BlendedStack, until: int | None = None) -> None:
+        trained.append(torch.get_num_threads())
+        advance(stack, until)
+
+    def spoilt(stack: BlendedStack, place: int, features: torch.Tensor) -> torch.Tensor:
+        found = logits(stack, place, features)
+        if stack.taken == 2:
+            found[torch.arange(len(labels)), torch.from_numpy(labels)] = torch.nan  # what `argmax` takes
+        return found
+
+    monkeypatch.setattr(BlendedStack, "advance", noted)
+    monkeypatch.setattr(BlendedStack, "logits", spoilt)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        right = right_along([head], [(support, Rows(support.means, support.labels))], [1, 2, 3])[0]
+    finally:
+        torch.set_num_threads(before)
+    assert trained == [2, 2, 2]
+    assert right[0] > 0
+    assert right[1] == 0
+    assert right[2] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,6 +207,12 @@ def test_wrong_weights_are_refused(tmp_path: Path, registered: None) -> None:
         MetaAdapter(meta=str(tmp_path / "meta")).fit(np.eye(4), np.arange(4), text=np.eye(4))
     with pytest.raises(AdapterError, match="held-out or fifo"):
         MetaAdapter(memory="all").fit(views, labels, text=TIP)
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"weight_decay": -1.0}, {"batch_size": 0}, {"epochs": -1}])
+def test_parameters_out_of_range_are_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AdapterError, match=next(iter(wrong))):
+        MetaAdapter(**wrong).fit(np.eye(4), [0, 1, 2, 3])
 
 
 def test_order_and_scale_change_nothing() -> None:

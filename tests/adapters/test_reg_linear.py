@@ -114,7 +114,7 @@ def test_tuned_takes_the_penalty_that_is_best() -> None:
     assert make(steps=20).tuned(views, labels, text=TEXT).penalty in PENALTIES
 
 
-@pytest.mark.parametrize("wrong", [{"penalty": -1.0}, {"steps": -1}])
+@pytest.mark.parametrize("wrong", [{"penalty": -1.0}, {"steps": -1}, {"lr": -1.0}])
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         RegularizedLinearAdapter(**wrong).fit(np.eye(4), [0, 1, 2, 3])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import torch
 
-from adapters import Task, TaskRes, TipAdapter, TipAdapterF
+from adapters import CrossModal, Task, TaskRes, TipAdapter, TipAdapterF
 from adapters.arrays import Support, unit
 from adapters.base import Head
-from adapters.errors import AdapterError, RunError, TaskError
+from adapters.errors import AdapterError, TaskError
 from adapters.held_out import held_out_splits
 from adapters.run import fit
 from adapters.search import Results, run
@@ -65,12 +61,14 @@ def test_the_grid_is_what_one_training_at_a_time_gives(search: Any, make_cache: 
         assert [round(row["selection_accuracy"] * row["selection_rows"]) for row in rows] == counts
         chosen = next(i for i, row in enumerate(rows) if row["chosen"])
         assert counts[chosen] == max(counts)
-        report = fit("taskres", cache=cache, shots=shots, seed=seed, params=settings[chosen], out=found.folder / "run")
+        asked = {"method": "taskres", "cache": cache, "shots": shots, "seed": seed, "select": "none"}
+        asked["out"] = found.folder / "run"
+        report = fit(params=settings[chosen], **asked)
         assert rows[chosen]["test_accuracy"] == report.accuracy["test"]
         assert all(row["test_accuracy"] is None for row in rows if not row["chosen"])
         best = next(best for best in found.best if (best["shots"], best["seed"]) == (shots, seed))
         assert best["hyperparameters"] == settings[chosen]
-        default = fit("taskres", cache=cache, shots=shots, seed=seed, out=found.folder / "run").accuracy
+        default = fit(**asked).accuracy
         assert best["test"] == {
             "zero_shot": default["zero_shot"],
             "default": default["test"],
@@ -114,6 +112,35 @@ def test_alpha_is_trained_where_training_sees_it(search: Any) -> None:
     assert {row["alpha"] for row in found.rows} == set(GRID["alpha"])
 
 
+def test_a_layer_that_only_prediction_blends_is_trained_once(search: Any, make_cache: Make) -> None:
+    grid = {"alpha": tuple(np.linspace(0, 1, 21).tolist()), "lr": (1e-2, 1e-1), "iterations": (30,)}
+    found, cache = search("cross-modal", grid, select="val"), make_cache()
+    assert (found.trainings, found.to_json()["alpha"]) == (2 * 4, "exact")
+    for row in found.rows:
+        settings = {"lr": row["lr"], "iterations": 30, "seed": row["seed"], "logit_scale": 20.0}
+        counts = [
+            count(CrossModal(alpha=alpha, **settings), cache, row["shots"], row["seed"], "val")
+            for alpha in (0.05, row["alpha"], 0.95)
+        ]
+        assert max(counts) == counts[1] == round(row["selection_accuracy"] * row["selection_rows"])
+
+
+@pytest.mark.parametrize("select", ["support", "val"])
+@pytest.mark.parametrize("of_training", [{}, {"train_alpha": (0.2,)}])
+def test_a_training_that_diverges_ends_no_search(search: Any, select: str, of_training: dict[str, Any]) -> None:
+    grid = {"alpha": (0.1, 0.5, 1.0), "lr": (0.1, 1e6, 1e30), "epochs": (5,), **of_training}
+    found = search("clip", grid, select=select)
+    assert {best["hyperparameters"]["lr"] for best in found.best} == {0.1}
+    # Rows that no unit of the bottleneck is active for keep their zero-shot logits.
+    assert max(row["selection_accuracy"] for row in found.rows if row["lr"] > 1) < 0.1
+
+
+def test_keys_that_are_large_but_finite_end_no_search(search: Any) -> None:
+    rates = (1e-3, 0.1, 0.2, 0.5, 2.0, 10.0)
+    found = search("tip-f", {"alpha": (0.5, 10.0), "lr": rates}, select="val")
+    assert {row["lr"] for row in found.rows} == set(rates)
+
+
 def test_test_labels_choose_nothing(search: Any, make_cache: Make) -> None:
     shuffled = make_cache()
     shuffled.parts["test"].labels = np.random.default_rng(0).permutation(shuffled.parts["test"].labels)
@@ -137,7 +164,7 @@ def test_nothing_can_be_chosen_from_one_shot(search: Any, make_cache: Make) -> N
     assert all(other["shots"] == 2 for other in others)
     assert any(note.startswith("With 1 shot a class nothing can be chosen") for note in found.notes)
     assert found.lines[0].selection is None
-    report = fit("taskres", cache=make_cache(), shots=1, params={"epochs": 6}, out=found.folder / "run")
+    report = fit("taskres", cache=make_cache(), shots=1, params={"epochs": 6}, out=found.folder / "run", select="none")
     assert row["test_accuracy"] == report.accuracy["test"]
     only = search(shots=[1], seeds=[1])
     assert (only.trainings, len(only.rows)) == (0, 1)
@@ -180,57 +207,6 @@ def test_halving_keeps_the_best_third_of_each_draw(search: Any, make_cache: Make
                 assert round(row["selection_accuracy"] * row["selection_rows"]) == score
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_search_gives_the_same_files(search: Any, threads: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        first = search()
-        names = ("search.csv", "search.parquet", "alpha.svg")
-        files = [(first.folder / name).read_bytes() for name in names]
-        again = search()
-    finally:
-        torch.set_num_threads(before)
-    assert files == [(again.folder / name).read_bytes() for name in names]
-
-
-def test_the_files(search: Any, make_cache: Make) -> None:
-    found = search("taskres", {**GRID, "epochs": (None, 3)}, shots=[1, 2])
-    typed = pq.read_table(found.folder / "search.parquet")
-    assert typed.to_pylist() == found.rows
-    assert {name: str(typed.schema.field(name).type) for name in ("epochs", "alpha", "stopped_at", "chosen")} == {
-        "epochs": "int64",
-        "alpha": "double",
-        "stopped_at": "int64",
-        "chosen": "bool",
-    }
-    assert len(found.rows) == 2 * (1 + 16)
-    assert {(row["select"], row["cache_digest"], row["method"]) for row in found.rows} == {
-        ("support", make_cache().digest, "taskres")
-    }
-    with (found.folder / "search.csv").open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [line["alpha"] for line in lines] == [str(row["alpha"]) for row in found.rows]
-    content = json.loads((found.folder / "search.json").read_text())
-    assert content == json.loads(json.dumps(found.to_json()))
-    assert content["grid"]["epochs"] == [None, 3]
-    assert (content["settings"], content["trainings"]) == (16, 16 * 2 * 2)
-    assert sorted(path.name for path in found.folder.iterdir()) == [
-        "alpha.svg",
-        "search.csv",
-        "search.json",
-        "search.parquet",
-    ]
-
-
-def test_the_folder_is_named_after_the_question(search: Any, root: Path) -> None:
-    asked = {"out": None, "shots": [2], "seeds": [1]}
-    first, again, other = search(**asked), search(**asked), search(**asked, select="val")
-    assert first.folder.parent == root / "search"
-    assert first.folder.name.startswith("shapes-tiny-taskres-")
-    assert first.folder == again.folder != other.folder
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -256,13 +232,8 @@ def test_a_mistake_is_one_line(search: Any, options: dict[str, Any], told: str) 
     assert "\n" not in str(error.value)
 
 
-def test_what_the_cache_lacks_is_told_before_the_work(search: Any, make_cache: Make, tmp_path: Path) -> None:
+def test_what_the_cache_lacks_is_told_before_the_work(search: Any, make_cache: Make) -> None:
     with pytest.raises(TaskError, match="needs a val split"):
         search(cache=make_cache(splits=("train", "test")), select="val-kshot")
     with pytest.raises(TaskError, match="16"):
         search(shots=[2, 16])
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="give another folder with --out"):
-        search(out=tmp_path / "file")
-    with pytest.raises(RunError, match="give another folder with --plot"):
-        search(plot=tmp_path / "file" / "alpha.svg")

@@ -1,4 +1,4 @@
-"""What a search is asked with and how it is shown: grids as typed, the choice among equals, table, notes, picture."""
+"""The choice among equals, and how a search is shown: table, notes, picture, progress."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from adapters import ClipAdapter, ZeroShot
+from adapters import ZeroShot
 from adapters.alpha_choice import Widest
-from adapters.arrays import unit
 from adapters.base import Rows
-from adapters.errors import AdapterError
 from adapters.exact_alpha import alpha_path
-from adapters.options import parse_grid, parse_options
+from adapters.held_out import right
 from adapters.search import Results, run
 from adapters.search.choice import choose
-from adapters.search.grid import Grid
 from adapters.search.picture import mean_path
 from adapters.search.progress import TrialReporter
 from adapters.search.table import over_seeds
-from adapters.search.trials import Outcome, Trial, path_of, right
+from adapters.search.trials import Outcome, Trial, path_of
 
 Make = Callable[..., Any]
 
@@ -41,82 +38,14 @@ def search(make_cache: Make, tmp_path: Path) -> Callable[..., Results]:
     return run_search
 
 
-def printed(results: Results) -> str:
-    console = Console(file=io.StringIO(), width=160, markup=False)
+def printed(results: Results, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, markup=False)
     console.print(results.table())
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("method", "words", "expected"),
-    [
-        ("clip", ["--alpha", "0:1:0.25"], {"alpha": (0.0, 0.25, 0.5, 0.75, 1.0)}),
-        ("clip", ["--alpha=0.1:0.35:0.1"], {"alpha": (0.1, 0.2, 0.3)}),
-        ("clip", ["--lr", "1e-3,3e-3", "--wd", "0,5e-4"], {"lr": (1e-3, 3e-3), "weight_decay": (0.0, 5e-4)}),
-        ("clip", ["--alpha", "0:0.1:0.1,0.1,0.7"], {"alpha": (0.0, 0.1, 0.7)}),
-        ("taskres", ["--epochs", "none,50,100:300:100"], {"epochs": (None, 50, 100, 200, 300)}),
-        ("taskres", ["--alpha", "1e-3:2e-3:1e-3"], {"alpha": (0.001, 0.002)}),
-        ("gda", ["--covariance", "shrunk,class-mean"], {"covariance": ("shrunk", "class-mean")}),
-    ],
-)
-def test_grids_as_they_are_typed(method: str, words: list[str], expected: dict[str, Any]) -> None:
-    assert parse_grid(method, words) == expected
-
-
-def test_fit_has_the_short_name_and_none_too() -> None:
-    assert parse_options("taskres", ["--wd", "0.1", "--epochs", "none"]) == {"weight_decay": 0.1, "epochs": None}
-    with pytest.raises(AdapterError, match="tip has no option --wd"):
-        parse_options("tip", ["--wd", "0.1"])
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--alpha", "0:1"], "--alpha 0:1: expected a range lo:hi:step of at most 10,000 values, such as 0:1:0.05"),
-        (["--alpha", "1:0:0.1"], "expected a range"),
-        (["--alpha", "0:1:0"], "expected a range"),
-        (["--alpha", "0:1:-0.1"], "expected a range"),
-        (["--alpha", "0:1:1e-9"], "at most 10,000 values"),
-        (["--alpha", "0:inf:1"], "expected a range"),
-        (["--alpha", "0:nan:1"], "expected a range"),
-        (["--alpha", "0:much:1"], "expected a range"),
-        (["--alpha", "0.1,much"], "--alpha much: expected float"),
-        (["--epochs", "1:3:0.5"], "--epochs 1.0: expected int or none"),
-        (["--alhpa", "0:1:0.1"], "did you mean --alpha"),
-        (["--alpha"], "without a value"),
-    ],
-)
-def test_a_wrong_grid_is_one_line(words: list[str], told: str) -> None:
-    with pytest.raises(AdapterError, match=told) as error:
-        parse_grid("taskres", words)
-    assert "\n" not in str(error.value)
-
-
-def test_alpha_is_trained_or_not_as_the_head_says() -> None:
-    alphas = {"alpha": (1.0, 0.0, 0.5), "lr": (0.1, 0.2)}
-    trained = Grid.of("taskres", alphas)
-    assert trained.alpha_range is None
-    assert [(s["lr"], s["alpha"]) for s in trained.settings] == [(lr, a) for lr in (0.1, 0.2) for a in (1.0, 0.0, 0.5)]
-    after = Grid.of("tip-f", alphas)
-    assert after.alpha_range == (0.0, 1.0)
-    assert after.settings == [{"lr": 0.1, "train_alpha": 1.0}, {"lr": 0.2, "train_alpha": 1.0}]
-    given = Grid.of("tip-f", {**alphas, "train_alpha": (3.0,)})
-    assert [setting["train_alpha"] for setting in given.settings] == [3.0, 3.0]
-    fixed = Grid.of("tip", {"alpha": (2.0,), "beta": (1.0, 2.0)})
-    assert fixed.alpha_range is None
-    assert [setting["alpha"] for setting in fixed.settings] == [2.0, 2.0]
-
-
-def adapter_parts(head: ClipAdapter, X: Any) -> tuple[Any, Any]:
-    """Of CLIP-Adapter's blend at fixed weights: its logits up to a positive factor of each row."""
-    rows = unit(X)
-    adapted = np.maximum(np.maximum(rows @ head.w1_.T, 0) @ head.w2_.T, 0)
-    return rows @ head.text_.T, (adapted - rows) @ head.text_.T
-
-
 @pytest.mark.parametrize("select", ["support", "val"])
-def test_a_trained_alpha_has_an_exact_curve_too(search: Any, monkeypatch: pytest.MonkeyPatch, select: str) -> None:
-    monkeypatch.setattr(ClipAdapter, "parts", adapter_parts, raising=False)
+def test_a_trained_alpha_has_an_exact_curve_too(search: Any, select: str) -> None:
     grid = {"alpha": (0.2, 0.5, 0.9), "lr": (0.05, 0.5), "epochs": (4,)}
     found = search("clip", grid, select=select)
     assert found.to_json()["alpha"] == "grid"
@@ -202,6 +131,18 @@ def test_the_table_shows_regime_seeds_and_what_was_chosen(search: Any) -> None:
     assert "test labels chose nothing" in text
 
 
+def test_nothing_is_cut_off_where_many_options_were_varied(search: Any) -> None:
+    several = {"alpha": (0.1, 0.9), "lr": (0.1, 0.3), "weight_decay": (0.0, 1e-4), "batch_size": (4, 8)}
+    found = search("taskres", {**several, "epochs": (2, 3)})
+    assert printed(found).count("shots") == 1 + sum("shots" in note for note in found.notes)
+    text = printed(found, width=80)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    line = found.lines[0]
+    shown = ["fixed defaults", f"{100 * line.chosen:.2f} ± {100 * line.chosen_std:.2f}", *several, "epochs"]
+    assert all(f" {name} " in text for name in [*shown, *map(over_seeds, line.settings.values())])
+
+
 def test_oracle_and_one_seed_are_shouted(search: Any) -> None:
     found = search("tip", {"alpha": (0.0, 4.0)}, select="oracle", seeds=[3], plot=None)
     for text in (printed(found), found.picture.read_text()):
@@ -273,10 +214,3 @@ def test_time_left_counts_rows(make_cache: Make, monkeypatch: pytest.MonkeyPatch
     reporter.ended(Trial(0, 0, 0))
     assert reporter._rate() == "0.1 a second, 0:40 left"  # 8 rows took 10 seconds; 32 are ahead
     assert dict(reporter.seconds) == {2: 10.0}
-
-
-def test_a_grid_asks_only_what_the_method_takes() -> None:
-    grid = Grid.of("clip", {"alpha": (0.5, 1.0)})
-    assert grid.takes("alpha", 0.9)
-    assert not grid.takes("alpha", 1.1)
-    assert Grid.of("taskres", {"alpha": (0.5, 1.0)}).takes("alpha", 1.1)

@@ -128,7 +128,9 @@ def test_saved_and_loaded_arrays() -> None:
     np.testing.assert_allclose(unit(head.base_), WEIGHTS["mean_raw_unit"], atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"batch_size": 0}, {"epochs": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": -1.0}, {"batch_size": 0}, {"epochs": -1}, {"lr": -1.0}, {"weight_decay": -1.0}]
+)
 def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         TaskRes(**wrong).fit(np.eye(4), [0, 1, 2, 3])

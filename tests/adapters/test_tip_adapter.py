@@ -13,7 +13,7 @@ from adapters.alpha_choice import lines
 from adapters.arrays import Support, unit
 from adapters.base import Rows
 from adapters.errors import AdapterError
-from adapters.tip_adapter import SEARCH_SCALE, held_out_logits, pieces, search_grid
+from adapters.tip_search import SEARCH_SCALE, held_out_logits, pieces, search_grid
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DATA, SUPPORT, TEXT, TIP = (

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from adapters import TipAdapter, TipAdapterF
+from adapters.errors import AdapterError
 from adapters.training import cosine
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -76,3 +77,18 @@ def test_a_search_leaves_the_trained_keys_as_they_were() -> None:
         chosen.fit(views, labels, text=TEXT["tip"])
         np.testing.assert_array_equal(chosen.keys_, plain.keys_)
         assert chosen.score(*test) > plain.score(*test)
+
+
+@pytest.mark.parametrize("lr", [1.0, 1e20])  # keys that are large numbers, and none
+def test_a_search_after_a_training_that_diverged_names_the_learning_rate(lr: float) -> None:
+    views, labels = _support(4)
+    with pytest.raises(AdapterError, match=r"tip-f diverged at lr=.*; type a smaller --lr"):
+        TipAdapterF(lr=lr, epochs=30, device="cpu").tuned(views, labels, text=TEXT["tip"])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"lr": -1.0}, {"weight_decay": -1.0}, {"train_alpha": -1.0}, {"train_beta": -1.0}, {"epochs": -1}]
+)
+def test_parameters_out_of_range_are_named(wrong: dict[str, float]) -> None:
+    with pytest.raises(AdapterError, match=next(iter(wrong))):
+        TipAdapterF(**wrong).fit(np.eye(4), [0, 1, 2, 3])

@@ -1,0 +1,67 @@
+"""What Tip-Adapter chooses alpha and beta with: the published grid, and the logits of rows at every sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adapters.alpha_choice import Piece
+from adapters.arrays import Floats, Ints, Support
+from adapters.base import cosine_logits
+from adapters.sharpened import votes_at
+
+SEARCH_SCALE = (12.0, 10.0)
+"""Upper ends of the published grids of beta and alpha. The authors set them for each of their eleven data sets, from
+(7, 3) to (50, 50); these are the medians, and those of EuroSAT and SUN397."""
+SEARCH_STEPS = (200, 20)
+"""Numbers of betas and alphas in the published grid."""
+
+
+class AffinityBlock(NamedTuple):
+    """Rows to choose on: zero-shot logits (Q, C), affinities (Q, M), classes of those keys (Q, M), labels (Q,)."""
+
+    base: Tensor
+    affinity: Tensor
+    key_labels: Tensor
+    labels: Tensor
+
+
+def search_grid(
+    scale: tuple[float, float] = SEARCH_SCALE, steps: tuple[int, int] = SEARCH_STEPS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The published grids of beta and alpha: value i of n is 0.1 + i (scale - 0.1) / n."""
+    betas, alphas = (0.1 + np.arange(n) * (top - 0.1) / n for top, n in zip(scale, steps, strict=True))
+    return betas, alphas
+
+
+def pieces(blocks: Iterable[AffinityBlock], betas: Sequence[float], classes: int) -> Iterator[Piece]:
+    """Base and delta of every block at every sharpness: one pass over its affinities each.
+
+    Args:
+        blocks: rows to choose on.
+        betas: sharpnesses.
+        classes: C.
+    """
+    for block in blocks:
+        if not len(block.labels):  # the only rows of their classes: none is scored
+            continue
+        for beta, (delta,) in votes_at(block.affinity, block.key_labels, betas, classes):
+            yield (beta,), block.base, delta, block.labels
+
+
+def held_out_logits(support: Support, fold: Ints, logit_scale: float) -> Floats:
+    """Zero-shot logits (N, C) of the support's rows.
+
+    Where class means stand in for text, they are those of the rows outside a row's own fold.
+    """
+    if support.has_text:
+        return cosine_logits(support.means, support.text, logit_scale)
+    logits = np.zeros((len(fold), len(support.classes)), dtype=np.float32)
+    for j in np.unique(fold):
+        text = support.take(np.flatnonzero(fold != j)).text
+        logits[fold == j] = cosine_logits(support.means[fold == j], text, logit_scale)
+    return logits
