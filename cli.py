@@ -363,8 +363,8 @@ def search(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Draw accuracy against alpha, or against the first option with several values where alpha has one, "
-            "to this .svg or .png file. Default: named after that option, such as OUT/alpha.svg or OUT/lr.svg."
+            help="Draw accuracy against alpha, or against another option where alpha does not vary, to this .svg or "
+            ".png file. Default: in OUT, named after that option: alpha.svg, lr.svg, …"
         ),
     ] = None,
     root: Root = None,

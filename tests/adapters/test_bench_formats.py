@@ -146,7 +146,7 @@ def test_a_protocol_with_columns_of_its_own_is_drawn_by_the_first(make_cache: Ma
 def test_a_plot_that_cannot_be_made_is_one_line(results: Results, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"expected a file that ends in \.svg or \.png"):
         results.plot(tmp_path / "plot.jpeg")
-    with pytest.raises(RunError, match="give another --plot"):
+    with pytest.raises(RunError, match="such as --plot curve.svg"):
         results.plot(tmp_path / "nowhere" / "plot.svg")
     with pytest.raises(AdapterError, match="nothing to plot"):
         draw((), "", tmp_path / "plot.svg")
