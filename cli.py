@@ -397,6 +397,8 @@ def search(
     )
     _show(results.to_json() if json else None, results.table(), json)
     print(f"search.parquet, .csv and .json are in {results.folder}; picture: {results.picture}", file=sys.stderr)
+    if results.next_command:
+        print(f"keep one: {results.next_command}", file=sys.stderr)
 
 
 @adapters.command()
@@ -587,7 +589,8 @@ def _run(app: typer.Typer) -> None:
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
         goes_on = "; the same command continues where this one stopped" if _command() == "extract" else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
-    gc.freeze()
+    if "open_clip" not in sys.modules:  # some of an encoder's libraries count at the exit what is left, and complain
+        gc.freeze()
     sys.exit(status if isinstance(status, int) else 0)
 
 

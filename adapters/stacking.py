@@ -160,6 +160,8 @@ def fit_many(heads: Sequence[Head], sets: Sequence[tuple[Any, Any, Any]]) -> Non
     """
     if len(heads) != len(sets):
         raise AdapterError(f"{len(heads)} heads and {len(sets)} sets given; expected one (X, y, text) for each head")
+    if any(len(each) != 3 for each in sets):
+        raise AdapterError("expected (X, y, text) for each head; text may be None")
     checked = {id(each): Support.check(*each) for each in sets}
     for head in heads:
         head._check_parameters()

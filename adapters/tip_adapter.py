@@ -79,7 +79,7 @@ class TipAdapter(Head):
             right, expected = self.neighbours is None or self.neighbours >= 0, "0 or more, or None"
         else:
             right = self.neighbours is not None and self.neighbours >= 1
-            expected = f"1 or more with index={self.index!r}; or index='flat'"
+            expected = f"1 or more with index={self.index!r}, such as --neighbours 10; or index 'flat'"
         require(right, "neighbours", self.neighbours, expected)
 
     def _fit(self, support: Support) -> None:
@@ -143,7 +143,8 @@ class TipAdapter(Head):
         if self.neighbours is None:
             return ""
         if self.index != "flat":
-            return f"only {self.neighbours} keys vote, the nearest that {self.index} found: nothing is certified"
+            voters = min(self.neighbours, len(self.cache_))
+            return f"only {voters} keys vote, the nearest that {self.index} found: nothing is certified"
         return self.certified(X).note
 
     def _logits(self, features: Floats) -> Floats:

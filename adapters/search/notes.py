@@ -27,7 +27,11 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
     if len(facts.seeds) == 1:
         spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
     found = [
-        f"{ORACLE_WARNING}." if facts.select == "oracle" else honest,
+        *(
+            [f"{ORACLE_WARNING}." if facts.select == "oracle" else honest]
+            if any(each.outcomes for each in chosen)
+            else []
+        ),
         f"Test accuracy in %, {spread}. Fixed defaults: the method's own, as `adapters fit {facts.method} "
         "--select none`. Selection: accuracy of the chosen on the rows that chose them, the best of all that were "
         "tried.",
@@ -38,14 +42,25 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
     if facts.halving:
         whole = [outcome for each in chosen for outcome in each.outcomes.values()]
         stopped = sum(outcome.stopped_at is not None for outcome in whole)
-        found.append(f"Successive halving: {stopped:,} of {len(whole):,} settings were given up before the last step.")
+        found.append(
+            f"Successive halving: {stopped:,} of {len(whole):,} settings were given up before the last step; "
+            "those that tie with the best third went on."
+        )
+    if tied := sum(_all_tied(each) for each in chosen):
+        found.append(f"In {tied} of {len(chosen)} draws no setting did better than another: the first was taken.")
     if unchosen := sorted({each.shots for each in chosen if each.number is None}):
         shots = f"{', '.join(map(str, unchosen))} shot{'' if unchosen == [1] else 's'}"
         found.append(
             f"With {shots} a class nothing can be chosen on the support: options with several values stay at their "
             "defaults."
         )
-    return [*found, *_edges(grid, [each for each in chosen if each.number is not None])]
+    return [*found, *_edges(grid, [each for each in chosen if each.number is not None and not _all_tied(each)])]
+
+
+def _all_tied(chosen: Chosen) -> bool:
+    """Whether all settings of a draw got equally many rows right, with no alpha to tell them apart."""
+    outcomes = chosen.outcomes.values()
+    return len({outcome.correct for outcome in outcomes}) == 1 < len(outcomes) and not any(o.alphas for o in outcomes)
 
 
 def _edges(grid: Grid, chosen: Sequence[Chosen]) -> list[str]:

@@ -57,6 +57,8 @@ def draw_picture(results: Results) -> Path:
     axis.spines[["top", "right"]].set_visible(False)
     if ends:
         name_ends(axis, ends)
+    else:
+        axis.text(0.5, 0.5, "nothing could be compared", transform=axis.transAxes, ha="center", color="0.35")
     caption = _packed(_caption(results), 120)
     axis.set_title(_packed(results.title.split(" · "), 100), loc="left", fontsize=10, pad=22 + 11 * caption.count("\n"))
     told = axis.annotate(caption, (0, 1), (0, 8), "axes fraction", "offset points", fontsize=8, color="0.35")

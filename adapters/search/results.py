@@ -96,6 +96,17 @@ class Results:
         """What must be read with the numbers."""
         return [*notes(self.facts, self.grid, self.chosen), *self.task_notes]
 
+    @property
+    def next_command(self) -> str:
+        """What to type to fit and save the head that was chosen for most shots and the first seed; may be empty."""
+        of_most = [each for each in self.chosen if each.number is not None and each.shots == max(self.facts.shots)]
+        if not of_most:
+            return ""
+        one = of_most[0]
+        options = " ".join(f"--{name.replace('_', '-')} {str(value).lower()}" for name, value in one.setting.items())
+        draw = f"--shots {one.shots} --seed {one.seed} --select none --cache {self.facts.cache_name}"
+        return f"adapters fit {self.facts.method} {draw} {options}"
+
     def to_json(self) -> dict[str, Any]:
         """What `adapters search --json` prints; accuracies are fractions."""
         return {

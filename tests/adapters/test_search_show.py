@@ -19,6 +19,8 @@ from adapters.alpha_choice import Widest
 from adapters.base import Rows
 from adapters.exact_alpha import alpha_path
 from adapters.held_out import right
+from adapters.options import parse_options
+from adapters.run import fit
 from adapters.search import Results, run
 from adapters.search.choice import choose
 from adapters.search.picture import mean_path
@@ -157,6 +159,26 @@ def test_a_grid_that_is_too_narrow_is_told(search: Any) -> None:
     # Zero-shot is the end of what there is, and an alpha that changes nothing asks for no other.
     flat = search("taskres", {"alpha": (0.0, 0.1), "lr": (1e-9,)}).notes
     assert not any("among the best" in note for note in flat)
+
+
+def test_ties_and_single_shots_are_told(search: Any) -> None:
+    tied = search("taskres", {"alpha": (0.0, 0.1), "lr": (1e-9,)})
+    assert any("In 2 of 2 draws no setting did better than another" in note for note in tied.notes)
+    one = search("taskres", {"alpha": (0.0, 0.1)}, shots=[1])
+    assert not any(note.startswith("Chosen on") for note in one.notes)
+    assert one.next_command == ""
+
+
+@pytest.mark.parametrize(("method", "grid"), [("tip", {"alpha": (0.0, 6.0)}), ("taskres", {"lr": (0.1, 0.2)})])
+def test_the_command_to_type_next_fits_what_was_chosen(
+    search: Any, make_cache: Make, tmp_path: Path, method: str, grid: Any
+) -> None:
+    results = search(method, grid)
+    words = results.next_command.split()
+    assert words[:9] == ["adapters", "fit", method, "--shots", "2", "--seed", "1", "--select", "none"]
+    params = parse_options(method, words[11:])
+    report = fit(method, cache=make_cache(), shots=2, seed=1, select="none", params=params, root=str(tmp_path))
+    assert report.accuracy["test"] == results.best[0]["test"]["chosen"]
 
 
 @pytest.mark.parametrize(
