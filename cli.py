@@ -589,7 +589,7 @@ def _run(app: typer.Typer) -> None:
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
         goes_on = "; the same command continues where this one stopped" if _command() == "extract" else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
-    if "open_clip" not in sys.modules:  # some of an encoder's libraries count at the exit what is left, and complain
+    if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
         gc.freeze()
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -23,7 +23,7 @@ def run(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    assert "leaked" not in done.stderr, done.stderr  # what an encoder's libraries say of an exit that is not theirs
+    assert "leaked" not in done.stderr, done.stderr  # what triton says where the exit skips its objects
     return done
 
 
