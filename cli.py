@@ -60,6 +60,13 @@ Root = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.")]
+OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")]
+Prompts = Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")]
+AllowFewer = Annotated[
+    bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
+]
+Shots = Annotated[str, typer.Option(help="Numbers of labelled images a class.")]
+Seeds = Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")]
 CacheName = Annotated[str, typer.Argument(metavar="CACHE", help="A cache's name (see featcache list), folder or URL.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name (see adapters runs) or folder.")]
 
@@ -272,9 +279,7 @@ def fit(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="One of adapters list: clip, tip, tip-f, linear, …")],
     shots: Annotated[int, typer.Option(min=1, help="Labelled images a class.")],
     seed: Annotated[int, typer.Option(help="Of the few-shot draw and of the training.")] = 1,
-    cache: Annotated[
-        str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")
-    ] = None,
+    cache: OneCache = None,
     select: Annotated[
         Literal["none", "support", "val-kshot", "val", "oracle"] | None,
         typer.Option(
@@ -288,10 +293,8 @@ def fit(
     indices: Annotated[
         Path | None, typer.Option(help="A CoOp index file (shot_4-seed_1.json) that names the shots.")
     ] = None,
-    allow_fewer: Annotated[
-        bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
-    ] = False,
-    prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
+    allow_fewer: AllowFewer = False,
+    prompts: Prompts = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also fit a temperature on what --select allows; accuracy stays.")
     ] = False,
@@ -337,11 +340,9 @@ def fit(
 def search(
     context: typer.Context,
     method: Annotated[str, typer.Argument(metavar="METHOD", help="One of adapters list: clip, tip, tip-f, taskres, …")],
-    shots: Annotated[str, typer.Option(help="Numbers of labelled images a class.")] = "1,2,4,8,16",
-    seeds: Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")] = "1,2,3",
-    cache: Annotated[
-        str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")
-    ] = None,
+    shots: Shots = "1,2,4,8,16",
+    seeds: Seeds = "1,2,3",
+    cache: OneCache = None,
     select: Annotated[
         Literal["none", "support", "val-kshot", "val", "oracle"],
         typer.Option(
@@ -353,10 +354,8 @@ def search(
         bool,
         typer.Option("--halving", help="Give up all but the best third after a ninth and after a third of the steps."),
     ] = False,
-    prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
-    allow_fewer: Annotated[
-        bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
-    ] = False,
+    prompts: Prompts = None,
+    allow_fewer: AllowFewer = False,
     out: Annotated[
         Path | None, typer.Option(help="Where results are kept. Default: a folder under ROOT/search.")
     ] = None,
@@ -404,8 +403,8 @@ def search(
 @adapters.command()
 def bench(
     methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda (see adapters list), or all.")] = "all",
-    shots: Annotated[str, typer.Option(help="Numbers of labelled images a class.")] = "1,2,4,8,16",
-    seeds: Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")] = "1,2,3",
+    shots: Shots = "1,2,4,8,16",
+    seeds: Seeds = "1,2,3",
     cache: Annotated[
         list[str] | None,
         typer.Option(
@@ -425,10 +424,8 @@ def bench(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also fit temperatures on what --select allows.")
     ] = False,
-    prompts: Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")] = None,
-    allow_fewer: Annotated[
-        bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
-    ] = False,
+    prompts: Prompts = None,
+    allow_fewer: AllowFewer = False,
     out: Annotated[
         Path | None, typer.Option(help="Where results are kept and continued. Default: a folder under ROOT/bench.")
     ] = None,

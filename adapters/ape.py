@@ -16,19 +16,19 @@ APE-T, which trains, is not here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.alpha_choice import Piece, lines_of_betas, set_chosen
+from adapters.alpha_choice import Piece, set_chosen
 from adapters.arrays import Floats, Ints, Support, unit
 from adapters.base import Head, Rows, cosine_logits, require
 from adapters.held_out import held_out_splits
 from adapters.key_cache import KeyCache, votes
 from adapters.sharpened import votes_at
+from adapters.tip_search import lines_of_splits
 from adapters.training import resolve_device
 
 SEARCH_SCALE = (7.0, 1.0)
@@ -143,12 +143,7 @@ class APE(Head):
         splits = [
             (type(self)(**self.get_params())._fit_support(kept), out) for kept, out in held_out_splits(support, rows)
         ]
-        found = lines_of_betas(
-            lambda betas: chain.from_iterable(fitted._pieces(out, betas, grid.gammas) for fitted, out in splits),
-            grid.betas,
-            affinities=sum(len(fitted.cache_) * len(out.labels) for fitted, out in splits),
-        )
-        set_chosen(head, found, ["beta", "gamma"], rows)
+        set_chosen(head, lines_of_splits(splits, grid.betas, grid.gammas), ["beta", "gamma"], rows)
         return head
 
     def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:

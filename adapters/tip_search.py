@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapters.alpha_choice import Piece
+from adapters.alpha_choice import Line, Others, Piece, lines_of_betas
 from adapters.arrays import Floats, Ints, Support
-from adapters.base import cosine_logits
+from adapters.base import Rows, cosine_logits
+from adapters.key_cache import KeyCache
 from adapters.sharpened import votes_at
 
 SEARCH_SCALE = (12.0, 10.0)
@@ -28,6 +30,32 @@ class AffinityBlock(NamedTuple):
     affinity: Tensor
     key_labels: Tensor
     labels: Tensor
+
+
+class GammaHead(Protocol):
+    """A fitted head with a third hyper-parameter, gamma, beside alpha and beta."""
+
+    cache_: KeyCache
+
+    def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:
+        """Base and delta of rows at every (beta, gamma)."""
+
+
+def lines_of_splits(
+    splits: Sequence[tuple[GammaHead, Rows]], betas: NDArray[np.float64], gammas: NDArray[np.float64]
+) -> dict[Others, Line]:
+    """Accuracy in alpha at every (beta, gamma), over all splits.
+
+    Args:
+        splits: fitted heads, each with the rows that it is scored on.
+        betas: ascending sharpnesses.
+        gammas: what else to try with each.
+    """
+    return lines_of_betas(
+        lambda some: chain.from_iterable(fitted._pieces(out, some, gammas) for fitted, out in splits),
+        betas,
+        affinities=sum(len(fitted.cache_) * len(out.labels) for fitted, out in splits),
+    )
 
 
 def search_grid(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from adapters.bench.cells import Cell
-from featcache.progress import SECONDS_BETWEEN_LINES, clock
+from adapters.progress import Bar
+from featcache.progress import clock
 
 
-class CellReporter:
-    """A bar on a terminal, a line now and then in a log file, nothing where nothing is wanted.
+class CellReporter(Bar):
+    """Cells done, the cell at work, time left.
 
     The time left is the sum over the cells ahead of the mean time of their method so far (of all methods, for one that
     has not been seen), because methods differ more than anything else.
@@ -25,23 +21,8 @@ class CellReporter:
     def __init__(self, cells: Iterable[Cell], *, found: int, shown: bool) -> None:
         self._ahead = [(cell.recipe.method, cell.shots) for cell in cells]
         self._total, self._done = len(self._ahead) + found, found
-        self._shown, self._told = shown, time.monotonic()
         self._seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
-        self._bar: Progress | None = None
-        console = Console(stderr=True)
-        if shown and console.is_terminal:
-            columns = (TextColumn("bench"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=console)
-            self._task = self._bar.add_task("", total=self._total, completed=found)
-
-    def __enter__(self) -> CellReporter:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        super().__init__("bench", self._total, done=found, shown=shown)
 
     def begin(self, cell: Cell) -> None:
         """A cell is at work."""
@@ -70,8 +51,4 @@ class CellReporter:
     def _tell(self, what: str, *, last: bool = False) -> None:
         left = self.seconds_left()
         text = what if left is None else f"{what}; {clock(left)} left"
-        if self._bar:
-            self._bar.update(self._task, completed=self._done, description=text)
-        elif self._shown and (last or time.monotonic() - self._told > SECONDS_BETWEEN_LINES):
-            self._told = time.monotonic()
-            print(f"bench: {self._done}/{self._total} cells; {text}", file=sys.stderr, flush=True)
+        self.tell(self._done, text, f"{self._done}/{self._total} cells; {text}", last=last)

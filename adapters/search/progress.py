@@ -7,16 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from adapters.progress import Bar
 from adapters.search.draws import Draw
 from adapters.search.trials import Trial
-from featcache.progress import SECONDS_BETWEEN_LINES, clock
+from featcache.progress import clock
 
 
-class TrialReporter:
-    """A bar on a terminal, a line now and then in a log file, nothing where nothing is wanted.
+class TrialReporter(Bar):
+    """Trainings done, their rate, time left.
 
     The time left counts a training by the rows it learns from, as one on 16 shots takes longer than one on 1.
 
@@ -25,29 +23,15 @@ class TrialReporter:
     """
 
     def __init__(self, draws: Sequence[Draw], settings: int, *, shown: bool) -> None:
-        self._draws, self._shown = draws, shown
+        self._draws = draws
         self.total, self.done = settings * sum(len(draw.splits) for draw in draws), 0
         rows = [sum(len(support.labels) for support, _ in draw.splits) for draw in draws]
         self._rows, self._rows_done = settings * sum(rows), 0
-        self._began = self._last = self._told = time.monotonic()
+        self._began = self._last = time.monotonic()
         self.seconds: defaultdict[int, float] = defaultdict(float)
-        self._bar: Progress | None = None
-        console = Console(stderr=True)
         if shown:
             print(f"search: {self.total:,} trainings: {settings:,} settings of {len(draws)} draws", file=sys.stderr)
-        if shown and console.is_terminal:
-            columns = (TextColumn("search"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=console)
-            self._task = self._bar.add_task("", total=self.total)
-
-    def __enter__(self) -> TrialReporter:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        super().__init__("search", self.total, shown=shown)
 
     def ended(self, trial: Trial) -> None:
         """A training is done, or was given up."""
@@ -56,13 +40,8 @@ class TrialReporter:
         self._rows_done += len(draw.splits[trial.split][0].labels)
         self.seconds[draw.task.shots] += now - self._last
         self._last = now
-        if not self._shown:
-            return
-        if self._bar:
-            self._bar.update(self._task, completed=self.done, description=self._rate())
-        elif self.done == self.total or now - self._told > SECONDS_BETWEEN_LINES:
-            self._told = now
-            print(f"search: {self.done:,}/{self.total:,} trainings, {self._rate()}", file=sys.stderr, flush=True)
+        rate = self._rate()
+        self.tell(self.done, rate, f"{self.done:,}/{self.total:,} trainings, {rate}", last=self.done == self.total)
 
     def _rate(self) -> str:
         elapsed = max(self._last - self._began, 1e-9)

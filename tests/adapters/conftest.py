@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,18 @@ def make_cache() -> Callable[..., FakeCache]:
         return FakeCache(parts, texts)
 
     return build
+
+
+SEARCH_GRID = {"alpha": (0.0, 0.4, 0.8, 1.2), "lr": (0.02, 0.3), "epochs": (6,)}
+
+
+@pytest.fixture
+def search(make_cache: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """A small search on the cache in memory."""
+    from adapters.search import run
+
+    def run_search(method: str = "taskres", grid: Any = SEARCH_GRID, **options: Any) -> Any:
+        asked = {"cache": make_cache(), "shots": [2, 4], "seeds": [1, 2], "out": tmp_path / "search", **options}
+        return run(method, grid, **asked)
+
+    return run_search

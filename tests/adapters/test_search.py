@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,9 @@ from adapters.base import Head
 from adapters.errors import AdapterError, TaskError
 from adapters.held_out import held_out_splits
 from adapters.run import fit
-from adapters.search import Results, run
+from tests.adapters.conftest import SEARCH_GRID
 
 Make = Callable[..., Any]
-GRID = {"alpha": (0.0, 0.4, 0.8, 1.2), "lr": (0.02, 0.3), "epochs": (6,)}
-
-
-@pytest.fixture
-def search(make_cache: Make, tmp_path: Path) -> Callable[..., Results]:
-    def run_search(method: str = "taskres", grid: Any = GRID, **options: Any) -> Results:
-        asked = {"cache": make_cache(), "shots": [2, 4], "seeds": [1, 2], "out": tmp_path / "search", **options}
-        return run(method, grid, **asked)
-
-    return run_search
 
 
 def splits_of(cache: Any, shots: int, seed: int, select: str) -> list[tuple[Any, Any, Any, Any]]:
@@ -52,7 +41,9 @@ def count(head: Head, cache: Any, shots: int, seed: int, select: str) -> int:
 @pytest.mark.parametrize("select", ["support", "val-kshot", "val", "oracle"])
 def test_the_grid_is_what_one_training_at_a_time_gives(search: Any, make_cache: Make, select: str) -> None:
     found, cache = search(select=select), make_cache()
-    settings = [{"lr": lr, "epochs": 6, "alpha": alpha} for lr, alpha in product(GRID["lr"], GRID["alpha"])]
+    settings = [
+        {"lr": lr, "epochs": 6, "alpha": alpha} for lr, alpha in product(SEARCH_GRID["lr"], SEARCH_GRID["alpha"])
+    ]
     assert [row["chosen"] for row in found.rows].count(True) == 4
     for shots, seed in product((2, 4), (1, 2)):
         rows = [row for row in found.rows if (row["shots"], row["seed"]) == (shots, seed)]
@@ -109,7 +100,7 @@ def test_alpha_is_trained_where_training_sees_it(search: Any) -> None:
     found = search(shots=[2], seeds=[1])
     assert found.to_json()["alpha"] == "grid"
     assert found.trainings == 2 * 8
-    assert {row["alpha"] for row in found.rows} == set(GRID["alpha"])
+    assert {row["alpha"] for row in found.rows} == set(SEARCH_GRID["alpha"])
 
 
 def test_a_layer_that_only_prediction_blends_is_trained_once(search: Any, make_cache: Make) -> None:
@@ -146,7 +137,11 @@ def test_test_labels_choose_nothing(search: Any, make_cache: Make) -> None:
     shuffled = make_cache()
     shuffled.parts["test"].labels = np.random.default_rng(0).permutation(shuffled.parts["test"].labels)
     tip = {"alpha": (0.0, 8.0), "beta": (1.0, 5.5)}
-    for method, grid, select in (("taskres", GRID, "support"), ("taskres", GRID, "val"), ("tip", tip, "val-kshot")):
+    for method, grid, select in (
+        ("taskres", SEARCH_GRID, "support"),
+        ("taskres", SEARCH_GRID, "val"),
+        ("tip", tip, "val-kshot"),
+    ):
         honest, other = search(method, grid, select=select), search(method, grid, select=select, cache=shuffled)
         left, right = (
             [{k: v for k, v in row.items() if k not in ("test_accuracy", "cache_digest")} for row in found.rows]

@@ -13,19 +13,9 @@ import pytest
 import torch
 
 from adapters.errors import RunError
-from adapters.search import Results, run
+from tests.adapters.conftest import SEARCH_GRID
 
 Make = Callable[..., Any]
-GRID = {"alpha": (0.0, 0.4, 0.8, 1.2), "lr": (0.02, 0.3), "epochs": (6,)}
-
-
-@pytest.fixture
-def search(make_cache: Make, tmp_path: Path) -> Callable[..., Results]:
-    def run_search(method: str = "taskres", grid: Any = GRID, **options: Any) -> Results:
-        asked = {"cache": make_cache(), "shots": [2, 4], "seeds": [1, 2], "out": tmp_path / "search", **options}
-        return run(method, grid, **asked)
-
-    return run_search
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -43,7 +33,7 @@ def test_the_same_search_gives_the_same_files(search: Any, threads: int) -> None
 
 
 def test_the_files(search: Any, make_cache: Make) -> None:
-    found = search("taskres", {**GRID, "epochs": (None, 3)}, shots=[1, 2])
+    found = search("taskres", {**SEARCH_GRID, "epochs": (None, 3)}, shots=[1, 2])
     typed = pq.read_table(found.folder / "search.parquet")
     assert typed.to_pylist() == found.rows
     assert {name: str(typed.schema.field(name).type) for name in ("epochs", "alpha", "stopped_at", "chosen")} == {
