@@ -1,0 +1,168 @@
+"""What `fit`, `bench` and `search` give for every method, through the command line: recorded, and compared.
+
+`python -m tests.recorded_numbers SHARED` records `tests/golden/numbers.json` anew, which only a change that is meant to change
+numbers may do. Floating-point arithmetic is the same to the bit on one kind of processor with one set of libraries;
+`same_machine` says whether that is so, and `near` is what is left to compare elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from typer.testing import CliRunner
+
+import adapters
+import cli
+import featcache
+
+FILE = Path(__file__).parent / "golden" / "numbers.json"
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "faiss-gpu", "faiss-cpu", "pillow", "open_clip_torch")
+EUROSAT_ROWS = 2000
+"""Of each split."""
+GRIDS = {
+    "linear": {"C": "1,31.6,1000"},
+    "clip": {"alpha": "0:1:0.25", "lr": "0.01,0.1", "epochs": "20"},
+    "tip": {"alpha": "0:4:0.5", "beta": "1,5.5,20"},
+    "tip-f": {"alpha": "0:4:0.5", "lr": "1e-4,1e-3", "epochs": "5"},
+    "taskres": {"alpha": "0.1,0.5,1", "epochs": "20"},
+    "zs-lp": {"lr": "0.01,0.1", "epochs": "20"},
+    "clap": {"lr": "0.01,0.1", "epochs": "20"},
+    "lp++": {"epochs": "20,50"},
+    "cross-modal": {"alpha": "0:1:0.25", "lr": "1e-4,1e-3", "iterations": "200"},
+    "reg-linear": {"penalty": "0,0.1,1", "steps": "30"},
+    "gda": {"alpha": "0.1,1,10"},
+    "proker": {"beta": "1,5,10"},
+    "ape": {"alpha": "0:4:0.5", "beta": "1,5"},
+    "tip-x": {"alpha": "0:4:0.5", "gamma": "0.1,1"},
+    "timo": {"alpha": "0.1,1,10"},
+    "meta": {"lr": "1e-4,1e-3"},
+    "mma": {"lr": "1e-4,1e-3", "epochs": "5"},
+    "cil-linear": {"lr": "1e-3,1e-2", "epochs": "5"},
+    "cil-attention": {"lr": "1e-3,1e-2", "epochs": "5"},
+    "rapf": {"lr": "1e-4,1e-3", "epochs": "3"},
+}
+"""A small grid of every method that has options, as it is typed."""
+PROTOCOLS = {
+    "few-shot": [],
+    "base-to-new": [],
+    "incremental": ["--tasks", "3"],
+}
+
+
+def run(app: Any, *arguments: str) -> Any:
+    """The object that a command prints with `--json`."""
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, f"{' '.join(arguments)}: {result.output} {result.exception!r}"
+    return json.loads(result.stdout)
+
+
+def methods() -> list[str]:
+    """Every method's name."""
+    return [method["name"] for method in run(cli.adapters, "list")["methods"]]
+
+
+def digits(root: Path) -> str:
+    """The cache of digits under a root; its name."""
+    return Path(run(cli.featcache, "extract", *_tiny(root), "--dataset", "digits")["cache"]).name
+
+
+def eurosat(root: Path, shared: Path) -> str:
+    """The cache of some of EuroSAT under a root; its name."""
+    zipped = shared / "data" / "eurosat" / "EuroSAT.zip"
+    asked = ["--dataset", "eurosat", "--data-root", str(zipped), "--limit", str(EUROSAT_ROWS)]
+    return Path(run(cli.featcache, "extract", *_tiny(root), *asked)["cache"]).name
+
+
+def _tiny(root: Path) -> list[str]:
+    return ["--model", "tiny", "--root", str(root), "--device", "cpu"]
+
+
+RECIPES = {
+    "its own": ["--shots", "4"],
+    "val-kshot, calibrated": ["--shots", "2", "--select", "val-kshot", "--calibrate"],
+    "support, calibrated": ["--shots", "2", "--select", "support", "--calibrate"],
+}
+
+
+def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[str, Any]:
+    """Scores, what was chosen and the logits of one fit."""
+    report = run(cli.adapters, "fit", method, *options, *_where(root, cache))
+    test = featcache.open(cache, str(root))["test"]
+    logits = adapters.load(report["run"], device="cpu").decision_function(test.images)
+    kept = ("select", "accuracy", "ece", "hyperparameters", "parameters", "temperature", "alpha_interval", "note")
+    return {**{name: report[name] for name in kept}, "logits": hashlib.sha256(logits.tobytes()).hexdigest()}
+
+
+def of_bench(root: Path, cache: str, protocol: str) -> list[list[Any]]:
+    """Method, part, accuracy and ECE of every row of a bench on two shots."""
+    asked = ["--protocol", protocol, *PROTOCOLS[protocol], "--shots", "2", "--seeds", "1"]
+    found = run(cli.adapters, "bench", *asked, *_where(root, cache))
+    return [[row[name] for name in ("method", "part", "how", "accuracy", "ece")] for row in found["rows"]]
+
+
+def of_search(root: Path, cache: str, method: str) -> list[dict[str, Any]]:
+    """What a small grid chose on one and on four shots, and how well that does."""
+    grid = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
+    found = run(cli.adapters, "search", method, *grid, "--shots", "1,4", "--seeds", "1", *_where(root, cache))
+    return list(found["best"])
+
+
+def _where(root: Path, cache: str) -> Sequence[str]:
+    return "--cache", cache, "--root", str(root), "--device", "cpu"
+
+
+def everything(root: Path, cache: str, names: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
+    """All of a cache's numbers."""
+    found: dict[str, Any] = {"fit": {}, "bench": {}, "search": {}}
+    for name in names:
+        tell(f"{cache}: {name}")
+        found["fit"][name] = {recipe: of_fit(root, cache, name, options) for recipe, options in RECIPES.items()}
+        if name in GRIDS:
+            found["search"][name] = of_search(root, cache, name)
+    for protocol in PROTOCOLS:
+        tell(f"{cache}: {protocol}")
+        found["bench"][protocol] = of_bench(root, cache, protocol)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What floating-point results depend on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
+    return {
+        "processor": model,
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+        "libraries": {name: installed[name.lower()] for name in LIBRARIES if name.lower() in installed},
+    }
+
+
+def same_machine(recorded: dict[str, Any]) -> bool:
+    """Whether numbers recorded there must be equal to the bit here."""
+    return recorded == machine()
+
+
+def main(shared: Path) -> None:
+    """Record all numbers anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, names = Path(folder), methods()
+        found = {
+            name: everything(root, make(root), names, print)
+            for name, make in (("digits", digits), ("eurosat", lambda root: eurosat(root, shared)))
+        }
+    FILE.write_text(json.dumps({"machine": machine(), **found}, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
