@@ -134,9 +134,9 @@ def extract(
 
     Stop it at any moment: the same command continues, and ends with the same bits.
     """
-    from featcache.extraction import run_extraction
-    from featcache.request import Request
-    from featcache.tables import extraction_table
+    from featcache.commands.tables import extraction_table
+    from featcache.extraction.extract import run_extraction
+    from featcache.extraction.request import Request
 
     request = Request(
         model=model,
@@ -166,8 +166,8 @@ def extract(
 @featcache.command("list")
 def list_caches(root: Root = None, json: Json = False) -> None:
     """List the caches, the most recent first."""
-    from featcache.catalogue import list_caches
-    from featcache.tables import cache_list_json, cache_list_table
+    from featcache.cache.catalogue import list_caches
+    from featcache.commands.tables import cache_list_json, cache_list_table
 
     caches = list_caches(root)
     _show(cache_list_json(caches), cache_list_table(caches, root), json)
@@ -176,8 +176,8 @@ def list_caches(root: Root = None, json: Json = False) -> None:
 @featcache.command()
 def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
     """Show what a cache holds and what it was made from."""
-    from featcache.catalogue import locate
-    from featcache.tables import cache_info, cache_info_table
+    from featcache.cache.catalogue import locate
+    from featcache.commands.tables import cache_info, cache_info_table
 
     found = cache_info(locate(cache, root))
     _show(found, cache_info_table(found), json)
@@ -204,9 +204,9 @@ def verify(
 
     Exit status 1 if anything is wrong.
     """
-    from featcache.catalogue import locate
-    from featcache.tables import verification_table
-    from featcache.verification import verify as run
+    from featcache.cache.catalogue import locate
+    from featcache.commands.tables import verification_table
+    from featcache.verification.verify import verify as run
 
     found = run(locate(cache, root), sample=sample, data_root=data_root, repair=repair, seed=seed, device=device)
     _show(found.to_json(), verification_table(found, cache), json)
@@ -234,9 +234,9 @@ def text(
     json: Json = False,
 ) -> None:
     """Add or replace a prompt set; only text is encoded."""
-    from featcache.catalogue import locate
-    from featcache.tables import prompt_sets_table
-    from featcache.text_sets import add_prompt_set
+    from featcache.cache.catalogue import locate
+    from featcache.commands.tables import prompt_sets_table
+    from featcache.extraction.add_text import add_prompt_set
 
     result = add_prompt_set(
         locate(cache, root), templates, name=name, default=default, device=device, class_names=class_names
@@ -247,7 +247,7 @@ def text(
 @featcache.command()
 def datasets(json: Json = False) -> None:
     """List the data sets that are known by name."""
-    from featcache.tables import dataset_list_json, dataset_list_table
+    from featcache.commands.tables import dataset_list_json, dataset_list_table
 
     found = dataset_list_json()
     _show(found, dataset_list_table(found), json)
@@ -262,8 +262,8 @@ def models(
     json: Json = False,
 ) -> None:
     """List the encoders, or tell about one; downloads no weights."""
-    from featcache.models import describe, list_models
-    from featcache.tables import model_json, model_list_table, model_table
+    from featcache.commands.tables import model_json, model_list_table, model_table
+    from featcache.encoders.models import describe, list_models
 
     if model:
         found = describe(model, pretrained)
@@ -312,9 +312,9 @@ def fit(
     Options of a method are given by their names, for example `--alpha 0.4 --epochs 50`;
     `adapters list METHOD` shows them with their defaults.
     """
-    from adapters.options import parse_options
-    from adapters.run import fit as run
-    from adapters.tables import report_table
+    from adapters.commands.options import parse_options
+    from adapters.commands.tables import report_table
+    from adapters.fitting.fit import fit as run
 
     params = parse_options(method, context.args)
     report = run(
@@ -375,7 +375,7 @@ def search(
     Options of a method take several values, `--lr 1e-3,1e-2`, or ranges with both ends, `--alpha 0:1:0.05`;
     `adapters list METHOD` shows them. The whole grid is also kept as search.parquet and search.csv.
     """
-    from adapters.options import parse_grid
+    from adapters.commands.options import parse_grid
     from adapters.search import run
 
     results = run(
@@ -483,8 +483,8 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a saved head again, class by class."""
-    from adapters.evaluate import evaluate as score
-    from adapters.tables import evaluation_table
+    from adapters.commands.tables import evaluation_table
+    from adapters.runs.evaluate import evaluate as score
 
     found = score(run, cache=_open_cache(cache, root) if cache else None, split=split, root=root, device=device)
     _show(found.to_json(), evaluation_table(found), json)
@@ -504,9 +504,9 @@ def predict(
 
     Loads the very encoder that the head was trained on. Exit status 1 if an image could not be read.
     """
-    from adapters.predict import predict as classify
-    from adapters.predict import write_csv
-    from adapters.tables import prediction_table
+    from adapters.commands.tables import prediction_table
+    from adapters.runs.predict import predict as classify
+    from adapters.runs.predict import write_csv
 
     found = classify(run, images, top_k=top_k, root=root, device=device)
     if csv:
@@ -524,9 +524,9 @@ def list_methods(
     json: Json = False,
 ) -> None:
     """List the methods, or the options of one."""
+    from adapters.commands.options import describe_options
+    from adapters.commands.tables import method_table, option_table
     from adapters.methods import describe_methods
-    from adapters.options import describe_options
-    from adapters.tables import method_table, option_table
 
     if method:
         options = describe_options(method)
@@ -539,8 +539,8 @@ def list_methods(
 @adapters.command()
 def runs(root: Root = None, json: Json = False) -> None:
     """List the saved heads, newest first."""
-    from adapters.runs import list_runs
-    from adapters.tables import run_list_json, run_list_table
+    from adapters.commands.tables import run_list_json, run_list_table
+    from adapters.runs.catalogue import list_runs
 
     saved = list_runs(root)
     _show(run_list_json(saved), run_list_table(saved, root), json)

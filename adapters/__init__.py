@@ -14,67 +14,67 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.ape import APE
-    from adapters.base import Head
-    from adapters.cil_attention import CilAttention
-    from adapters.cil_linear import CilLinear
-    from adapters.clap import CLAP, ZeroShotLinearProbe
-    from adapters.clip_adapter import ClipAdapter
-    from adapters.cross_modal import CrossModal
     from adapters.errors import AdapterError, RunError, TaskError
-    from adapters.exact_alpha import AlphaPath, alpha_path
-    from adapters.gda import GDA
-    from adapters.linear import LinearProbe
-    from adapters.lpp import LinearProbePlusPlus
-    from adapters.meta_adapter import MetaAdapter
+    from adapters.head import Head
+    from adapters.head_files import load
+    from adapters.heads.clap import CLAP, ZeroShotLinearProbe
+    from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
+    from adapters.heads.cross_modal.cross_modal import CrossModal
+    from adapters.heads.gda import GDA
+    from adapters.heads.incremental.cil_attention import CilAttention
+    from adapters.heads.incremental.cil_linear import CilLinear
+    from adapters.heads.incremental.rapf import Rapf
+    from adapters.heads.linear import LinearProbe
+    from adapters.heads.lpp import LinearProbePlusPlus
+    from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
+    from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
+    from adapters.heads.proker import ProKeR
+    from adapters.heads.reg_linear import RegularizedLinearAdapter
+    from adapters.heads.taskres import TaskRes
+    from adapters.heads.timo import TIMO
+    from adapters.heads.tip.ape import APE
+    from adapters.heads.tip.tip_adapter import TipAdapter
+    from adapters.heads.tip.tip_adapter_f import TipAdapterF
+    from adapters.heads.tip.tip_x import TipX
+    from adapters.heads.zero_shot import ZeroShot
     from adapters.metrics import accuracy, ece
-    from adapters.multi_modal_adapter import MultiModalAdapter
-    from adapters.persistence import load
-    from adapters.proker import ProKeR
-    from adapters.rapf import Rapf
-    from adapters.reg_linear import RegularizedLinearAdapter
-    from adapters.stacking import fit_many
-    from adapters.task import Task
-    from adapters.taskres import TaskRes
-    from adapters.timo import TIMO
-    from adapters.tip_adapter import TipAdapter
-    from adapters.tip_adapter_f import TipAdapterF
-    from adapters.tip_x import TipX
-    from adapters.zero_shot import ZeroShot
+    from adapters.selection.exact_alpha import AlphaPath, alpha_path
+    from adapters.tasks.task import Task
+    from adapters.training.stacking import fit_many
 
 _HOMES = {
-    "APE": "ape",
+    "APE": "heads.tip.ape",
     "AdapterError": "errors",
-    "AlphaPath": "exact_alpha",
-    "CLAP": "clap",
-    "CilAttention": "cil_attention",
-    "CilLinear": "cil_linear",
-    "ClipAdapter": "clip_adapter",
-    "CrossModal": "cross_modal",
-    "GDA": "gda",
-    "Head": "base",
-    "LinearProbe": "linear",
-    "LinearProbePlusPlus": "lpp",
-    "MetaAdapter": "meta_adapter",
-    "MultiModalAdapter": "multi_modal_adapter",
-    "ProKeR": "proker",
-    "Rapf": "rapf",
-    "RegularizedLinearAdapter": "reg_linear",
+    "AlphaPath": "selection.exact_alpha",
+    "CLAP": "heads.clap",
+    "CilAttention": "heads.incremental.cil_attention",
+    "CilLinear": "heads.incremental.cil_linear",
+    "ClipAdapter": "heads.clip_adapter.clip_adapter",
+    "CrossModal": "heads.cross_modal.cross_modal",
+    "GDA": "heads.gda",
+    "Head": "head",
+    "LinearProbe": "heads.linear",
+    "LinearProbePlusPlus": "heads.lpp",
+    "MetaAdapter": "heads.meta_adapter.meta_adapter",
+    "MultiModalAdapter": "heads.multi_modal_adapter.multi_modal_adapter",
+    "ProKeR": "heads.proker",
+    "Rapf": "heads.incremental.rapf",
+    "RegularizedLinearAdapter": "heads.reg_linear",
     "RunError": "errors",
-    "TIMO": "timo",
-    "Task": "task",
+    "TIMO": "heads.timo",
+    "Task": "tasks.task",
     "TaskError": "errors",
-    "TaskRes": "taskres",
-    "TipAdapter": "tip_adapter",
-    "TipAdapterF": "tip_adapter_f",
-    "TipX": "tip_x",
-    "ZeroShot": "zero_shot",
-    "ZeroShotLinearProbe": "clap",
+    "TaskRes": "heads.taskres",
+    "TipAdapter": "heads.tip.tip_adapter",
+    "TipAdapterF": "heads.tip.tip_adapter_f",
+    "TipX": "heads.tip.tip_x",
+    "ZeroShot": "heads.zero_shot",
+    "ZeroShotLinearProbe": "heads.clap",
     "accuracy": "metrics",
-    "alpha_path": "exact_alpha",
+    "alpha_path": "selection.exact_alpha",
     "ece": "metrics",
-    "fit_many": "stacking",
-    "load": "persistence",
+    "fit_many": "training.stacking",
+    "load": "head_files",
 }
 
 __all__ = [

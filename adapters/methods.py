@@ -7,33 +7,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError
-from adapters.selection import default_select
+from adapters.selection.regimes import default_select
 
 if TYPE_CHECKING:
-    from adapters.base import Head
+    from adapters.head import Head
 
 METHODS = {
-    "zero-shot": "zero_shot:ZeroShot",
-    "linear": "linear:LinearProbe",
-    "clip": "clip_adapter:ClipAdapter",
-    "tip": "tip_adapter:TipAdapter",
-    "tip-f": "tip_adapter_f:TipAdapterF",
-    "taskres": "taskres:TaskRes",
-    "zs-lp": "clap:ZeroShotLinearProbe",
-    "clap": "clap:CLAP",
-    "lp++": "lpp:LinearProbePlusPlus",
-    "cross-modal": "cross_modal:CrossModal",
-    "reg-linear": "reg_linear:RegularizedLinearAdapter",
-    "gda": "gda:GDA",
-    "proker": "proker:ProKeR",
-    "ape": "ape:APE",
-    "tip-x": "tip_x:TipX",
-    "timo": "timo:TIMO",
-    "meta": "meta_adapter:MetaAdapter",
-    "mma": "multi_modal_adapter:MultiModalAdapter",
-    "cil-linear": "cil_linear:CilLinear",
-    "cil-attention": "cil_attention:CilAttention",
-    "rapf": "rapf:Rapf",
+    "zero-shot": "heads.zero_shot:ZeroShot",
+    "linear": "heads.linear:LinearProbe",
+    "clip": "heads.clip_adapter.clip_adapter:ClipAdapter",
+    "tip": "heads.tip.tip_adapter:TipAdapter",
+    "tip-f": "heads.tip.tip_adapter_f:TipAdapterF",
+    "taskres": "heads.taskres:TaskRes",
+    "zs-lp": "heads.clap:ZeroShotLinearProbe",
+    "clap": "heads.clap:CLAP",
+    "lp++": "heads.lpp:LinearProbePlusPlus",
+    "cross-modal": "heads.cross_modal.cross_modal:CrossModal",
+    "reg-linear": "heads.reg_linear:RegularizedLinearAdapter",
+    "gda": "heads.gda:GDA",
+    "proker": "heads.proker:ProKeR",
+    "ape": "heads.tip.ape:APE",
+    "tip-x": "heads.tip.tip_x:TipX",
+    "timo": "heads.timo:TIMO",
+    "meta": "heads.meta_adapter.meta_adapter:MetaAdapter",
+    "mma": "heads.multi_modal_adapter.multi_modal_adapter:MultiModalAdapter",
+    "cil-linear": "heads.incremental.cil_linear:CilLinear",
+    "cil-attention": "heads.incremental.cil_attention:CilAttention",
+    "rapf": "heads.incremental.rapf:Rapf",
 }
 """Where each method's class is. Imported when asked for: one method must not wait for the libraries of another."""
 

@@ -32,9 +32,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapters.beta_search import refine
-from adapters.exact_alpha import AlphaPath, alpha_path
-from adapters.tip_search import search_grid
+from adapters.heads.tip.tip_search import search_grid
+from adapters.selection.beta_search import refine
+from adapters.selection.exact_alpha import AlphaPath, alpha_path
 
 CELLS = 10
 """Cells of the published loop that are timed."""

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 
 from adapters.arrays import Floats, Ints, unit
-from adapters.certified import Certified, certified_logits, product_error
-from adapters.key_cache import KeyCache
+from adapters.heads.tip.certified import Certified, certified_logits, product_error
+from adapters.heads.tip.key_cache import KeyCache
 
 CLASS, SAMPLE, TEXT, NOISE = 0.5, 0.7, 0.3, 0.1
 """Of the synthetic features beside a common cone of norm 1: spread of the class means and of the samples about them;

@@ -25,9 +25,9 @@ from plain_clip import Plain
 
 from adapters import ClipAdapter
 from adapters.arrays import Support, unit
-from adapters.stacking import fit_supports
-from adapters.task import Task
-from featcache.catalogue import open_cache
+from adapters.tasks.task import Task
+from adapters.training.stacking import fit_supports
+from featcache.cache.catalogue import open_cache
 
 
 class Seed(NamedTuple):

@@ -31,7 +31,7 @@ from torch.nn.functional import normalize
 
 from adapters import ClipAdapter
 from adapters.arrays import Support
-from adapters.stacking import fit_supports
+from adapters.training.stacking import fit_supports
 
 CLASSES, SHOTS, QUERIES = 10, 16, 2000
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

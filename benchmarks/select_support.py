@@ -18,13 +18,13 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.base import Head
+from adapters.fitting.fit import build
+from adapters.head import Head
 from adapters.methods import METHODS, get
-from adapters.run import build
-from adapters.selection import Select, choose
-from adapters.task import Task
-from featcache.cache import Cache
-from featcache.catalogue import open_cache
+from adapters.selection.regimes import Select, choose
+from adapters.tasks.task import Task
+from featcache.cache.catalogue import open_cache
+from featcache.cache.reading import Cache
 
 SKIPPED = ("meta", "mma", "cil-linear", "cil-attention", "rapf")
 """Methods that learn elsewhere, or class by class, or for minutes."""

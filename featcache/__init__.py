@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache, CachedSplit
-    from featcache.catalogue import latest, list_caches
-    from featcache.catalogue import open_cache as open
-    from featcache.text import TextFeatures
+    from featcache.cache.catalogue import latest, list_caches
+    from featcache.cache.catalogue import open_cache as open
+    from featcache.cache.reading import Cache, CachedSplit
+    from featcache.cache.text_sets import TextFeatures
 
 __all__ = ["Cache", "CachedSplit", "TextFeatures", "extract", "latest", "list_caches", "open"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Cache": ("featcache.cache", "Cache"),
-    "CachedSplit": ("featcache.cache", "CachedSplit"),
-    "TextFeatures": ("featcache.text", "TextFeatures"),
-    "latest": ("featcache.catalogue", "latest"),
-    "list_caches": ("featcache.catalogue", "list_caches"),
-    "open": ("featcache.catalogue", "open_cache"),
+    "Cache": ("featcache.cache.reading", "Cache"),
+    "CachedSplit": ("featcache.cache.reading", "CachedSplit"),
+    "TextFeatures": ("featcache.cache.text_sets", "TextFeatures"),
+    "latest": ("featcache.cache.catalogue", "latest"),
+    "list_caches": ("featcache.cache.catalogue", "list_caches"),
+    "open": ("featcache.cache.catalogue", "open_cache"),
 }
 
 
@@ -95,8 +95,8 @@ def extract(
     Raises:
         FeatcacheError: One of its kinds, see `featcache.errors`.
     """
-    from featcache.extraction import run_extraction
-    from featcache.request import Request
+    from featcache.extraction.extract import run_extraction
+    from featcache.extraction.request import Request
 
     request = Request(
         model=model,

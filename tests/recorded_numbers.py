@@ -1,8 +1,8 @@
 """What `fit`, `bench` and `search` give for every method, through the command line: recorded, and compared.
 
-`python -m tests.recorded_numbers SHARED` records `tests/golden/numbers.json` anew, which only a change that is meant to change
-numbers may do. Floating-point arithmetic is the same to the bit on one kind of processor with one set of libraries;
-`same_machine` says whether that is so, and `near` is what is left to compare elsewhere.
+`python -m tests.recorded_numbers SHARED` records `tests/golden/numbers.json` anew, which only a change that is meant to
+change numbers may do. Floating-point arithmetic is the same to the bit on one kind of processor with one set of
+libraries: `same_machine` says whether that is so.
 """
 
 from __future__ import annotations

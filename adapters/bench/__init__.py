@@ -11,7 +11,7 @@ the plan, `store.py` what is kept on disk; `summary.py`, `significance.py`, `for
 from __future__ import annotations
 
 from adapters.bench.benchmark import run
+from adapters.bench.protocols.settings import PROTOCOLS
 from adapters.bench.results import FORMATS, Results
-from adapters.bench.settings import PROTOCOLS
 
 __all__ = ["FORMATS", "PROTOCOLS", "Results", "run"]

@@ -11,19 +11,19 @@ import numpy as np
 
 from adapters.bench.cells import Cell, plan
 from adapters.bench.progress import CellReporter
+from adapters.bench.protocols.settings import Settings
 from adapters.bench.results import Results
-from adapters.bench.settings import Settings
 from adapters.bench.store import Record, Store, opened
 from adapters.bench.summary import CellName
 from adapters.errors import AdapterError, TaskError
 from adapters.methods import METHODS
-from adapters.run_folder import slug
-from adapters.selection import parse_select
-from adapters.task import Task
-from featcache.home import local_home
+from adapters.runs.folder import slug
+from adapters.selection.regimes import parse_select
+from adapters.tasks.task import Task
+from featcache.places.home import local_home
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache
+    from featcache.cache.reading import Cache
 
 BASELINE = "zero-shot"
 SECONDS_BETWEEN_TABLES = 2.0
@@ -59,15 +59,15 @@ def run(
         shots: numbers of shots K.
         seeds: each is a draw of shots and the seed of the training.
         select: selection regime; what may choose hyper-parameters and temperatures.
-        protocol: few-shot, base-to-new, cross-dataset or incremental (`adapters.bench.settings.PROTOCOLS`).
+        protocol: few-shot, base-to-new, cross-dataset or incremental (`adapters.bench.protocols.settings.PROTOCOLS`).
         tasks: of `incremental`: number of tasks T.
         class_order: of `incremental`: class names in their order of arrival; None: drawn from each seed.
-        calibrate: fit a temperature where the regime allows it (`adapters.calibration`).
+        calibrate: fit a temperature where the regime allows it (`adapters.selection.calibration`).
         params: constructor arguments by method.
         prompts: name of the prompt set; None for the cache's default.
         allow_fewer: use a class that has fewer than K images as it is.
         out: folder for results; one that is there is continued. None: `bench/<caches>-<protocol>` under the root.
-        root: where that is; None as `featcache.home.resolve_root`.
+        root: where that is; None as `featcache.places.home.resolve_root`.
         device: where heads compute: auto, cpu, cuda, mps.
         progress: tell on standard error how far it is.
 

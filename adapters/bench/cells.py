@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapters.bench.incremental import incremental
-from adapters.bench.learning import Part, Recipe
-from adapters.bench.protocols import base_to_new, check_same_encoder, cross_dataset, few_shot
-from adapters.bench.settings import Settings, shots_of
+from adapters.bench.protocols.few_shot import base_to_new, check_same_encoder, cross_dataset, few_shot
+from adapters.bench.protocols.incremental import incremental
+from adapters.bench.protocols.learning import Part, Recipe
+from adapters.bench.protocols.settings import Settings, shots_of
 from adapters.errors import AdapterError
-from adapters.run import hyperparameters
-from adapters.task import Task
+from adapters.fitting.fit import hyperparameters
+from adapters.tasks.task import Task
 from featcache.version import package_version
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache
+    from featcache.cache.reading import Cache
 
 
 @dataclass(frozen=True, eq=False)

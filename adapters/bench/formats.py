@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adapters.bench.learning import ADAPTED, BY_OWN, BY_TEXT, REFITTED
+from adapters.bench.protocols.learning import ADAPTED, BY_OWN, BY_TEXT, REFITTED
 from adapters.bench.summary import Block, Entry
 
 TIED = "≈"

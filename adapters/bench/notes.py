@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from adapters.bench.formats import MARKS, TIED
-from adapters.bench.learning import CONTINUED, HOW
-from adapters.bench.settings import Settings
+from adapters.bench.protocols.learning import CONTINUED, HOW
+from adapters.bench.protocols.settings import Settings
 from adapters.bench.significance import LEVEL, RESAMPLES
 from adapters.bench.store import Record
 from adapters.bench.summary import Block
-from adapters.selection import ORACLE_WARNING, REGIMES
+from adapters.selection.regimes import ORACLE_WARNING, REGIMES
 
 _ABOUT_COLUMNS = {
     "base-to-new": "HM: harmonic mean of the mean base and the mean new accuracy, each averaged over seeds and caches "

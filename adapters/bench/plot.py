@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from adapters.bench.summary import Block, Entry
 from adapters.errors import AdapterError
-from adapters.plotting import check_suffix, name_ends, write_figure
+from adapters.show.plotting import check_suffix, name_ends, write_figure
 
 BASELINE = "zero-shot"
 # Dark enough to be read as text on white; neighbours in this order are far apart.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from adapters.bench.cells import Cell
-from adapters.progress import Bar
+from adapters.show.progress import Bar
 from featcache.progress import clock
 
 

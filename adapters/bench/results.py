@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.bench import formats
 from adapters.bench.notes import notes, title
-from adapters.bench.settings import Settings
+from adapters.bench.protocols.settings import Settings
 from adapters.bench.store import Record
 from adapters.bench.summary import Block, CellName, summarise
 from adapters.errors import AdapterError

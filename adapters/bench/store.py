@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from adapters.bench.cells import Cell
-from adapters.bench.learning import Part
+from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
-from adapters.persistence import write_whole
+from adapters.head_files import write_whole
 
 CSV, PARQUET, JSON = "results.csv", "results.parquet", "results.json"
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
@@ -42,7 +42,8 @@ class Row:
     """One tidy row: a part of a cell. Accuracy and ECE are fractions; times are seconds.
 
     `params` are the hyper-parameters as asked for, `hyperparameters` as used after selection, both as JSON. `how` is a
-    key of `adapters.bench.learning.HOW`. `key` is the cell's; the other names are those of `Part` and of a report.
+    key of `adapters.bench.protocols.learning.HOW`. `key` is the cell's; the other names are those of `Part` and of a
+    report.
     """
 
     protocol: str

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bench.columns import Column, columns
-from adapters.bench.learning import ADAPTED
-from adapters.bench.settings import shots_of
+from adapters.bench.protocols.learning import ADAPTED
+from adapters.bench.protocols.settings import shots_of
 from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
 
@@ -30,7 +30,7 @@ class Entry:
         seeds: how many there are.
         best: whether it is the best of its column.
         tied: whether it cannot be told from the best.
-        how: keys of `adapters.bench.learning.HOW` other than the usual.
+        how: keys of `adapters.bench.protocols.learning.HOW` other than the usual.
     """
 
     mean: float

@@ -13,7 +13,7 @@ from adapters.search.trials import Outcome
 def choose(settings: Sequence[Setting], outcomes: Mapping[int, Outcome]) -> int:
     """The number of the setting with most right answers, of those that were trained to the end.
 
-    Of equals the one whose alphas have the widest interval, where alpha is chosen exactly (`adapters.alpha_choice`);
+    Of equals the one whose alphas have the widest interval, where alpha is chosen exactly (`selection.alpha_choice`);
     else the first in grid order, but of those that differ from it in alpha alone, which changes first in grid order,
     the middle of the longest run of tied neighbours (the lower of two middles), as least at an edge.
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.arrays import Support, unit
-from adapters.base import Rows
-from adapters.held_out import held_out_splits
-from adapters.refit import FOLDS
-from adapters.selection import Select
-from adapters.task import Task
+from adapters.head import Rows
+from adapters.selection.held_out import held_out_splits
+from adapters.selection.refit import FOLDS
+from adapters.selection.regimes import Select
+from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache
+    from featcache.cache.reading import Cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ from adapters.search.draws import Draw
 from adapters.search.final import Final
 from adapters.search.grid import Grid, Setting
 from adapters.search.trials import Outcome
-from adapters.selection import Select
-from featcache.storage import is_url
+from adapters.selection.regimes import Select
+from featcache.places.folder import is_url
 from featcache.version import package_version
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache
+    from featcache.cache.reading import Cache
 
 
 @dataclass(frozen=True)

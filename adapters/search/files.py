@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adapters.errors import RunError
-from adapters.persistence import write_whole
-from adapters.run_folder import slug
+from adapters.head_files import write_whole
+from adapters.runs.folder import slug
 from adapters.search.facts import Facts
 from adapters.search.results import CSV, JSON, PARQUET, Results
-from featcache.home import local_home
+from featcache.places.home import local_home
 
 _TYPES = {name: pa.float64() for name in ("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy")}
 _TYPES["stopped_at"] = pa.int64()

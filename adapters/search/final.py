@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adapters import methods
-from adapters.evaluate import score
-from adapters.exact_alpha import AlphaPath
+from adapters.runs.evaluate import score
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.search.trials import Build, path_of
-from adapters.selection import Select
-from adapters.stacking import fit_supports
-from adapters.task import Rows
+from adapters.selection.exact_alpha import AlphaPath
+from adapters.selection.regimes import Select
+from adapters.tasks.task import Rows
+from adapters.training.stacking import fit_supports
 
 
 class Final(NamedTuple):

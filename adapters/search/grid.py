@@ -10,9 +10,9 @@ from math import prod
 from typing import Any
 
 from adapters import methods
-from adapters.base import Head
 from adapters.errors import AdapterError
-from adapters.run import build
+from adapters.fitting.fit import build
+from adapters.head import Head
 
 Setting = dict[str, Any]
 """Constructor arguments of a head."""

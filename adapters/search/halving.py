@@ -19,7 +19,7 @@ from adapters.errors import AdapterError
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.search.trials import Build, Outcomes, Scorer, Tell, Trial, trials_of
-from adapters.stacking import Stack, TrainedHead, blocks_of, side_by_side
+from adapters.training.stacking import Stack, TrainedHead, blocks_of, side_by_side
 
 ETA = 3
 RUNGS = (1 / 9, 1 / 3)

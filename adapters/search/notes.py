@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.refit import FOLDS
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid
-from adapters.selection import ORACLE_WARNING, REGIMES
+from adapters.selection.refit import FOLDS
+from adapters.selection.regimes import ORACLE_WARNING, REGIMES
 
 CHOSEN_ON = {**REGIMES, "support": f"the K shots themselves, held out in {FOLDS} folds"}
 

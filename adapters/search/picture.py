@@ -18,10 +18,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adapters.exact_alpha import AlphaPath
-from adapters.plotting import name_ends, write_figure
 from adapters.search.facts import Chosen
 from adapters.search.results import Results
+from adapters.selection.exact_alpha import AlphaPath
+from adapters.show.plotting import name_ends, write_figure
 
 Array = npt.NDArray[np.float64]
 

@@ -7,9 +7,9 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from adapters.progress import Bar
 from adapters.search.draws import Draw
 from adapters.search.trials import Trial
+from adapters.show.progress import Bar
 from featcache.progress import clock
 
 

@@ -8,10 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.base import Head
 from adapters.errors import AdapterError
-from adapters.plotting import check_suffix
-from adapters.run import build
+from adapters.fitting.fit import build
+from adapters.head import Head
 from adapters.search.choice import choose
 from adapters.search.draws import Draw, draw_all
 from adapters.search.facts import Chosen, Facts
@@ -23,10 +22,11 @@ from adapters.search.picture import draw_picture
 from adapters.search.progress import TrialReporter
 from adapters.search.results import Results
 from adapters.search.trials import Outcome, Scorer, train_all
-from adapters.selection import parse_select
+from adapters.selection.regimes import parse_select
+from adapters.show.plotting import check_suffix
 
 if TYPE_CHECKING:
-    from featcache.cache import Cache
+    from featcache.cache.reading import Cache
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
 ) -> Results:
     """Try every combination of a grid for every number of shots and seed, and keep what was found on disk.
 
-    All trainings are one program (`adapters.stacking`). Where alpha only blends what was fitted
+    All trainings are one program (`adapters.training.stacking`). Where alpha only blends what was fitted
     (`Head.alpha_after_fit`), every alpha between the least and the largest of the grid is scored exactly, from one fit.
 
     Args:
@@ -63,7 +63,7 @@ def run(
         allow_fewer: use a class that has fewer than K images as it is.
         out: folder for the results; None: one under the root, named after cache, method and what was asked for.
         plot: the picture, an .svg or .png file; None: `alpha.svg`, or the first varied option's name, in that folder.
-        root: where that is; None as `featcache.home.resolve_root`.
+        root: where that is; None as `featcache.places.home.resolve_root`.
         device: where heads compute: auto, cpu, cuda, mps.
         progress: tell on standard error how far it is.
 

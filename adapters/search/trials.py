@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from adapters.alpha_choice import Line, Widest, lines
 from adapters.arrays import Floats, Ints
-from adapters.base import Head, Rows
-from adapters.exact_alpha import AlphaPath
-from adapters.held_out import right
+from adapters.head import Head, Rows
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
-from adapters.stacking import fit_supports
+from adapters.selection.alpha_choice import Line, Widest, lines
+from adapters.selection.exact_alpha import AlphaPath
+from adapters.selection.held_out import right
+from adapters.training.stacking import fit_supports
 
 Build = Callable[[Draw, Setting], Head]
 """Makes an unfitted head."""
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
     correct: int
     """Held-out rows that were right, over all splits."""
     alphas: Widest | None = None
-    """The alphas with which, where alpha is chosen exactly after the fit (`adapters.alpha_choice`)."""
+    """The alphas with which, where alpha is chosen exactly after the fit (`adapters.selection.alpha_choice`)."""
     stopped_at: int | None = None
     """The step at which it was given up; None: trained to the end."""
 

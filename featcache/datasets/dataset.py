@@ -13,7 +13,7 @@ from PIL import Image
 
 from featcache.datasets.stratified import balanced_rows
 from featcache.errors import DataError
-from featcache.listing import listing_digest
+from featcache.ids import listing_digest
 from featcache.prompts import PromptSpec
 
 

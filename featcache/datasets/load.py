@@ -21,7 +21,7 @@ from featcache.datasets.readers import FolderReader, ImageFiles, ZipReader
 from featcache.datasets.torchvision_sets import download as download_with_torchvision
 from featcache.datasets.torchvision_sets import list_cifar
 from featcache.errors import DataError
-from featcache.home import datasets_folder
+from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
 
 OWN_PROMPTS = {"default": PromptSpec(templates=("a photo of a {}.",))}
@@ -48,7 +48,7 @@ def load_dataset(
         class_names: A file of names in place of the set's own; see `read_class_names`.
         seed: Of the splits that are made here.
         download: Whether a set that is not there may be downloaded.
-        download_root: Where named sets are when there is no `data_root`; default: `featcache.home.datasets_folder()`.
+        download_root: Where named sets are when there is no `data_root`; default: `places.home.datasets_folder()`.
 
     Raises:
         DataError: In one line, what is wrong and what to do.

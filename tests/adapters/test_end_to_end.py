@@ -13,11 +13,11 @@ from PIL import Image
 
 import adapters
 import featcache
-from adapters.evaluate import evaluate
-from adapters.predict import load_encoder, predict
-from adapters.run import fit
-from adapters.runs import list_runs
-from adapters.task import Task
+from adapters.fitting.fit import fit
+from adapters.runs.catalogue import list_runs
+from adapters.runs.evaluate import evaluate
+from adapters.runs.predict import load_encoder, predict
+from adapters.tasks.task import Task
 from featcache.datasets import load_dataset
 
 
@@ -63,8 +63,8 @@ def test_fitting_imports_no_encoder(cache: Any, tmp_path: Path) -> None:
     code = f"""
 import sys
 import featcache
-from adapters.run import fit
-from adapters.evaluate import evaluate
+from adapters.fitting.fit import fit
+from adapters.runs.evaluate import evaluate
 fit("clip", cache=featcache.open({cache.path!r}), shots=2, out={str(tmp_path / "run")!r})
 evaluate({str(tmp_path / "run")!r})
 print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"open_clip", "torchvision", "timm"}}))

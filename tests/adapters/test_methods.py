@@ -6,9 +6,9 @@ import sys
 import pytest
 
 import adapters
+from adapters.commands.options import describe_options, parse_options
 from adapters.errors import AdapterError
 from adapters.methods import METHODS, describe_methods, get
-from adapters.options import describe_options, parse_options
 
 
 def test_names() -> None:

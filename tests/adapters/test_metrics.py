@@ -1,26 +1,23 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from adapters.errors import AdapterError
 from adapters.metrics import accuracy, ece, reliability, softmax
-
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.golden_files import golden
 
 
 def test_golden_metrics() -> None:
-    golden = np.load(GOLDEN / "metrics.npz")
-    labels = np.load(GOLDEN / "data.npz")["test_labels"]
-    for i, logits in enumerate(golden["logits"]):
-        assert accuracy(logits, labels) == pytest.approx(golden["top1"][i], abs=1e-12)
-        assert ece(logits, labels) == pytest.approx(golden["ece15"][i], abs=1e-9)
+    expected, data = golden("metrics", "data")
+    labels = data["test_labels"]
+    for i, logits in enumerate(expected["logits"]):
+        assert accuracy(logits, labels) == pytest.approx(expected["top1"][i], abs=1e-12)
+        assert ece(logits, labels) == pytest.approx(expected["ece15"][i], abs=1e-9)
         table = reliability(logits, labels)
-        np.testing.assert_array_equal(table.rows, golden["bin_count"][i])
-        np.testing.assert_allclose(table.accuracy, golden["bin_accuracy"][i], atol=1e-12)
-        np.testing.assert_allclose(table.confidence, golden["bin_confidence"][i], atol=1e-9)
+        np.testing.assert_array_equal(table.rows, expected["bin_count"][i])
+        np.testing.assert_allclose(table.accuracy, expected["bin_accuracy"][i], atol=1e-12)
+        np.testing.assert_allclose(table.confidence, expected["bin_confidence"][i], atol=1e-9)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:

@@ -126,7 +126,7 @@ def test_digest_tells_sets_apart_but_not_the_order_of_classes() -> None:
 
 def test_prompts_and_canonical_names_import_neither_torch_nor_open_clip() -> None:
     code = (
-        "import sys, featcache.prompts, featcache.models as m; m.canonical('ViT-B/16');"
+        "import sys, featcache.prompts, featcache.encoders.models as m; m.canonical('ViT-B/16');"
         "sys.exit(bool({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,122 @@
+"""A task cut down to some of its classes, in any order: the ground of every protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.tasks.task import Rows, Task
+
+if TYPE_CHECKING:
+    from adapters.arrays import Floats, Ints
+    from featcache.cache.text_sets import TextFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class TextOfClasses:
+    """The text of some classes of a prompt set; what heads ask of a text, they can ask of this.
+
+    Attributes:
+        whole: the prompt set.
+        classes: which of its classes (C',), in the order of the rows given out.
+    """
+
+    whole: TextFeatures
+    classes: Ints
+
+    @property
+    def features(self) -> Floats:
+        """Raw embeddings (C', T, D) of every prompt."""
+        return np.asarray(self.whole.features[self.classes])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The C' names."""
+        return tuple(self.whole.class_names[code] for code in self.classes)
+
+    @property
+    def logit_scale(self) -> float:
+        """The encoder's."""
+        return float(self.whole.logit_scale)
+
+    def weights(self) -> Floats:
+        """Unit rows (C', D)."""
+        return np.asarray(self.whole.weights()[self.classes])
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSubset:
+    """Some classes of a task; labels count through them: 0 is the first of `classes`.
+
+    The shots are those of the whole task, so the draw comes before the choice of classes, as in CoOp.
+
+    Attributes:
+        task: the whole task.
+        classes: class indices (C',) of the whole task.
+    """
+
+    task: Task
+    classes: Ints
+
+    @classmethod
+    def whole(cls, task: Task) -> ClassSubset:
+        """All classes in their order."""
+        return cls(task, np.arange(len(task.text.class_names)))
+
+    @cached_property
+    def text(self) -> TextOfClasses:
+        """The classes' text."""
+        return TextOfClasses(self.task.text, self.classes)
+
+    @cached_property
+    def support(self) -> Rows:
+        """The shots of these classes, grouped by class in class order."""
+        rows = self._only(self.task.support)
+        order = np.argsort(rows.labels, kind="stable")
+        return rows if np.array_equal(order, np.arange(len(order))) else _take(rows, order, rows.labels[order])
+
+    @cached_property
+    def test(self) -> Rows:
+        """The test rows of these classes."""
+        return self._only(self.task.test)
+
+    @cached_property
+    def tested(self) -> npt.NDArray[np.bool_]:
+        """Which rows of the whole test split (N,) `test` has."""
+        return self._codes(self.task.test.labels) >= 0
+
+    def held_out(self, select: str) -> tuple[Floats, Ints] | None:
+        """What a selection regime may look at besides the shots: of these classes only."""
+        found = self.task.held_out(select)
+        if found is None:
+            return None
+        codes = self._codes(found[1])
+        return found[0][codes >= 0], codes[codes >= 0]
+
+    def _only(self, rows: Rows) -> Rows:
+        codes = self._codes(rows.labels)
+        if np.array_equal(codes, rows.labels):  # all classes in their order: spare the copy
+            return rows
+        kept = np.flatnonzero(codes >= 0)
+        return _take(rows, kept, codes[kept])
+
+    def _codes(self, labels: Ints) -> Ints:
+        """Place of every label among `classes`; -1 where it is not one of them."""
+        place = np.full(len(self.task.text.class_names), -1)
+        place[self.classes] = np.arange(len(self.classes))
+        return np.asarray(place[labels])
+
+
+def _take(rows: Rows, which: Ints, labels: Ints) -> Rows:
+    return replace(
+        rows,
+        images=rows.images[which],
+        views=None if rows.views is None else rows.views[which],
+        labels=labels,
+        ids=rows.ids[which],
+        rows=rows.rows[which],
+    )

@@ -1,0 +1,81 @@
+"""Class-incremental learning: classes arrive in tasks, and after each task all classes seen so far are told apart.
+
+A head that offers `partial_fit(X, y, *, text)` trains on from its weights: X holds the new task's shots alone, `text`
+all classes seen so far, and y indexes it. Any other head is fitted again on the shots of all seen classes: it needs a
+memory of them, which the table says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from adapters.arrays import Ints
+from adapters.bench.protocols.classes import ClassSubset
+from adapters.bench.protocols.learning import CONTINUED, REFITTED, Exam, Learned, Part, Recipe, assess
+from adapters.errors import TaskError
+from adapters.head import Head
+from adapters.selection.calibration import calibrate
+from adapters.selection.regimes import choose
+from adapters.tasks.task import Task
+
+_STREAM = 2  # 0 and 1 are the draws of support and val (`adapters.tasks.sampling`)
+
+
+def incremental(recipe: Recipe, task: Task, seed: int, tasks: int, order: Sequence[str] | None) -> list[Part]:
+    """Accuracy over all seen classes after every one of T tasks; parts `task-1` to `task-T`."""
+    arrivals = class_order(task.text.class_names, seed, order)
+    if tasks > len(arrivals):
+        raise TaskError(f"--tasks {tasks} given; cache {task.cache.name} has {len(arrivals)} classes: type fewer tasks")
+    ends = np.cumsum([len(part) for part in np.array_split(arrivals, tasks)])
+    head: Head | None = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
+    if not hasattr(head, "partial_fit"):
+        head = None
+    parts = []
+    for step, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True), start=1):
+        seen = ClassSubset(task, arrivals[:end])
+        if head is None:
+            learned, how = recipe.learn(seen, seed), REFITTED
+        else:
+            learned, how = _continue(recipe, head, seen, start), CONTINUED
+            head = learned.head
+        how = "" if recipe.method == "zero-shot" else how
+        parts.append(assess(f"task-{step}", learned, learned.head, Exam.of(seen), how))
+    return parts
+
+
+def class_order(names: Sequence[str], seed: int, order: Sequence[str] | None) -> Ints:
+    """Class indices (C,) in their order of arrival: that of `order`, else a seeded permutation.
+
+    Raises:
+        TaskError: `order` is not a permutation of the class names.
+    """
+    if order is None:
+        source = np.random.SeedSequence(entropy=seed, spawn_key=(_STREAM,))
+        return np.random.default_rng(source).permutation(len(names))
+    if sorted(order) != sorted(names):
+        odd = sorted(set(order) ^ set(names))
+        raise TaskError(
+            f"class order names {len(order)} classes; expected each of the {len(names)} once: see {odd[:3]}"
+        )
+    return np.array([list(names).index(name) for name in order])
+
+
+def _continue(recipe: Recipe, head: Head, seen: ClassSubset, start: int) -> Learned:
+    """Train on with the shots of the classes from place `start` on; the first task also chooses hyper-parameters."""
+    settings, support = recipe.settings, seen.support
+    fresh = support.labels >= start
+    inputs, labels = support.inputs[fresh], support.labels[fresh]
+    notes = []
+    began = time.perf_counter()
+    if start == 0:
+        head = choose(head, seen, settings.select)
+        notes.append(getattr(head, "selection_note_", ""))
+    head = head.partial_fit(inputs, labels, text=seen.text)
+    if settings.calibrate and settings.select == "support":
+        notes.append("not calibrated: the shots of earlier tasks are gone, so none can be left out")
+    elif settings.calibrate:
+        notes.append(calibrate(head, seen, settings.select))
+    return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))

@@ -1,0 +1,1 @@
+"""One command of `adapters` a file: options, a call, what is printed."""

@@ -1,0 +1,285 @@
+"""One run of `adapters fit`: draw the task, choose and fit the head, score it, save it.
+
+The three stages are three calls. Only the last, `_evaluate`, is given the test split; fitting is given the support and
+what the selection regime holds out, which contains test rows under `oracle` alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters import methods
+from adapters.errors import AdapterError
+from adapters.head_files import read_config
+from adapters.runs.evaluate import Scores, score
+from adapters.runs.folder import (
+    CARD,
+    INDICES,
+    METRICS,
+    check_replaceable,
+    replaced_folder,
+    run_name,
+    slug,
+    write_json,
+)
+from adapters.runs.model_card import model_card
+from adapters.runs.report import Report
+from adapters.selection.calibration import calibrate as fit_head_temperature
+from adapters.selection.regimes import ORACLE_WARNING, Select, choose, default_select, parse_select
+from adapters.tasks.index_files import indices_digest
+from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.task import Rows, Task
+from featcache.places.folder import is_url
+from featcache.places.home import runs_folder
+
+if TYPE_CHECKING:
+    from adapters.head import Head
+    from featcache.cache.reading import Cache
+
+
+def fit(
+    method: str,
+    *,
+    cache: Cache,
+    shots: int,
+    seed: int = 1,
+    select: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    indices: Path | str | None = None,
+    allow_fewer: bool = False,
+    prompts: str | None = None,
+    out: Path | str | None = None,
+    root: str | None = None,
+    device: str = "auto",
+    calibrate: bool = False,
+    meta_train: Sequence[Cache] = (),
+) -> Report:
+    """Fit one head on K shots a class, score it and save it.
+
+    Args:
+        method: name of a method (`adapters.methods`).
+        cache: an opened cache.
+        shots: images a class, K >= 1.
+        seed: of the draw, and of the training unless `params` has another.
+        select: selection regime; what may choose hyper-parameters. None: `adapters.selection.regimes.default_select`.
+        params: constructor arguments of the head; `logit_scale` is the encoder's own unless given.
+        indices: a CoOp index file that names the shots.
+        allow_fewer: use a class that has fewer than K images as it is.
+        prompts: name of the prompt set; None for the cache's default.
+        out: folder to save to; an earlier run there is replaced. None: a folder under the root whose name is the same
+            for the same configuration.
+        root: where runs are saved; None as `featcache.places.home.resolve_root`.
+        device: where the head trains and computes: auto (CUDA, then MPS, then CPU), cpu, cuda, mps.
+        calibrate: fit a temperature on what the selection regime allows (`adapters.selection.calibration`).
+        meta_train: caches of the same encoder to learn an online head's weights on; the head is then adapted to this
+            cache's support by a forward pass.
+
+    Raises:
+        AdapterError: no such method, or arguments that it does not take.
+        TaskError: the cache cannot give this task.
+        RunError: the run cannot be saved there.
+    """
+    head_class = methods.get(method)
+    regime = default_select(head_class, params or {}) if select is None else parse_select(select)
+    if meta_train and calibrate and regime == "support":
+        # Its folds would learn anew on the target's shots, which is not the head that is kept.
+        raise AdapterError("--meta-train with --calibrate needs --select val-kshot or val; or leave --calibrate out")
+    if out is not None:
+        check_replaceable(Path(out).expanduser())  # before the work, not after it
+
+    clock = _Clock()
+    task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
+    seconds = {"load": clock.lap()}
+
+    for other in meta_train:
+        _check_online(head_class, cache, other)
+    if learnt := (params or {}).get("meta"):
+        _check_learnt(cache, Path(learnt))
+    asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
+    chosen = choose(asked, task, regime)
+    base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
+    head = _fit(chosen, task, base)
+    calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
+    seconds["fit"] = clock.lap()
+
+    zero_shot = methods.get("zero-shot")(logit_scale=float(task.text.logit_scale))
+    zero_shot.fit(task.support.images, task.support.labels, text=task.text)
+    accuracy, ece = _evaluate(head, zero_shot, val=task.val, test=task.test)
+    prediction_note = head.prediction_note(task.test.images)
+    seconds["evaluate"] = clock.lap()
+
+    index_content = task.index_content(regime)
+    digest = indices_digest(index_content)
+    report = Report(
+        method=method,
+        dataset=str(cache.dataset["name"]),
+        model=str(cache.encoder["architecture"]),
+        pretrained=str(cache.encoder["pretrained"]),
+        shots=shots,
+        seed=seed,
+        select=regime,
+        hyperparameters=hyperparameters(head),
+        accuracy=accuracy,
+        ece=ece,
+        seconds=seconds,
+        parameters=int(head.parameters_),
+        cache=cache.path if is_url(cache.path) else str(Path(cache.path).resolve()),
+        cache_name=cache.name,
+        cache_digest=cache.digest,
+        prompts=task.text.name,
+        classes=len(task.text.class_names),
+        rows={"support": len(task.support), "val": None if task.val is None else len(task.val), "test": len(task.test)},
+        indices={"file": task.index_file.name if task.index_file else None, "digest": digest},
+        note=_note(task, regime, chosen, (calibration_note, prediction_note), learnt_on=meta_train),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        run="",
+        temperature=head.temperature_,
+        alpha_interval=head.alpha_choice_.to_json() if hasattr(head, "alpha_choice_") else None,
+    )
+    configuration = {
+        "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
+        "indices": digest,
+        "cache": cache.digest,
+        "prompts": [task.text.name, task.text.prompts],
+        **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
+        **({"calibrate": True} if calibrate else {}),
+    }
+    folder = _target(report, configuration, out, root)
+    return _save(head, task, replace(report, run=str(folder)), index_content, folder)
+
+
+def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
+    """Fit on the task's support, or learn on the base tasks and adapt to it."""
+    support = task.support
+    if not base:
+        return head.fit(support.inputs, support.labels, text=task.text)
+    learnt = head.meta_fit(*((each.support.inputs, each.support.labels, each.text) for each in base))
+    adapted: Head = learnt.adapt(support.inputs, support.labels, text=task.text)
+    return adapted
+
+
+def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
+    """Refuse `meta_train` for a head without weights to learn elsewhere, or a cache of another encoder."""
+    if not hasattr(head_class, "meta_fit"):
+        raise AdapterError(
+            f"{head_class.method} learns nothing from other data sets; leave out --meta-train, or fit meta"
+        )
+    if first_difference(cache.encoder, other.encoder):
+        raise AdapterError(
+            f"--meta-train {other.name} has another encoder than {cache.name}; give caches of one encoder"
+        )
+
+
+def _check_learnt(cache: Cache, folder: Path) -> None:
+    """Refuse weights that were learnt on another encoder's features, as far as the folder says which."""
+    encoder = read_config(folder).get("encoder")
+    if encoder is not None and first_difference(cache.encoder, encoder):
+        raise AdapterError(
+            f"--meta {folder} was learnt on another encoder than {cache.name}'s; learn it with --meta-train"
+        )
+
+
+def _load(cache: Cache, regime: Select, **draw: Any) -> Task:
+    """Draw the task and read all its rows, so that neither fitting nor evaluation waits for the disk."""
+    task = Task.sample(cache, **draw)
+    if regime in ("val", "val-kshot"):
+        task.held_out(regime)  # fails here, before any work, where there is no val split
+    for _ in (task.support, task.val, task.test):
+        pass
+    return task
+
+
+def build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> Head:
+    """An unfitted head: the caller's `params` over the run's `facts` that it takes over its own defaults."""
+    known = set(head_class().get_params())
+    if unknown := sorted(set(params) - known):
+        raise AdapterError(
+            f"{head_class.method} has no option {unknown[0]!r}; expected one of {', '.join(sorted(known)) or 'none'}"
+        )
+    settings = {name: value for name, value in facts.items() if name in known}
+    return head_class(**{**settings, **params})
+
+
+def _evaluate(
+    head: Head, zero_shot: Head, *, val: Rows | None, test: Rows
+) -> tuple[dict[str, float | None], dict[str, float]]:
+    """Accuracy and ECE; the one place where test labels are compared with anything."""
+    baseline, tested = score(zero_shot, test), score(head, test)
+    validated: Scores | None = None if val is None else score(head, val)
+    accuracy = {
+        "zero_shot": baseline.accuracy,
+        "val": None if validated is None else validated.accuracy,
+        "test": tested.accuracy,
+    }
+    return accuracy, {"zero_shot": baseline.ece, "test": tested.ece}
+
+
+def hyperparameters(head: Head) -> dict[str, Any]:
+    """The head's constructor arguments as JSON-able values, without where it computes."""
+    return {name: _jsonable(value) for name, value in head.get_params().items() if name != "device"}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _note(task: Task, regime: Select, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:
+    notes = [ORACLE_WARNING] if regime == "oracle" else []
+    if learnt_on:
+        shots, seed = task.shots, task.seed
+        names = ", ".join(f"{other.name} ({other.digest[:12]})" for other in learnt_on)
+        notes.append(f"learnt on {shots} shots of {names}, seed {seed}, then adapted by a forward pass")
+    if task.cache.encoder["pretrained"] == "random":
+        notes.append("the encoder's weights are random: accuracies mean nothing")
+    if selection_note := getattr(chosen, "selection_note_", ""):
+        notes.append(str(selection_note))  # nothing was chosen
+    elif regime in ("val", "val-kshot"):
+        notes.append("accuracy.val includes the images that chose the hyper-parameters")
+    return "; ".join(filter(None, (*notes, *others, *task.notes)))
+
+
+def _target(report: Report, configuration: Mapping[str, Any], out: Path | str | None, root: str | None) -> Path:
+    if out is not None:
+        return Path(out).expanduser().resolve()
+    name = run_name(report.method, report.shots, report.seed, report.select, configuration)
+    return runs_folder(root) / slug(report.dataset) / slug(f"{Path(report.model).name}-{report.pretrained}") / name
+
+
+def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, Any], folder: Path) -> Report:
+    cache, text = task.cache, task.text
+    with replaced_folder(folder) as fresh:
+        head.save(
+            fresh,
+            class_names=list(text.class_names),
+            prompts={"name": text.name, "prompts": [list(prompts) for prompts in text.prompts]},
+            encoder=dict(cache.encoder),
+            cache={"name": cache.name, "digest": cache.digest},
+            dataset=report.dataset,
+        )
+        write_json(fresh / METRICS, report.to_json())
+        write_json(fresh / INDICES, index_content)
+        (fresh / CARD).write_text(model_card(report, text, cache.encoder), encoding="utf-8")
+    return report
+
+
+class _Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        elapsed, self._last = now - self._last, now
+        return round(elapsed, 6)

@@ -1,0 +1,1 @@
+"""One method a file; a folder where a method has parts."""

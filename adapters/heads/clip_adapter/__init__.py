@@ -1,0 +1,1 @@
+"""CLIP-Adapter: the head, its bottleneck, many of them in training."""

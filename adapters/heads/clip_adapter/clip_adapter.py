@@ -1,0 +1,236 @@
+"""CLIP-Adapter: a bottleneck on the image feature, blended with it.
+
+    A(f)  = ReLU(W2 ReLU(W1 f))            W1 (D/4, D), W2 (D, D/4), no biases; the second ReLU is part of the method
+    f'    = alpha A(f) + (1 - alpha) f
+    logits = s * n(f') n(t'_c)^T           n(x) = x / |x|
+
+and, where `text_alpha` is above 0, t' = text_alpha A_t(t) + (1 - text_alpha) t with a bottleneck of its own; otherwise
+t' = t. W1 and W2 are trained by cross-entropy. Source: Gao et al., CLIP-Adapter (arXiv 2110.04544), and the recipe of
+its released code: SGD, one warm-up epoch, cosine per epoch.
+
+The learning rate is the one default that is not the released one. 2e-3 belongs to a fresh random crop in every step; on
+cached features it hardly leaves zero-shot at few shots. 0.1 is what CLAP's authors use for this method on cached
+features, and validation accuracy bears it out (docs/methods.md). `--lr 0.002` is the released recipe.
+
+Without biases A(c f) = c A(f) for c > 0, so the logits, and with them the training, are the same for raw and for unit
+features; unit features are used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapters.arrays import Floats, Support, unit
+from adapters.errors import AdapterError
+from adapters.head import Rows, cosine_logits, require
+from adapters.heads.clip_adapter.bottleneck import adapt, blend, initial
+from adapters.heads.clip_adapter.stack import AdapterStack, Plan
+from adapters.selection.alpha_choice import NOTHING_BETTER, AlphaChoice, ChosenOn
+from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
+from adapters.selection.held_out import held_out_splits
+from adapters.training.loop import default_epochs, epoch_batches, resolve_device, warmup_cosine
+from adapters.training.stacked import steps_of
+from adapters.training.stacking import TrainedHead, fit_supports
+
+RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Residual ratios that `tuned` trains at where it has held-out rows: those of the paper's ablation."""
+FOLDS = 4
+"""Folds over the shots when `tuned` has only the support: a training for every fold is the cost."""
+
+
+class ClipAdapter(TrainedHead):
+    """CLIP-Adapter, trained by the released recipe at a learning rate for cached features.
+
+    Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
+    support smaller than a batch is one batch. With augmented views every step draws one view.
+
+    Args:
+        alpha: residual ratio of the image adapter; 0 is zero-shot.
+        train_alpha: residual ratio of the image adapter while it is trained; None: `alpha`.
+        text_alpha: residual ratio of the text adapter; 0 trains none.
+        hidden: width of the bottleneck; None: D // 4.
+        lr: learning rate after the warm-up; 0.002 in the released code.
+        weight_decay: weight decay (coupled).
+        momentum: momentum.
+        batch_size: rows of a step.
+        epochs: passes over the support; None: 50, 100 or 200 for 1, 2-4 or more shots.
+        logit_scale: the encoder's scale s.
+        seed: seed of initial weights, shuffles and views.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        w1_: first layer (H, D).
+        w2_: second layer (D, H).
+        text_w1_: first layer of the text adapter, where there is one.
+        text_w2_: second layer of the text adapter, where there is one.
+        losses_: training loss of every step; not saved.
+    """
+
+    method: ClassVar[str] = "clip"
+    source: ClassVar[str] = "CLIP-Adapter, arXiv 2110.04544"
+    trains: ClassVar[str] = "a bottleneck D -> D/4 -> D"
+    needs: ClassVar[str] = "text; views used if there"
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.2,
+        train_alpha: float | None = None,
+        text_alpha: float = 0.0,
+        hidden: int | None = None,
+        lr: float = 0.1,
+        weight_decay: float = 5e-4,
+        momentum: float = 0.9,
+        batch_size: int = 32,
+        epochs: int | None = None,
+        logit_scale: float = 100.0,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.alpha = alpha
+        self.train_alpha = train_alpha
+        self.text_alpha = text_alpha
+        self.hidden = hidden
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.logit_scale = logit_scale
+        self.seed = seed
+        self.device = device
+
+    def _check_parameters(self) -> None:
+        require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
+        if self.train_alpha is not None:
+            require(0 <= self.train_alpha <= 1, "train_alpha", self.train_alpha, "a ratio from 0 to 1, or None")
+        require(0 <= self.text_alpha <= 1, "text_alpha", self.text_alpha, "a ratio from 0 to 1")
+        require(self.hidden is None or self.hidden >= 1, "hidden", self.hidden, "at least 1, or None for D // 4")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 or more and below 1")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
+
+    def _width(self, dim: int) -> int:
+        return self.hidden if self.hidden is not None else max(1, dim // 4)
+
+    def _count(self, classes: int, dim: int, rows: int) -> int:
+        return 2 * dim * self._width(dim) * (2 if self.text_alpha else 1)
+
+    def for_classes(self, text: Any) -> Self:
+        """The same adapters before other classes' text: neither knows which classes it was trained on."""
+        return self._with_text(text)
+
+    def _train_ratio(self) -> float:
+        return self.alpha if self.train_alpha is None else self.train_alpha
+
+    def _epochs(self, support: Support) -> int:
+        return default_epochs(support.shots) if self.epochs is None else self.epochs
+
+    def _plan(self, support: Support) -> Plan:
+        generator = torch.Generator().manual_seed(self.seed)
+        (images, views, dim), epochs = support.views.shape, self._epochs(support)
+        image = initial(dim, self._width(dim), generator)
+        text = initial(dim, self._width(dim), generator) if self.text_alpha else None
+        plan = epoch_batches(images, self.batch_size, epochs, generator, drop_last=True)
+        steps = steps_of(plan, min(self.batch_size, images))
+        drawn = torch.randint(views, (len(steps),), generator=generator)
+        rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
+        return Plan(image, text, steps * views + drawn[:, None], rates)
+
+    def _stack_key(self, support: Support) -> Hashable:
+        dim = support.text.shape[1]
+        shapes = support.views.shape, support.text.shape, self._width(dim), bool(self.text_alpha)
+        return *shapes, self.batch_size, self._epochs(support), self.momentum
+
+    def _state_bytes(self, support: Support) -> int:
+        classes, dim = support.text.shape
+        return 4 * 2 * self._count(classes, dim, len(support.views))
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> AdapterStack:
+        return AdapterStack(heads, supports)
+
+    def _logits(self, features: Floats) -> Floats:
+        # With a ratio of 0 there is nothing to blend, nor to normalise again: zero-shot, to the last bit.
+        text, rows = self.text_, features
+        if self.text_alpha:
+            text = self._blend(text, self.text_w1_, self.text_w2_, self.text_alpha)
+        if self.alpha:
+            rows = self._blend(rows, self.w1_, self.w2_, self.alpha)
+        return cosine_logits(rows, text, self.logit_scale)
+
+    def _blend(self, rows: Floats, w1: Floats, w2: Floats, ratio: float) -> Floats:
+        device = resolve_device(self.device)
+        x, first, second = (torch.from_numpy(array).to(device) for array in (rows, w1, w2))
+        return np.asarray(blend(x, first, second, ratio).cpu())
+
+    def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
+        """Train, all trainings together, and choose the ratio of prediction from the exact path at fixed weights.
+
+        On held-out rows the heads that are compared are those that `fit` will train: one for every ratio of `RATIOS`.
+        With only the support, heads are trained on all but the held-out shots of each fold, at the ratio at hand: which
+        ratio is best to train at was found not to carry over from fewer shots (docs/methods.md).
+        """
+        splits = held_out_splits(support, rows, FOLDS)
+        ratios = RATIOS if rows is not None else (self._train_ratio(),)
+        trained = [type(self)(**{**self.get_params(), "train_alpha": ratio}) for ratio in ratios for _ in splits]
+        for _ in fit_supports(trained, [kept for _ in ratios for kept, _ in splits]):
+            pass
+        paths = {}
+        for i, ratio in enumerate(ratios):
+            folds = zip(trained[i * len(splits) : (i + 1) * len(splits)], splits, strict=True)
+            blocks = ((*each._finite_line(out.features), out.labels) for each, (_, out) in folds)
+            paths[ratio] = alpha_path_blocks(blocks, lo=0.0, hi=1.0)
+        head._take(paths, "support" if rows is None else "held-out", self._train_ratio())
+        return head
+
+    def _take(self, paths: Mapping[float, AlphaPath], chosen_on: ChosenOn, given: float) -> None:
+        """Set the best pair of a ratio to train at and one to predict at.
+
+        Of equally good pairs that whose ratios are closest to each other, then that which trains closest to the given
+        ratio: few rows leave long plateaus, and what is far from the training is the less certain choice.
+        """
+        most = max(path.best.accuracy for path in paths.values())
+        if all(path.accuracies.min() == most for path in paths.values()):
+            self.selection_note_ = NOTHING_BETTER
+            return
+        best = []
+        for ratio, path in paths.items():
+            for lo, hi in path.best_intervals.tolist() if path.best.accuracy == most else []:
+                alpha = min(max(ratio, lo), hi)
+                best.append((abs(alpha - ratio), abs(ratio - given), ratio, alpha, lo, hi))
+        _, _, ratio, alpha, lo, hi = min(best)
+        rows = next(iter(paths.values())).rows
+        self.alpha_choice_ = AlphaChoice(alpha, lo, hi, most, rows, chosen_on)
+        self.set_params(alpha=alpha, train_alpha=ratio)
+
+    def parts(self, X: Any) -> tuple[Floats, Floats]:
+        """Base and delta, both (N, C), of features (N, D), at fixed weights: what `adapters.alpha_path` takes.
+
+        The logits at any ratio of prediction alpha from 0 to 1 are base + alpha * delta, but for a positive factor of
+        each row, the norm of the blended feature, which no `argmax` sees. They are not finite where training diverged.
+        """
+        return self._line(unit(self._features(X)))
+
+    def _line(self, features: Floats) -> tuple[Floats, Floats]:
+        text = self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha) if self.text_alpha else self.text_
+        adapted = adapt(*(torch.from_numpy(array) for array in (features, self.w1_, self.w2_))).numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return features @ text.T, (adapted - features) @ text.T
+
+    def _finite_line(self, features: Floats) -> tuple[Floats, Floats]:
+        base, delta = self._line(features)
+        if not (np.isfinite(base).all() and np.isfinite(delta).all()):
+            raise AdapterError(f"clip diverged at lr={self.lr:g}; type a smaller --lr")
+        return base, delta
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        names = ["text_", "w1_", "w2_", *(["text_w1_", "text_w2_"] if self.text_alpha else [])]
+        return {name: getattr(self, name) for name in names}

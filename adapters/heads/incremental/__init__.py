@@ -1,0 +1,1 @@
+"""Heads that learn classes task after task."""

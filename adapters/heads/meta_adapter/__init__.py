@@ -1,0 +1,1 @@
+"""Meta-Adapter: the head, its attention, learning it."""

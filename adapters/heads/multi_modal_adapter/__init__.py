@@ -1,0 +1,1 @@
+"""Multi-Modal Adapter: the head and its attention."""

@@ -1,0 +1,192 @@
+"""Multi-Modal Adapter: masked attention over all class texts and the image adapts both.
+
+For every image the tokens are the C class texts and the image, all unit rows x (D,):
+
+    h = W_1 (W_0 x + b_0) + b_1          down to the attention's width d, nothing in between
+    o = multi-head attention of h over the C + 1 tokens
+    a = n(U GELU(V o + c) + e)           up again;  n(x) = x / |x|
+    f' = n(alpha a_f + (1 - alpha) f),   t'_c = n(alpha a_c + (1 - alpha) t_c),   logits_c = s * f' . t'_c
+
+so that t' depends on the image. Two masks, between which the logits differ by several units:
+
+    additive  the released code: 1 is added to the attention logits of image-text pairs; nothing is masked
+    cross     the paper: a token attends only to tokens of the other modality
+
+Source: Seputis et al., Multi-Modal Adapter for Vision-Language Models (arXiv 2409.02958), and its released code (alpha
+0.2, width 128, 4 heads, hidden 32, Adam, lr 5e-3, coupled weight decay 1e-4, batch 256).
+
+`adapters.heads.multi_modal_adapter.attention` computes this without attention over C + 1 tokens for every image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapters.arrays import Floats, Support
+from adapters.head import Head, Rows, cosine_logits, require
+from adapters.heads.multi_modal_adapter.attention import BLOCK, TextTokens, adapted_logits, initial_weights, train
+from adapters.selection.refit import choose_by_refit
+from adapters.training.loop import epoch_batches, resolve_device, threads_for
+
+MASKS = ("additive", "cross")
+RATES = (1e-4, 1e-3, 1e-2)
+"""Learning rates that `tuned` tries: those of the authors' search."""
+STEPS = 200
+"""Updates that `epochs=None` makes at least (and at most 200 epochs, the authors' limit)."""
+
+
+class MultiModalAdapter(Head):
+    """Multi-Modal Adapter with the released recipe as defaults, except for when it stops.
+
+    The authors train up to 200 epochs and stop early on 16 further labelled images a class. No further labels are used
+    here, and the last step is kept.
+
+    Args:
+        mask: additive (released code: 1 is added to image-text pairs, nothing is masked) or cross (paper: a token
+            attends only to the other modality).
+        adapt_text: false is the image-only variant: the same attention, the text left as it is.
+        alpha: residual ratio of both modalities; 0 is zero-shot.
+        width: width d of the attention.
+        hidden: width of the layers that lead to it and from it.
+        heads: attention heads; they divide the width.
+        lr: learning rate, constant.
+        weight_decay: weight decay (coupled).
+        batch_size: rows of a step.
+        epochs: passes over the support; None: as few as make 200 steps, but no more than 200.
+        logit_scale: the encoder's scale s.
+        seed: seed of initial weights, shuffles and views.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        weights_: every layer's weight and bias by name; see `modal_attention.initial_weights`.
+        losses_: training loss of every step; not saved.
+    """
+
+    method: ClassVar[str] = "mma"
+    source: ClassVar[str] = "Multi-Modal Adapter, arXiv 2409.02958"
+    trains: ClassVar[str] = "attention over the class texts and the image"
+    needs: ClassVar[str] = "text; views used if there"
+
+    weights_: dict[str, Floats]
+
+    def __init__(
+        self,
+        *,
+        mask: str = "additive",
+        adapt_text: bool = True,
+        alpha: float = 0.2,
+        width: int = 128,
+        hidden: int = 32,
+        heads: int = 4,
+        lr: float = 5e-3,
+        weight_decay: float = 1e-4,
+        batch_size: int = 256,
+        epochs: int | None = None,
+        logit_scale: float = 100.0,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.mask = mask
+        self.adapt_text = adapt_text
+        self.alpha = alpha
+        self.width = width
+        self.hidden = hidden
+        self.heads = heads
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.logit_scale = logit_scale
+        self.seed = seed
+        self.device = device
+
+    def _check_parameters(self) -> None:
+        require(self.mask in MASKS, "mask", self.mask, "additive or cross")
+        require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
+        require(self.hidden >= 1, "hidden", self.hidden, "at least 1")
+        require(self.heads >= 1, "heads", self.heads, "at least 1")
+        expected = f"a positive multiple of heads={self.heads}"
+        require(self.width >= 1 and self.width % self.heads == 0, "width", self.width, expected)
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
+
+    def _count(self, classes: int, dim: int, rows: int) -> int:
+        hidden, width = self.hidden, self.width
+        down = (dim + 1) * hidden + (hidden + 1) * width
+        return down + 4 * width * (width + 1) + (width + 1) * hidden + (hidden + 1) * dim
+
+    def _fit(self, support: Support) -> None:
+        device = resolve_device(self.device)
+        generator = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draws whatever the device
+        drawn = initial_weights(support.text.shape[1], self.hidden, self.width, generator)
+        weights = {name: weight.to(device) for name, weight in drawn.items()}
+        views, labels, text = (
+            torch.from_numpy(a).to(device) for a in (support.unit_views, support.labels, support.text)
+        )
+        plan = epoch_batches(len(labels), self.batch_size, self._epochs(len(labels)), generator, drop_last=False)
+        steps = [rows.to(device) for epoch in plan for rows in epoch]
+        drawn_views = torch.randint(views.shape[1], (len(steps),), generator=generator).tolist()
+        with threads_for(min(BLOCK, self.batch_size * len(text) * self.hidden)):
+            losses = train(
+                weights,
+                text,
+                [(views[rows, view], labels[rows]) for rows, view in zip(steps, drawn_views, strict=True)],
+                mask=self.mask,
+                heads=self.heads,
+                alpha=self.alpha,
+                adapt_text=self.adapt_text,
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+                logit_scale=self.logit_scale,
+            )
+        self.losses_ = losses.numpy()
+        self.weights_ = {name: weight.cpu().numpy() for name, weight in weights.items()}
+
+    def for_classes(self, text: Any) -> Self:
+        """The same attention over other classes' text: it does not know which classes it was trained on."""
+        return self._with_text(text)
+
+    def _epochs(self, rows: int) -> int:
+        if self.epochs is not None:
+            return self.epochs
+        return min(200, math.ceil(STEPS / math.ceil(rows / self.batch_size)))
+
+    def _logits(self, features: Floats) -> Floats:
+        if not self.alpha:  # nothing to blend, nor to normalise again: zero-shot, to the last bit
+            return cosine_logits(features, self.text_, self.logit_scale)
+        device = resolve_device(self.device)
+        weights = {name: torch.from_numpy(weight).to(device) for name, weight in self.weights_.items()}
+        wide = len(self.text_) * self.hidden
+        with torch.inference_mode(), threads_for(min(BLOCK, len(features) * wide)):
+            said = TextTokens.of(weights, torch.from_numpy(self.text_).to(device), self.heads)
+            blocks = [
+                adapted_logits(
+                    weights,
+                    block.to(device),
+                    said,
+                    mask=self.mask,
+                    heads=self.heads,
+                    alpha=self.alpha,
+                    adapt_text=self.adapt_text,
+                    logit_scale=self.logit_scale,
+                ).cpu()
+                for block in torch.split(torch.from_numpy(features), max(1, BLOCK // wide))
+            ]
+        return np.asarray(torch.cat(blocks))
+
+    def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
+        """Try the authors' learning rates; see `choose_by_refit`."""
+        choose_by_refit(head, support, rows, "lr", RATES)
+        return head
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"text_": self.text_, **self.weights_}
+
+    def _restore(self, arrays: dict[str, NDArray[Any]], classes: NDArray[Any]) -> None:
+        super()._restore({"text_": arrays.pop("text_")}, classes)
+        self.weights_ = arrays

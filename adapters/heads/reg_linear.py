@@ -1,0 +1,157 @@
+"""Regularised linear adapter: one matrix on the image feature, held to the identity.
+
+    logits = s * n(A f) n(t_c)^T            n(x) = x / |x|
+    loss   = mean_i cross-entropy_i + lambda |A - I|_F^2
+
+A (D, D) starts at the identity and is trained in full-batch steps of Adam. With lambda = 1/K at K shots nothing is left
+to validate. Source: Fahes et al., ProLIP (arXiv 2410.05270), which has it as a baseline of its own method, on features
+after the projection, so that it needs no encoder.
+
+n makes the length of f cancel, in the gradient too: raw and unit features train the same A; unit ones are used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+
+from adapters.arrays import Floats, Support, unit
+from adapters.head import Rows, cosine_logits, require
+from adapters.selection.refit import choose_by_refit
+from adapters.training.loop import class_logits, cosine, cross_entropy, products
+from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of
+from adapters.training.stacking import Stack, TrainedHead
+
+PENALTIES = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Values of lambda that `tuned` tries: the published range in steps of ten."""
+
+
+class MatrixStack(Stack["RegularizedLinearAdapter"]):
+    """G matrices in training; the gradient is written out by hand.
+
+    Attributes:
+        text: unit class text (G, C, D).
+        batches: the support in one view: step t sees view t + 1, modulo their number.
+        optimizer: of the matrices A (G, D, D), which start at the identity.
+    """
+
+    state = ("text", "batches", "optimizer", "gradient", "penalty", "logit_scale")
+
+    def __init__(self, heads: Sequence[RegularizedLinearAdapter], supports: Sequence[Support]) -> None:
+        steps, (rows, self.views, dim) = heads[0].steps, supports[0].views.shape
+        super().__init__(heads, steps=steps, work=products(rows, dim, dim))
+        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(self.device)
+        seen = torch.arange(rows) * self.views + ((torch.arange(steps) + 1) % self.views)[:, None]
+        self.batches = Batches.of(supports, [seen] * len(heads), self.device)
+        rates = rates_of([cosine(head.lr, steps) for head in heads], self.device)
+        matrix = torch.eye(dim, device=self.device).repeat(len(heads), 1, 1)
+        nothing = torch.zeros(len(heads), device=self.device)
+        self.optimizer = StackedAdamW(matrix, rates, weight_decay=nothing, eps=1e-4)
+        self.gradient = torch.empty_like(matrix)
+        penalties = [
+            1 / support.shots if head.penalty is None else head.penalty
+            for head, support in zip(heads, supports, strict=True)
+        ]
+        self.penalty, self.logit_scale = (
+            per_head(values, self.device)[:, None, None] for values in (penalties, [head.logit_scale for head in heads])
+        )
+
+    def load(self, index: int) -> None:
+        """Take the view and the rates of a step."""
+        if index == 0 or self.views > 1:
+            self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """Adam on cross-entropy and the penalty."""
+        features, matrix = self.batches.features, self.optimizer.weight
+        adapted = torch.bmm(features, matrix.mT)
+        norm = adapted.norm(dim=2, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
+        adapted.div_(norm)
+        logits = class_logits(adapted, self.text).mul_(self.logit_scale)
+        loss, of_logits = cross_entropy(logits, self.batches.labels)
+        of_unit = of_logits.mul_(self.logit_scale) @ self.text
+        along = (of_unit * adapted).sum(2, keepdim=True)
+        of_adapted = of_unit.addcmul_(adapted, along, value=-1).div_(norm)
+        away = self.gradient.copy_(matrix)
+        away.diagonal(dim1=1, dim2=2).sub_(1)
+        size = torch.linalg.vector_norm(away, dim=(1, 2))
+        self.loss.copy_(loss.addcmul_(self.penalty[:, 0, 0], size.square_()))
+        self.optimizer.step(away.mul_(2 * self.penalty).baddbmm_(of_adapted.mT, features))
+
+    def write(self, head: RegularizedLinearAdapter, place: int) -> None:
+        """The matrix."""
+        head.matrix_ = self.optimizer.weight[place].cpu().numpy()
+
+
+class RegularizedLinearAdapter(TrainedHead):
+    """The regularised linear adapter with ProLIP's training and its penalty that needs no validation.
+
+    Args:
+        lr: learning rate, falling along a cosine towards 0 (published: any from 1e-5 to 1e-2, which differ little).
+        penalty: lambda; None: 1/K. 0 shows what the penalty is for.
+        steps: full-batch steps.
+        logit_scale: the encoder's scale s.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        matrix_: A (D, D).
+        losses_: training loss of every step; not saved.
+    """
+
+    method: ClassVar[str] = "reg-linear"
+    source: ClassVar[str] = "baseline of ProLIP, arXiv 2410.05270"
+    trains: ClassVar[str] = "a matrix D -> D, held to the identity"
+    needs: ClassVar[str] = "text; views used if there"
+    learned: ClassVar[tuple[str, ...]] = ("matrix_",)
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("penalty",)
+
+    matrix_: Floats
+
+    def __init__(
+        self,
+        *,
+        lr: float = 1e-3,
+        penalty: float | None = None,
+        steps: int = 300,
+        logit_scale: float = 100.0,
+        device: str = "auto",
+    ) -> None:
+        self.lr = lr
+        self.penalty = penalty
+        self.steps = steps
+        self.logit_scale = logit_scale
+        self.device = device
+
+    def _check_parameters(self) -> None:
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.penalty is None or self.penalty >= 0, "penalty", self.penalty, "0 or more, or None for 1/K")
+        require(self.steps >= 0, "steps", self.steps, "0 or more")
+
+    def _count(self, classes: int, dim: int, rows: int) -> int:
+        return dim * dim
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.steps
+
+    def _state_bytes(self, support: Support) -> int:
+        dim: int = support.text.shape[1]
+        return 4 * 4 * dim * dim
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> MatrixStack:
+        return MatrixStack(heads, supports)
+
+    def for_classes(self, text: Any) -> Self:
+        """The same matrix before other classes' text: it does not know which classes it was trained on."""
+        return self._with_text(text)
+
+    def _logits(self, features: Floats) -> Floats:
+        return cosine_logits(unit(features @ self.matrix_.T), self.text_, self.logit_scale)
+
+    def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
+        """Train once for every lambda of `PENALTIES`. The authors also try learning rates, from 1e-2 to 1e-8."""
+        choose_by_refit(head, support, rows, "penalty", PENALTIES)
+        return head

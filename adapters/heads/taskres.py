@@ -1,0 +1,167 @@
+"""TaskRes: a residual on the class text, learnt by cross-entropy.
+
+    t'_c   = t_c + alpha x_c
+    logits = s * n(f) n(t')^T           n(x) = x / |x|
+
+with base text t (C, D), the mean of a class's raw prompt embeddings, not normalised, and residual x (C, D), which
+starts at 0. Source: Yu et al., TaskRes (arXiv 2211.10277), and the recipe of its released code: Adam with coupled
+weight decay, one warm-up epoch, cosine per epoch. The variant with an enhanced base, whose text projection is tuned
+first, needs the text encoder and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from adapters.arrays import Floats, Support, unit
+from adapters.head import Rows, cosine_logits, require
+from adapters.heads.prototypes import base_text, cosine_loss
+from adapters.selection.refit import choose_by_refit
+from adapters.training.loop import epoch_batches, products, warmup_cosine
+from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of, steps_of
+from adapters.training.stacking import Stack, TrainedHead
+
+ALPHAS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)
+"""Ratios that `tuned` tries, from zero-shot to the largest that is published (1.0, for Flowers102); own choice."""
+
+
+class ResidualStack(Stack["TaskRes"]):
+    """G residuals in training; the gradient is written out by hand.
+
+    Attributes:
+        base: t (G, C, D).
+        optimizer: of the residuals x (G, C, D), which start at 0.
+    """
+
+    state = ("base", "batches", "optimizer", "alpha", "logit_scale", "weight_decay")
+
+    def __init__(self, heads: Sequence[TaskRes], supports: Sequence[Support]) -> None:
+        first, support = heads[0], supports[0]
+        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
+        super().__init__(heads, steps=len(plans[0][0]), work=products(first.batch_size, *support.text.shape))
+        self.base = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(self.device)
+        self.batches = Batches.of(supports, [rows for rows, _ in plans], self.device)
+        rates = rates_of([rates for _, rates in plans], self.device)
+        nothing = torch.zeros(len(heads), device=self.device)
+        self.optimizer = StackedAdamW(torch.zeros_like(self.base), rates, weight_decay=nothing, eps=1e-8)
+        self.alpha, self.logit_scale, self.weight_decay = (
+            per_head([getattr(head, name) for head in heads], self.device)[:, None, None]
+            for name in ("alpha", "logit_scale", "weight_decay")
+        )
+
+    def load(self, index: int) -> None:
+        """Take the batch and the rates of a step."""
+        self.batches.load(index)
+        self.optimizer.load(index)
+
+    def step(self) -> None:
+        """Adam with coupled weight decay, on cross-entropy."""
+        residual = self.optimizer.weight
+        prototypes = torch.addcmul(self.base, residual, self.alpha)
+        loss, gradient = cosine_loss(self.batches.features, self.batches.labels, prototypes, self.logit_scale)
+        self.loss.copy_(loss)
+        self.optimizer.step(gradient.mul_(self.alpha).addcmul_(residual, self.weight_decay))
+
+    def write(self, head: TaskRes, place: int) -> None:
+        """The base and the residual."""
+        head.base_, head.residual_ = (each[place].cpu().numpy() for each in (self.base, self.optimizer.weight))
+
+
+class TaskRes(TrainedHead):
+    """TaskRes with the released recipe as defaults.
+
+    Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
+    support smaller than a batch is one batch. With augmented views, epoch e trains on view e modulo their number.
+
+    Args:
+        alpha: residual ratio; 0 is zero-shot. The authors use 1.0 for Flowers102.
+        lr: learning rate after the warm-up (the authors train ImageNet with 2e-4).
+        weight_decay: weight decay (coupled).
+        batch_size: rows of a step.
+        epochs: passes over the support; None: 100 for up to 4 shots, else 200.
+        logit_scale: the encoder's scale s.
+        seed: seed of the shuffles.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        base_: t (C, D).
+        residual_: x (C, D).
+        losses_: training loss of every step; not saved.
+    """
+
+    method: ClassVar[str] = "taskres"
+    source: ClassVar[str] = "TaskRes, arXiv 2211.10277"
+    trains: ClassVar[str] = "a residual on the class text"
+    needs: ClassVar[str] = "text per template; views used if there"
+    learned: ClassVar[tuple[str, ...]] = ("base_", "residual_")
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha",)
+
+    base_: Floats
+    residual_: Floats
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.5,
+        lr: float = 2e-3,
+        weight_decay: float = 5e-4,
+        batch_size: int = 256,
+        epochs: int | None = None,
+        logit_scale: float = 100.0,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.alpha = alpha
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.logit_scale = logit_scale
+        self.seed = seed
+        self.device = device
+
+    def _check_parameters(self) -> None:
+        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
+
+    def _count(self, classes: int, dim: int, rows: int) -> int:
+        return classes * dim
+
+    def _epochs(self, support: Support) -> int:
+        return (100 if support.shots <= 4 else 200) if self.epochs is None else self.epochs
+
+    def _plan(self, support: Support) -> tuple[Tensor, list[float]]:
+        """Row numbers (steps, B) of a pool of all views, and the learning rate of every step."""
+        generator = torch.Generator().manual_seed(self.seed)
+        epochs, (rows, views, _) = self._epochs(support), support.views.shape
+        plan = epoch_batches(rows, self.batch_size, epochs, generator, drop_last=True)
+        seen = [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
+        rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
+        return steps_of(seen, min(self.batch_size, rows)), rates
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.batch_size, self._epochs(support)
+
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * 3 * support.text.size
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> ResidualStack:
+        return ResidualStack(heads, supports)
+
+    def _logits(self, features: Floats) -> Floats:
+        # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
+        text = unit(self.base_ + self.alpha * self.residual_) if self.alpha else self.text_
+        return cosine_logits(features, text, self.logit_scale)
+
+    def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
+        """Train once for every alpha of `ALPHAS`."""
+        choose_by_refit(head, support, rows, "alpha", ALPHAS)
+        return head

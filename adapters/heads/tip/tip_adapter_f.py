@@ -1,0 +1,150 @@
+"""Tip-Adapter-F: Tip-Adapter whose keys are fine-tuned.
+
+    logits = s * n(f) n(t)^T + alpha * phi(n(f) F^T) Y,    phi(A) = exp(-beta (1 - A))
+
+The keys F (N, D) start as Tip-Adapter's and are trained by cross-entropy with AdamW; they are not normalised again, and
+Y and the text stay fixed. Source: Zhang et al., Tip-Adapter (arXiv 2111.03930), and the recipe of its released code,
+except that the keys of the last epoch are kept: the released code keeps the epoch that is best on the test set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.arrays import Support
+from adapters.errors import AdapterError
+from adapters.head import Rows, require
+from adapters.heads.tip.key_index import IndexKind
+from adapters.heads.tip.tip_adapter import TipAdapter
+from adapters.heads.tip.tip_search import search_grid
+from adapters.heads.tip.trained_keys import KeyStack
+from adapters.selection.held_out import held_out_splits
+from adapters.training.loop import cosine, epoch_batches
+from adapters.training.stacking import TrainedHead, fit_supports
+
+FOLDS = 4
+"""Folds over the shots when `tuned` has only the support."""
+
+
+class TipAdapterF(TrainedHead, TipAdapter):
+    """Tip-Adapter-F with the released recipe as defaults.
+
+    With augmented views, epoch e trains on view e modulo the number of views.
+
+    Args:
+        alpha: residual ratio of the cache; 0 is zero-shot.
+        beta: sharpness.
+        train_alpha: residual ratio while the keys are trained; None: `alpha`.
+        train_beta: sharpness while the keys are trained; None: `beta`.
+        neighbours: as in Tip-Adapter, when predicting; training always uses all keys.
+        index: as in Tip-Adapter.
+        lr: learning rate, falling along a cosine towards 0.
+        weight_decay: weight decay (decoupled).
+        batch_size: rows of a step.
+        epochs: passes over the support (the authors train EuroSAT for 100).
+        logit_scale: the encoder's scale s.
+        seed: seed of the shuffles.
+        device: auto, cpu, cuda or mps.
+
+    Attributes:
+        cache_: the trained keys in FAISS, with their classes.
+        losses_: training loss of every step; not saved.
+    """
+
+    method: ClassVar[str] = "tip-f"
+    trains: ClassVar[str] = "the cache's keys"
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        beta: float = 5.5,
+        train_alpha: float | None = None,
+        train_beta: float | None = None,
+        neighbours: int | None = None,
+        index: IndexKind = "flat",
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        batch_size: int = 256,
+        epochs: int = 20,
+        logit_scale: float = 100.0,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        super().__init__(
+            alpha=alpha, beta=beta, neighbours=neighbours, index=index, logit_scale=logit_scale, device=device
+        )
+        self.train_alpha = train_alpha
+        self.train_beta = train_beta
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.seed = seed
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name in ("train_alpha", "train_beta"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, name, value, "0 or more, or None")
+        require(self.lr >= 0, "lr", self.lr, "0 or more")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
+
+    def _count(self, classes: int, dim: int, rows: int) -> int:
+        return rows * dim
+
+    def _keys(self) -> int:
+        return len(self.cache_)
+
+    def _plan(self, support: Support) -> tuple[list[Tensor], list[float]]:
+        """Row numbers of every batch, of a pool of all views, and its learning rate."""
+        generator = torch.Generator().manual_seed(self.seed)
+        rows, views, _ = support.views.shape
+        plan = epoch_batches(rows, self.batch_size, self.epochs, generator, drop_last=False)
+        seen = [chosen * views + epoch % views for epoch, batches in enumerate(plan) for chosen in batches]
+        return seen, cosine(self.lr, len(seen))
+
+    def _trained_with(self) -> tuple[float, float]:
+        """Alpha and beta while the keys are trained."""
+        return (
+            self.alpha if self.train_alpha is None else self.train_alpha,
+            self.beta if self.train_beta is None else self.train_beta,
+        )
+
+    def _stack_key(self, support: Support) -> Hashable:
+        return support.views.shape, support.text.shape, self.batch_size, self.epochs
+
+    def _state_bytes(self, support: Support) -> int:
+        return 4 * 3 * support.means.size
+
+    def _diverged(self, rows: Rows) -> bool:
+        """Whether keys, or squares of votes at the sharpest beta that `tuned` tries, are no float32 numbers."""
+        votes = self.cache_.votes(rows.features, float(search_grid()[0][-1]), self._voters)
+        with np.errstate(over="ignore"):
+            return not (np.isfinite(self.keys_).all() and np.isfinite(np.square(votes)).all())
+
+    @classmethod
+    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> KeyStack:
+        return KeyStack(heads, supports)
+
+    def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
+        """Train the keys with the alpha and beta at hand, then choose those of prediction.
+
+        The clone keeps the former as `train_alpha` and `train_beta`, so that its `fit` trains the very same keys. With
+        only the support, keys are trained on all but the held-out shots of each fold, whose rows are put together.
+        """
+        splits = held_out_splits(support, rows, FOLDS)
+        heads = [type(self)(**self.get_params()) for _ in splits]
+        for i in fit_supports(heads, [kept for kept, _ in splits]):
+            if heads[i]._diverged(splits[i][1]):
+                raise AdapterError(f"tip-f diverged at lr={self.lr:g}; type a smaller --lr")
+        self._set_chosen(head, support, rows, [(each, out) for each, (_, out) in zip(heads, splits, strict=True)])
+        head.train_alpha, head.train_beta = self._trained_with()
+        return head

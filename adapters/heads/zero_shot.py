@@ -1,0 +1,40 @@
+"""Zero-shot CLIP: the baseline that stands beside every head.
+
+    logits = s * n(f) n(t_c)^T
+
+with image feature f (D,), class text t_c (D,), n(x) = x / |x| and the encoder's logit scale s. Nothing is learned.
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from adapters.arrays import Floats, Support
+from adapters.head import Head, cosine_logits
+
+
+class ZeroShot(Head):
+    """Cosine to the class text. `fit` only keeps the text; without text it is the nearest class mean.
+
+    Args:
+        logit_scale: the encoder's scale s, for probabilities; it never changes the prediction.
+    """
+
+    method: ClassVar[str] = "zero-shot"
+    source: ClassVar[str] = "CLIP, arXiv 2103.00020"
+    trains: ClassVar[str] = "nothing"
+    needs: ClassVar[str] = "text"
+
+    def __init__(self, *, logit_scale: float = 100.0) -> None:
+        self.logit_scale = logit_scale
+
+    def _fit(self, support: Support) -> None:
+        pass
+
+    def for_classes(self, text: Any) -> Self:
+        """Zero-shot of other classes."""
+        return self._with_text(text)
+
+    def _logits(self, features: Floats) -> Floats:
+        return cosine_logits(features, self.text_, self.logit_scale)

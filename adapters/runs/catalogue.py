@@ -1,0 +1,128 @@
+"""Saved runs: listing them, and finding one by path or by name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import RunError
+from adapters.runs.folder import METRICS
+from adapters.runs.report import Report
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run folder.
+
+    Attributes:
+        path: the folder.
+        report: what `adapters fit` found; None if it cannot be read.
+        problem: why not; None if it can.
+    """
+
+    path: Path
+    report: Report | None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    def require_report(self) -> Report:
+        """The report.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        if self.report is None:
+            message = f"run {self.path} is broken or was saved from Python ({self.problem}): "
+            raise RunError(message + "give a run that adapters fit saved")
+        return self.report
+
+
+def read_run(folder: Path) -> SavedRun:
+    """Read a run folder; what is wrong with it is told in `problem`."""
+    try:
+        content = _read_object(folder / METRICS)
+        return SavedRun(folder, Report.from_json({**content, "run": str(folder)}))
+    except FileNotFoundError:
+        return SavedRun(folder, None, f"it has no {METRICS}")
+    except OSError as error:
+        return SavedRun(folder, None, f"{METRICS} cannot be read: {error.strerror}")
+    except KeyError as error:
+        return SavedRun(folder, None, f"{METRICS} has no {error}")
+    except ValueError:
+        return SavedRun(folder, None, f"{METRICS} is not a JSON object")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
+def list_runs(root: str | None = None) -> list[SavedRun]:
+    """Every run under the root, newest first; broken ones last, with the reason.
+
+    Runs saved elsewhere with `--out` are not listed.
+    """
+    runs = [read_run(folder) for folder in _run_folders(root)]
+    sound = [run for run in runs if run.report is not None]
+    sound.sort(key=lambda run: run.require_report().created, reverse=True)
+    return sound + [run for run in runs if run.report is None]
+
+
+def _run_folders(root: str | None) -> list[Path]:
+    """Folders at `runs/<dataset>/<model>/<run>`, sorted; hidden ones are runs still being written."""
+    from featcache.places.home import runs_folder
+
+    return sorted(
+        path
+        for path in runs_folder(root).glob("*/*/*")
+        if path.is_dir() and not any(part.startswith(".") for part in path.parts[-3:])
+    )
+
+
+def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
+    """The run of that path, of that name (`clip-4shot-seed1-1a2b3c4d`), or whose name alone starts so.
+
+    A name may be preceded by its data set and model: `eurosat/ViT-B-16-openai/clip-4shot-seed1`.
+
+    Raises:
+        RunError: there is none, or there are several; the message names the nearest.
+    """
+    folder = Path(run).expanduser()
+    if folder.is_dir():
+        return read_run(folder)
+    folders = _run_folders(root)
+    names = {path: "/".join(path.parts[-3:]) for path in folders}
+    wanted = str(run).strip("/")
+    for matches in (_equal(names, wanted), _without_digest(names, wanted), _starting(names, wanted)):
+        if len(matches) == 1:
+            return read_run(matches[0])
+        if matches:
+            listed = ", ".join(names[path] for path in matches[:4]) + (", ..." if len(matches) > 4 else "")
+            raise RunError(f"{len(matches)} runs are called {wanted}: type one of {listed}")
+    if not folders:
+        raise RunError(f"no run {wanted}: nothing is saved yet; fit a head with adapters fit, or give a run's folder")
+    by_name = {path.name: path for path in folders}
+    near = difflib.get_close_matches(wanted.rsplit("/", 1)[-1], by_name, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    raise RunError(f"no run {wanted}: {hint}adapters runs lists what is saved")
+
+
+def _equal(names: dict[Path, str], wanted: str) -> list[Path]:
+    return [path for path, name in names.items() if wanted in (path.name, name)]
+
+
+def _without_digest(names: dict[Path, str], wanted: str) -> list[Path]:
+    return [path for path, name in names.items() if wanted in (path.name.rsplit("-", 1)[0], name.rsplit("-", 1)[0])]
+
+
+def _starting(names: dict[Path, str], wanted: str) -> list[Path]:
+    return [path for path, name in names.items() if path.name.startswith(wanted) or name.startswith(wanted)]

@@ -1,0 +1,185 @@
+"""Scores: of a head on some rows, and of a saved run against the cache that it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import featcache
+from adapters import metrics
+from adapters.errors import RunError
+from adapters.head_files import load
+from adapters.runs.catalogue import find_run
+from adapters.tasks.task import read_split
+
+if TYPE_CHECKING:
+    from adapters.head import Head
+    from adapters.tasks.task import Rows
+    from featcache.cache.reading import Cache
+
+TOP_CONFUSIONS = 10
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy and expected calibration error (15 bins), fractions in [0, 1]."""
+
+    accuracy: float
+    ece: float
+
+
+def score(head: Head, rows: Rows) -> Scores:
+    """Score a fitted head on rows whose labels it has not seen."""
+    return score_logits(head.decision_function(rows.images) / head.temperature_, rows.labels)
+
+
+def score_logits(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Scores:
+    """Score logits (N, C) against labels (N,)."""
+    return Scores(float(metrics.accuracy(logits, labels)), float(metrics.ece(logits, labels)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A saved run, scored again.
+
+    Attributes:
+        run: its folder.
+        method: name of its method.
+        cache: where the cache is.
+        split: the split that was scored.
+        images: rows scored.
+        accuracy: recomputed, in [0, 1].
+        ece: recomputed, in [0, 1].
+        stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score.
+        reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
+        per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
+        confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
+    """
+
+    run: str
+    method: str
+    cache: str
+    split: str
+    images: int
+    accuracy: float
+    ece: float
+    stored: dict[str, float | None]
+    reproduced: bool | None
+    per_class: list[dict[str, Any]]
+    confusions: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON-able values under the names above."""
+        return asdict(self)
+
+
+def evaluate(
+    run: str | Path, *, cache: Cache | None = None, split: str = "test", root: str | None = None, device: str = "auto"
+) -> Evaluation:
+    """Score a saved run on a split of its cache.
+
+    Args:
+        run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
+        cache: an opened cache; None opens the one that the run was fitted on. It must be the same one.
+        split: `train`, `val` or `test`.
+        root: where runs are looked for.
+        device: where the head computes.
+
+    Raises:
+        RunError: no such run, it is broken, or it does not belong to this cache.
+        CacheError: the run's cache is gone.
+        TaskError: the cache has no such split.
+    """
+    saved = find_run(run, root=root)
+    report = saved.require_report()
+    head = load(saved.path, device=device)
+    if cache is None:
+        cache = featcache.open(report.cache)
+    check_cache(head.config, cache, saved.name)
+    rows = read_split(cache, split)
+    logits = head.decision_function(rows.images) / head.temperature_
+    scores = score_logits(logits, rows.labels)
+    stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
+    names = tuple(head.config["class_names"])
+    counts = confusion_matrix(logits, rows.labels, len(names))
+    return Evaluation(
+        run=str(saved.path),
+        method=report.method,
+        cache=cache.path,
+        split=split,
+        images=len(rows),
+        accuracy=scores.accuracy,
+        ece=scores.ece,
+        stored=stored,
+        reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
+        per_class=per_class(counts, names),
+        confusions=top_confusions(counts, names),
+    )
+
+
+def check_cache(config: Mapping[str, Any], cache: Cache, run_name: str) -> None:
+    """Refuse a cache that the run was not fitted on; `adapters.load(run, cache)` does, without telling what differs.
+
+    Raises:
+        RunError: names what differs.
+    """
+    expected = config["cache"]
+    if cache.digest == expected["digest"]:
+        return
+    pairs = [
+        ("data set", config["dataset"], cache.dataset.get("name")),
+        ("class names", list(config["class_names"]), list(cache.class_names)),
+        *((f"encoder {key}", value, cache.encoder.get(key)) for key, value in config["encoder"].items()),
+        ("digest", expected["digest"], cache.digest),
+    ]
+    what, wanted, given = next(pair for pair in pairs if pair[1] != pair[2])
+    raise RunError(
+        f"run {run_name} was fitted on cache {expected['name']}, not on {cache.name}: {what} is "
+        f"{_short(given)}, expected {_short(wanted)}; leave --cache out, or fit on this cache with adapters fit"
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def confusion_matrix(
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int
+) -> npt.NDArray[np.int64]:
+    """Images of each class (row) by predicted class (column), (C, C)."""
+    flat = labels * classes + logits.argmax(axis=1)
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(counts: npt.NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Images and accuracy of every class; the accuracy is None where there are no images."""
+    totals = counts.sum(axis=1)
+    return [
+        {"class": name, "images": int(total), "accuracy": int(right) / int(total) if total else None}
+        for name, total, right in zip(names, totals, counts.diagonal(), strict=True)
+    ]
+
+
+def top_confusions(
+    counts: npt.NDArray[np.int64], names: tuple[str, ...], limit: int = TOP_CONFUSIONS
+) -> list[dict[str, Any]]:
+    """The most frequent wrong answers, ties in class order."""
+    wrong = counts - np.diag(counts.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [
+        {
+            "class": names[true],
+            "predicted": names[predicted],
+            "images": int(wrong[true, predicted]),
+            "share": int(wrong[true, predicted]) / int(counts[true].sum()),
+        }
+        for true, predicted in pairs
+        if wrong[true, predicted]
+    ]

@@ -1,0 +1,123 @@
+"""The README.md of a saved run: what the head is, how well it does and how that was measured, how to use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.runs.report import Report
+from adapters.selection.regimes import REGIMES, parse_select
+
+if TYPE_CHECKING:
+    from featcache.cache.text_sets import TextFeatures
+
+PROMPTS_SHOWN = 3  # of the first class; config.json has them all
+
+
+def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -> str:
+    """Write a run's model card.
+
+    Args:
+        report: what the run found.
+        text: the prompt set that it used.
+        encoder: the encoder's identity, as the cache records it.
+
+    Returns:
+        Markdown with YAML front matter.
+    """
+    parts = [
+        _front_matter(report),
+        f"# {report.method} on {report.dataset}, {report.shots} {'shot' if report.shots == 1 else 'shots'} a class",
+        f"A few-shot classification head for frozen image embeddings of {report.model} ({report.pretrained}), "
+        f"fitted by `adapters fit {report.method}`.",
+    ]
+    if report.note:
+        parts.append(f"> **Note:** {report.note}.")
+    parts += [
+        "## Scores",
+        _scores(report),
+        f"Accuracy and expected calibration error (ECE, 15 bins) in percent; the test split has {report.rows['test']} "
+        f"images. This is one draw of shots (seed {report.seed}): other seeds give other numbers.",
+        "## How it was made",
+        _table(("", ""), _provenance(report, text, encoder)),
+        "## Classes",
+        ", ".join(f"{index} {name}" for index, name in enumerate(text.class_names)),
+        "## Use",
+        _usage(report),
+        "## Limits",
+        _limits(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(report: Report) -> str:
+    tags = ["few-shot", "clip", "image-classification", report.method]
+    lines = ["---", "library_name: featcache", "pipeline_tag: image-classification", "tags:"]
+    return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---"])
+
+
+def _scores(report: Report) -> str:
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.2f}"
+
+    rows = [
+        ("zero-shot", percent(report.accuracy["zero_shot"]), "–", percent(report.ece["zero_shot"])),
+        (
+            f"**{report.method}**",
+            f"**{percent(report.accuracy['test'])}**",
+            percent(report.accuracy["val"]),
+            percent(report.ece["test"]),
+        ),
+    ]
+    return _table(("head", "accuracy, test", "accuracy, val", "ECE, test"), rows)
+
+
+def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
+    selection = f"`{report.select}`: {REGIMES[parse_select(report.select)]}"
+    drawn = f"named by `{report.indices['file']}`" if report.indices["file"] else f"drawn with seed {report.seed}"
+    shown = text.prompts[0][:PROMPTS_SHOWN]
+    prompts = ", ".join(f"`{prompt}`" for prompt in shown) + (", …" if len(text.prompts[0]) > len(shown) else "")
+    return [
+        ("hyper-parameters chosen on", selection),
+        ("hyper-parameters", f"`{json.dumps(report.hyperparameters)}`"),
+        *([("alpha, and which are as good", report.alpha_text)] if report.alpha_text else []),
+        ("trained numbers", str(report.parameters)),
+        ("support", f"{report.rows['support']} images, {drawn} (`indices.json`)"),
+        ("data set", f"{report.dataset}, {report.classes} classes"),
+        ("cache", f"{report.cache_name}, digest `{report.cache_digest}`"),
+        ("prompts", f"set {report.prompts}; the first class: {prompts}"),
+        *((f"encoder: {key.replace('_', ' ')}", f"`{value}`") for key, value in encoder.items() if key != "transform"),
+        ("seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())),
+        ("made", report.created),
+    ]
+
+
+def _usage(report: Report) -> str:
+    name = Path(report.run).name  # not the whole path: a card travels
+    return f"""```
+adapters predict {name} IMAGE...      # loads the encoder named above
+adapters eval {name}                  # scores it again on its cache
+```
+
+```python
+import adapters
+
+head = adapters.load("path/to/{name}")
+head.predict_proba(embeddings)  # (N, {report.classes}), from embeddings (N, D) of that encoder
+```"""
+
+
+def _limits(report: Report) -> str:
+    return f"""- It answers with one of the {report.classes} classes above, whatever the image shows.
+- It understands embeddings of exactly this encoder, weights and transform; `adapters predict` refuses any other.
+- It learnt from {report.rows["support"]} images and was scored on {report.dataset} only: test it on your own data.
+- Its probabilities are as well calibrated as the ECE above says, on that test split."""
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return "\n".join([line(header), line(("---",) * len(header)), *(line(row) for row in rows)])

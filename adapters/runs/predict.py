@@ -1,0 +1,238 @@
+"""New images through the very encoder that a head was fitted on: `adapters predict`.
+
+The only module of the package that loads an encoder.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from adapters.errors import AdapterError, RunError
+from adapters.head_files import load
+from adapters.metrics import softmax
+from adapters.runs.catalogue import find_run
+from adapters.tasks.same_encoder import first_difference
+from featcache.errors import ImageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from adapters.head import Head
+    from featcache.encoders.encoder import Encoder
+
+TOP_K = 5
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class RankedClass:
+    """A class and the head's probability for it, in [0, 1]."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one file: the most probable classes, best first, or why there is none.
+
+    Attributes:
+        file: the path, as given or as found in a given folder.
+        classes: best first; empty for an image that cannot be read.
+        error: why it cannot be read; None for the others.
+    """
+
+    file: str
+    classes: tuple[RankedClass, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers in the order of the files.
+
+    Attributes:
+        run: folder of the run.
+        method: name of its method.
+        model: architecture of the encoder, and the tag of its weights.
+        note: what must be said beside the answers; may be empty.
+        items: one a file.
+    """
+
+    run: str
+    method: str
+    model: str
+    note: str
+    items: tuple[Prediction, ...]
+
+    @property
+    def failed(self) -> int:
+        """How many files could not be read."""
+        return sum(item.error is not None for item in self.items)
+
+    def to_json(self) -> dict[str, Any]:
+        """The predictions as JSON-able values; each item has `file`, `classes` (`name`, `probability`) and `error`."""
+        return {**asdict(self), "failed": self.failed}
+
+
+def predict(
+    run: str | Path,
+    images: Sequence[str | Path],
+    *,
+    top_k: int = TOP_K,
+    root: str | None = None,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+) -> Predictions:
+    """Classify image files with a saved head.
+
+    Args:
+        run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
+        images: files, and folders whose images are all taken. What cannot be read is told, and the rest goes on.
+        top_k: classes an image, >= 1; at most all of them are given.
+        root: where runs are looked for.
+        device: where the encoder computes.
+        batch_size: images encoded at once.
+
+    Raises:
+        RunError: no such run, it is broken, or the encoder is not the one that it was fitted on.
+        ModelError: the encoder cannot be loaded.
+    """
+    if top_k < 1:
+        raise AdapterError(f"--top-k {top_k} given; expected 1 or more: type --top-k 5")
+    saved = find_run(run, root=root)
+    head = load(saved.path, device=device)
+    config = head.config
+    missing = sorted({"encoder", "class_names"} - set(config))
+    if missing:
+        message = (
+            f"run {saved.path} does not say its {missing[0]}: give a run that adapters fit saved, or save it with "
+        )
+        raise RunError(message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))")
+    if not any(Path(path).expanduser().exists() for path in images):
+        raise AdapterError(f"no such file or folder: {images[0]}; give image files, or folders of them")
+    encoder, note = load_encoder(config["encoder"], saved.name, device=device)
+    names = tuple(config["class_names"])
+    items: list[Prediction] = []
+    files = list(find_images(images))
+    for start in range(0, len(files), batch_size):
+        batch = [_pixels(found, encoder) for found in files[start : start + batch_size]]
+        readable = [pixels for pixels in batch if not isinstance(pixels, str)]
+        probabilities = iter(softmax(_logits(head, encoder, readable)) if readable else ())
+        for found, pixels in zip(files[start : start + batch_size], batch, strict=True):
+            if isinstance(pixels, str):
+                items.append(Prediction(found.file, error=pixels))
+            else:
+                items.append(Prediction(found.file, rank(next(probabilities), names, top_k)))
+    model = f"{encoder.identity['architecture']} ({encoder.identity['pretrained']})"
+    return Predictions(str(saved.path), head.method, model, note, tuple(items))
+
+
+def load_encoder(identity: Mapping[str, Any], run_name: str, *, device: str) -> tuple[Encoder, str]:
+    """Load the encoder of that identity, and say what differs without mattering.
+
+    Raises:
+        RunError: the weights or the transform are not those of the identity.
+        ModelError: the encoder cannot be loaded.
+    """
+    from featcache.encoders.encoder import Encoder, resolve_device
+
+    precision, note = identity["precision"], ""
+    if precision == "fp16" and resolve_device(device).type == "cpu":
+        precision = "fp32"
+        note = "encoded in fp32, the run's cache in fp16: probabilities differ in the last digits"
+    encoder = Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
+    check_encoder(identity, encoder.identity, run_name)
+    return encoder, note
+
+
+def check_encoder(expected: Mapping[str, Any], loaded: Mapping[str, Any], run_name: str) -> None:
+    """Refuse an encoder whose embeddings are not those that the head has learnt.
+
+    Raises:
+        RunError: names what differs.
+    """
+    if key := first_difference(expected, loaded):
+        what = key.removesuffix("_sha256")
+        raise RunError(
+            f"run {run_name} was fitted on {expected['architecture']} ({expected['pretrained']}) with {what} "
+            f"{expected[key][:12]}, but {loaded['architecture']} here has {loaded[key][:12]}: "
+            "restore those weights, or extract and fit again"
+        )
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """A file to classify, or a path that leads to none."""
+
+    file: str
+    error: str | None = None
+
+
+def find_images(paths: Sequence[str | Path]) -> Iterator[FoundImage]:
+    """Files as given, and every image below a given folder in sorted order; hidden ones are left out."""
+    from featcache.datasets.readers import is_image
+
+    for given in paths:
+        path = Path(given).expanduser()
+        if not path.is_dir():
+            yield FoundImage(str(given), None if path.is_file() else "no such file or folder")
+            continue
+        below = sorted(file for file in path.rglob("*") if is_image(file.name) and not _hidden(file, path))
+        if not below:
+            yield FoundImage(str(given), "the folder holds no images")
+        yield from (FoundImage(str(file)) for file in below)
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
+    """The encoder's input (3, H, W), or why there is none."""
+    from featcache.images.decode import decode
+
+    if found.error is not None:
+        return found.error
+    try:
+        return encoder.transform(decode(Path(found.file).expanduser().read_bytes()))
+    except ImageError as error:
+        return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _logits(head: Head, encoder: Encoder, pixels: Sequence[torch.Tensor]) -> np.ndarray:
+    import torch
+
+    return head.decision_function(encoder.encode_images(torch.stack(list(pixels)))) / head.temperature_
+
+
+def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[RankedClass, ...]:
+    """The `top_k` most probable of C classes, best first, ties in class order.
+
+    Args:
+        probabilities: (C,).
+        names: the C class names.
+        top_k: how many.
+    """
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    return tuple(RankedClass(names[index], float(probabilities[index])) for index in order)
+
+
+def write_csv(predictions: Predictions, stream: TextIO) -> None:
+    """Write one line a file: `file, class_1, probability_1, class_2, ..., error`."""
+    depth = max((len(item.classes) for item in predictions.items), default=0)
+    writer = csv.writer(stream, lineterminator="\n")
+    ranks = [name for place in range(1, depth + 1) for name in (f"class_{place}", f"probability_{place}")]
+    writer.writerow(["file", *ranks, "error"])
+    for item in predictions.items:
+        cells = [cell for ranked in item.classes for cell in (ranked.name, f"{ranked.probability:.6f}")]
+        padding = [""] * (2 * depth - len(cells))
+        writer.writerow([item.file, *cells, *padding, item.error or ""])

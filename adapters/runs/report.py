@@ -1,0 +1,100 @@
+"""What one run of `adapters fit` found: the numbers, what chose them, and where the head was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+SELECTION_ROWS = {
+    "support": "support rows (left out in turn)",
+    "val-kshot": "drawn validation rows",
+    "val": "validation rows",
+    "oracle": "test rows",
+}
+"""What the regimes that choose look at."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One fitted head and its scores. Accuracies and ECE are fractions in [0, 1], times in seconds.
+
+    Attributes:
+        method: name of the method.
+        dataset: name of the data set.
+        model: open_clip architecture of the encoder.
+        pretrained: tag of its weights.
+        shots: images a class.
+        seed: of the draw and of the training.
+        select: regime that chose the hyper-parameters (`adapters.selection.regimes`).
+        hyperparameters: as used, after selection.
+        accuracy: `zero_shot` and `test` on the test split, `val` (None without a val split).
+        ece: `zero_shot` and `test`, on the test split.
+        seconds: `load`, `fit` (selection included) and `evaluate`.
+        parameters: trained numbers.
+        cache: where the cache is.
+        cache_name: what it is called.
+        cache_digest: what it was made from.
+        prompts: name of the prompt set.
+        classes: number of classes.
+        rows: images of `support`, `val` (None without one) and `test`.
+        indices: `file` that named the support (None: the seed did) and `digest` of the few-shot set.
+        note: what must be said beside the numbers; may be empty.
+        created: when, in UTC, as ISO 8601.
+        run: folder of the saved head.
+        temperature: what probabilities divide logits by; 1 unless calibration was asked for.
+        alpha_interval: how alpha was chosen: `alpha`, the interval `lo` to `hi` (None: without end) around it in which
+            every alpha is as good, `accuracy` of these on the `rows` that were looked at, and which those were,
+            `chosen_on`; None where no rows chose an alpha.
+    """
+
+    method: str
+    dataset: str
+    model: str
+    pretrained: str
+    shots: int
+    seed: int
+    select: str
+    hyperparameters: dict[str, Any]
+    accuracy: dict[str, float | None]
+    ece: dict[str, float]
+    seconds: dict[str, float]
+    parameters: int
+    cache: str
+    cache_name: str
+    cache_digest: str
+    prompts: str
+    classes: int
+    rows: dict[str, int | None]
+    indices: dict[str, str | None]
+    note: str
+    created: str
+    run: str
+    temperature: float = 1.0
+    alpha_interval: dict[str, Any] | None = None
+
+    @property
+    def alpha_text(self) -> str | None:
+        """How alpha was chosen, in a line; None where it was not."""
+        found = self.alpha_interval
+        if found is None:
+            return None
+        interval = f"[{found['lo']:.4g}, {'∞)' if found['hi'] is None else format(found['hi'], '.4g') + ']'}"
+        rows = f"{found['rows']:,} {SELECTION_ROWS[self.select]}"
+        return f"{found['alpha']:.4g} in {interval}, {100 * found['accuracy']:.1f} % of the {rows}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-able values under the names above."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Report:
+        """The inverse of `to_json`; keys of a later version are left out.
+
+        Raises:
+            KeyError: a key is missing.
+        """
+        later = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
+        given = {field.name: content[field.name] for field in fields(cls) if field.name not in later}
+        # Earlier reports lack the fields with a default.
+        return cls(**given, **{name: content.get(name, default) for name, default in later.items()})

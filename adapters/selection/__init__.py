@@ -1,0 +1,1 @@
+"""What may choose hyper-parameters, and how: regimes, held-out rows, refits, exact alpha, calibration."""

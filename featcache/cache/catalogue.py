@@ -1,0 +1,109 @@
+"""The caches under a root: list them, open one by name, find the latest."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featcache.cache.reading import Cache, read_manifest
+from featcache.cache.writing import MISSING
+from featcache.errors import CacheError, CacheNotFound
+from featcache.places.folder import Folder, array_in, is_url, join, local_path
+from featcache.places.home import caches_location
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of `featcache list`.
+
+    Attributes:
+        name: The cache's name.
+        path: Where it is.
+        manifest: Its manifest; empty if it cannot be read.
+        finished: When it was finished (UTC, ISO 8601), or None if it is not.
+        problem: Why the manifest cannot be read, or None.
+    """
+
+    name: str
+    path: str
+    manifest: dict[str, Any]
+    finished: str | None
+    problem: str | None = None
+
+    def done(self) -> int:
+        """Rows that are done, counted in the store."""
+        rows = self.manifest["plan"]["rows"]
+        if self.finished:
+            return sum(rows.values())
+        folder = Folder(self.path)
+        if not folder.exists("zarr.json"):  # stopped before the first array
+            return 0
+        group = folder.group("r")
+        begun = [split for split in rows if f"{split}/state" in group]
+        return sum(int(np.sum(np.asarray(array_in(group, split, "state")[:]) != MISSING)) for split in begun)
+
+
+def list_caches(root: str | Path | None = None) -> list[Listed]:
+    """All caches under a root, the most recently finished first, unfinished ones last."""
+    home = Folder(caches_location(root))
+    found = []
+    for name in home.names():
+        folder = Folder(join(home.location, name))
+        if folder.exists("manifest.json"):
+            try:
+                manifest = read_manifest(folder)
+                finished = folder.read_json("complete.json")["finished"] if folder.exists("complete.json") else None
+                found.append(Listed(name, folder.location, manifest, finished))
+            except CacheError as error:  # one odd folder must not hide the others
+                found.append(Listed(name, folder.location, {}, None, str(error)))
+    return sorted(found, key=lambda cache: cache.finished or "", reverse=True)
+
+
+def locate(cache: str | Path, root: str | Path | None = None) -> Folder:
+    """The folder of a cache, finished or not, given by name, path or URL.
+
+    Raises:
+        CacheNotFound: Nothing there; the message lists what there is.
+    """
+    given = str(cache)
+    places = [given] if is_url(given) else [join(caches_location(root), given), str(local_path(given))]
+    for place in places:
+        folder = Folder(place)
+        if folder.exists("manifest.json"):
+            return folder
+    names = [listed.name for listed in list_caches(root)]
+    near = difflib.get_close_matches(given, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}" if names else ""
+    advice = "type `featcache list` to see all" if names else "make one with `featcache extract --model … --dataset …`"
+    raise CacheNotFound(f"no cache {given!r} under {caches_location(root)}; {hint + '; ' if hint else ''}{advice}")
+
+
+def open_cache(cache: str | Path, root: str | Path | None = None) -> Cache:
+    """Open a finished cache by name, path or URL.
+
+    Args:
+        cache: A name as `featcache list` shows it, a folder, or a URL.
+        root: Where caches live; default `$FEATCACHE_HOME` or `~/.cache/featcache`.
+
+    Raises:
+        CacheNotFound: Nothing there.
+        CacheIncomplete: It is there but unfinished.
+    """
+    return Cache(locate(cache, root))
+
+
+def latest(root: str | Path | None = None) -> Cache:
+    """The most recently finished cache.
+
+    Raises:
+        CacheError: There is none.
+    """
+    for listed in list_caches(root):
+        if listed.finished:
+            return Cache(Folder(listed.path))
+    message = f"no finished cache under {caches_location(root)}; make one first: "
+    raise CacheError(message + "`featcache extract --model tiny --dataset digits` takes seconds")

@@ -1,0 +1,206 @@
+"""Reading a finished cache: NumPy arrays in, no encoder and no torch needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+
+from featcache.cache.manifest import check_format
+from featcache.cache.text_sets import TextFeatures, TextIndex
+from featcache.cache.writing import DAMAGE, ENCODED, MISSING
+from featcache.errors import CacheError, CacheIncomplete
+from featcache.ids import decode_ids
+from featcache.places.folder import Folder, array_in
+
+
+class CachedSplit:
+    """One split: row i is sample i of the split's listing.
+
+    Attributes are read when first asked for and then kept.
+    """
+
+    def __init__(self, name: str, group: zarr.Group) -> None:
+        self.name = name
+        self._group = group
+
+    def __len__(self) -> int:
+        return int(self._array("labels").shape[0])
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self)} rows of {self._array('images').shape[1]} numbers>"
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """(N, D) float32 embeddings as the encoder gave them (not normalised); NaN where `valid` is false."""
+        return self.take_images(slice(None))
+
+    @cached_property
+    def views(self) -> np.ndarray | None:
+        """(N, V, D) float32 embeddings of the augmented views, or None if the cache has none."""
+        return self.take_views(slice(None)) if "views" in self._group else None
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64 class indices into the cache's class names."""
+        return self._read("labels")
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """(N,) strings: paths relative to the data set's image folder."""
+        return decode_ids(self._read("ids"))
+
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """(N,) booleans: false for images that could not be read.
+
+        Raises:
+            CacheIncomplete: The record of some rows is missing, as after a partial copy of the cache.
+        """
+        state = self._read("state")
+        if missing := int((state == MISSING).sum()):
+            raise CacheIncomplete(f"{missing} of {len(state)} rows are missing{self._remedy()}")
+        return np.asarray(state == ENCODED)
+
+    def take_images(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(R, D) float32: some rows of `images`, reading only the chunks they lie in.
+
+        Raises:
+            CacheIncomplete: Some of them are damaged or missing; missing rows never pass for numbers.
+        """
+        return self._take("images", rows)
+
+    def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
+        return self._take("views", rows) if "views" in self._group else None
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        return array_in(self._group, name)
+
+    def _read(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        try:
+            return np.asarray(self._array(name).oindex[rows])
+        except DAMAGE as error:
+            raise CacheIncomplete(f"{name} is damaged ({error}){self._remedy()}") from error
+
+    def _take(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
+        values = self._read(name, rows).astype(np.float32)
+        present = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if missing := int((self.valid[rows] & ~present).sum()):
+            raise CacheIncomplete(f"{missing} rows of {name} are missing{self._remedy()}")
+        return values
+
+    def _remedy(self) -> str:
+        place = f"{self._group.store_path}".removeprefix("file://").removesuffix(f"/{self.name}")
+        return (
+            f" in {self.name} of {place}; type `featcache verify {place} --repair`, "
+            "then the same `featcache extract` command"
+        )
+
+
+class Cache:
+    """A finished cache. Get one from `featcache.open`, `featcache.latest` or `featcache.extract`.
+
+    Example:
+        >>> cache = featcache.open("digits-tiny")
+        >>> cache["train"].images.shape, cache.text.weights().shape
+        ((898, 128), (10, 128))
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        if not folder.exists("complete.json"):
+            message = f"the cache {folder.location} is unfinished; type the same `featcache extract` command again"
+            raise CacheIncomplete(message)
+        self._group = folder.group("r")
+        self._splits: dict[str, CachedSplit] = {}
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{split} {n}" for split, n in self.rows.items())
+        return f"<Cache {self.name}: {rows}; {len(self.class_names)} classes>"
+
+    @property
+    def path(self) -> str:
+        """Where the cache is: a folder or a URL."""
+        return self.folder.location
+
+    @property
+    def name(self) -> str:
+        """The cache's name, its last path component."""
+        return str(self.manifest["name"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that could change a number in it."""
+        return str(self.manifest["digest"])
+
+    @property
+    def dataset(self) -> Mapping[str, Any]:
+        """The manifest's account of the data set: name, class names, rows, listing digest."""
+        return dict(self.manifest["identity"]["dataset"])
+
+    @property
+    def encoder(self) -> Mapping[str, Any]:
+        """The manifest's account of the encoder: architecture, pretrained, digests, precision and so on."""
+        return dict(self.manifest["identity"]["encoder"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The C class names; labels index them."""
+        return tuple(self.dataset["class_names"])
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each split, in the manifest's order."""
+        return dict(self.manifest["plan"]["rows"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return tuple(self.rows)
+
+    @cached_property
+    def completion(self) -> dict[str, Any]:
+        """`complete.json`: when it was finished, unreadable rows of each split, seconds of encoding."""
+        return dict(self.folder.read_json("complete.json"))
+
+    def __contains__(self, split: object) -> bool:
+        return split in self.rows
+
+    def __getitem__(self, split: str) -> CachedSplit:
+        if split not in self.rows:
+            raise CacheError(f"the cache {self.name} has no split {split!r}; it has {', '.join(self.splits)}")
+        if split not in self._splits:
+            group = self._group[split]
+            assert isinstance(group, zarr.Group)
+            self._splits[split] = CachedSplit(split, group)
+        return self._splits[split]
+
+    @property
+    def prompt_sets(self) -> tuple[str, ...]:
+        """Names of the prompt sets that class-text embeddings exist for."""
+        return TextIndex(self.folder).names
+
+    @property
+    def text(self) -> TextFeatures:
+        """The class-text embeddings of the default prompt set."""
+        return TextIndex(self.folder).read(self.class_names)
+
+    def text_set(self, name: str | None = None) -> TextFeatures:
+        """The class-text embeddings of a named prompt set (None: the default one).
+
+        Raises:
+            CacheError: There is no such prompt set.
+        """
+        return TextIndex(self.folder).read(self.class_names, name)
+
+
+def read_manifest(folder: Folder) -> dict[str, Any]:
+    """The manifest of a cache of this format, finished or not."""
+    manifest: dict[str, Any] = folder.read_json("manifest.json")
+    check_format(manifest, folder.location)
+    return manifest

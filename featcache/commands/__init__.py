@@ -1,0 +1,1 @@
+"""One command of `featcache` a file: options, a call, what is printed."""

@@ -1,0 +1,1 @@
+"""Names and tags, weights, the frozen encoder, its device and precision."""

@@ -1,0 +1,241 @@
+"""The frozen encoder: an open_clip model with its transform, its tokenizer and an identity that pins them down.
+
+open_clip does the loading. What is added here is what it leaves to its caller: QuickGELU from the tag's own
+configuration, evaluation mode, raw (not L2-normalised) embeddings in float32, the same random weights every time, and
+errors of one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import Compose, InterpolationMode, Normalize, RandomHorizontalFlip, RandomResizedCrop
+from torchvision.transforms.functional import to_tensor
+
+from featcache.encoders import models
+from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
+from featcache.errors import ModelError
+
+TEXT_BATCH = 256
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class ViewTransform:
+    """One augmented view, as Tip-Adapter draws them: random crop of 50-100 % of the area, bicubic, mirrored or not.
+
+    Attributes:
+        size: Side of the square result, or its (height, width), in pixels.
+        mean: (3,) of the model's own normalisation.
+        std: (3,) likewise.
+    """
+
+    size: int | tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, image: Image.Image, seed: int | None = None) -> torch.Tensor:
+        """Draw a view.
+
+        Args:
+            image: As `featcache.images.decode.decode` gives it.
+            seed: The same seed gives the same view, and torch's global random state is left as it was. None draws
+                from that global state.
+
+        Returns:
+            (3, H, W) float32.
+        """
+        if seed is None:
+            return self._draw(image)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
+            return self._draw(image)
+
+    def _draw(self, image: Image.Image) -> torch.Tensor:
+        crop = RandomResizedCrop(self.size, scale=(0.5, 1.0), interpolation=InterpolationMode.BICUBIC)
+        mirrored = Compose([crop, RandomHorizontalFlip(0.5)])(image.convert("RGB"))
+        view: torch.Tensor = Normalize(self.mean, self.std)(to_tensor(mirrored))
+        return view
+
+
+class Encoder:
+    """An open_clip model, frozen: images and texts in, raw embeddings out. Made by `Encoder.load`.
+
+    Attributes:
+        identity: JSON-able; everything about the encoder that could change an embedding.
+        device: Where it runs.
+        dim: D, length of an embedding.
+        image_size: Side of the square input in pixels.
+        logit_scale: Factor on cosine similarities that the model was trained with (already exponentiated).
+        logit_bias: Added to scaled similarities by sigmoid-trained models (SigLIP); None for the others.
+        transform: PIL image -> (3, H, W) float32: the model's own evaluation transform.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        tokenizer: Callable[[list[str]], torch.Tensor],
+        info: models.ModelInfo,
+        *,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        preprocess = PreprocessCfg(**model.visual.preprocess_cfg)  # type: ignore[arg-type, union-attr]
+        transform = json.dumps(model.visual.preprocess_cfg, sort_keys=True)  # type: ignore[union-attr]
+        logit_scale, logit_bias = model.logit_scale, getattr(model, "logit_bias", None)
+        assert isinstance(logit_scale, torch.Tensor)
+        self.device = device
+        self.dim = info.dim
+        self.image_size = info.image_size
+        self.logit_scale = float(logit_scale.detach().double().exp())
+        self.logit_bias = None if logit_bias is None else float(logit_bias.detach())
+        self.transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(preprocess, is_train=False)
+        self.identity: Mapping[str, Any] = {
+            "architecture": info.architecture,
+            "pretrained": info.pretrained,
+            "weights_sha256": weights_sha256(model),
+            "quick_gelu": info.quick_gelu,
+            "image_size": info.image_size,
+            "dim": info.dim,
+            "transform": transform,
+            "transform_sha256": hashlib.sha256(transform.encode()).hexdigest(),
+            "precision": precision,
+            "tokenizer": type(tokenizer).__name__,
+            "context_length": int(tokenizer.context_length),  # type: ignore[attr-defined]
+        }
+        self._model = model.to(device).eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._precision = precision
+        self._preprocess = preprocess
+
+    @classmethod
+    def load(
+        cls, model: str, pretrained: str | None = None, *, device: str = "auto", precision: str = "auto"
+    ) -> Encoder:
+        """Load a model, its weights and its tokenizer.
+
+        Args:
+            model: An open_clip architecture, `tiny`, a local open_clip directory or `hf-hub:owner/name`.
+            pretrained: A tag, a checkpoint file, `random`, or None: `openai` where the architecture has it.
+            device: `auto` (cuda, then mps, then cpu) or a torch device.
+            precision: Of the image tower, by autocast: `fp32`, `fp16`, `bf16`; `auto` is fp16 on CUDA, else fp32.
+                Texts are few and always fp32.
+
+        Raises:
+            ModelError: The model cannot be resolved, downloaded or loaded, or not on that device at that precision.
+        """
+        target = resolve_device(device)
+        resolved = resolve_precision(precision, target)
+        info = models.describe(model, pretrained)
+        tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
+        return cls(load_model(info), tokenizer, info, device=target, precision=resolved)
+
+    def view_transform(self) -> ViewTransform:
+        """The augmentation that Tip-Adapter builds its cache with, normalised as this model wants it."""
+        cfg = self._preprocess
+        size = cfg.size if isinstance(cfg.size, int) else (cfg.size[0], cfg.size[1])
+        return ViewTransform(size=size, mean=tuple(cfg.mean), std=tuple(cfg.std))
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        """Embed a batch.
+
+        Args:
+            pixels: (B, 3, H, W) as `transform` makes them; copied without waiting when its memory is pinned.
+
+        Returns:
+            (B, D) float32, raw: not normalised.
+
+        Raises:
+            ModelError: The precision overflowed: some embedding is not finite.
+        """
+        if pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise ValueError(f"pixels are {tuple(pixels.shape)}: expected (B, 3, H, W)")
+        if len(pixels) == 0:
+            return np.zeros((0, self.dim), np.float32)
+        pinned = self.device.type == "cuda" and pixels.is_pinned()
+        batch = pixels.to(self.device, non_blocking=pinned)
+        with self._autocast(), _reproducible(self._precision):
+            features = self._model.eval().encode_image(batch, normalize=False)  # type: ignore[operator]
+        embeddings: np.ndarray = features.float().cpu().numpy()
+        if not np.isfinite(embeddings).all():
+            remedy = (
+                "the weights or the pixels are damaged"
+                if self._precision == "fp32"
+                else f"use {'bf16 or ' if self._precision == 'fp16' else ''}fp32 (--precision)"
+            )
+            raise ModelError(f"embeddings in {self._precision} are not finite: {remedy}")
+        return embeddings
+
+    @torch.inference_mode()
+    def encode_texts(self, prompts: Sequence[str]) -> np.ndarray:
+        """Embed sentences, in fp32 and in batches; what exceeds the context length is cut, as open_clip does.
+
+        Returns:
+            (P, D) float32, raw: not normalised.
+        """
+        embeddings = np.zeros((len(prompts), self.dim), np.float32)
+        for start in range(0, len(prompts), TEXT_BATCH):
+            tokens = self._tokenizer(list(prompts[start : start + TEXT_BATCH])).to(self.device)
+            with torch.autocast(self.device.type, enabled=False), _reproducible("fp32"):
+                features = self._model.eval().encode_text(tokens, normalize=False)  # type: ignore[operator]
+            embeddings[start : start + len(tokens)] = features.float().cpu().numpy()
+        return embeddings
+
+    def _autocast(self) -> torch.autocast:
+        if self._precision == "fp32":
+            return torch.autocast(self.device.type, enabled=False)  # also inside a caller's own autocast
+        return torch.autocast(self.device.type, dtype=_DTYPES[self._precision])
+
+
+def _reproducible(precision: str) -> AbstractContextManager[None]:
+    """The same batch gives the same bits on a GPU, and fp32 is fp32: cuDNN's default for convolutions is TF32."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=precision != "fp32"
+    )
+    return flags
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """`auto` is CUDA, then MPS, then the CPU; else the named torch device, if it is there.
+
+    Raises:
+        ModelError: No such device here.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"no device '{device}': give auto, cuda, cuda:0, mps or cpu") from None
+    there = {"cpu": True, "cuda": cuda and (wanted.index or 0) < torch.cuda.device_count(), "mps": mps}
+    if not there.get(wanted.type, False):
+        found = ", ".join(name for name, present in {"cuda": cuda, "mps": mps, "cpu": True}.items() if present)
+        raise ModelError(f"device '{device}' was asked for, this machine has {found}: give one of these, or auto")
+    return wanted
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto` is fp16 on CUDA and fp32 elsewhere.
+
+    Raises:
+        ModelError: Unknown, or fp16 on a CPU.
+    """
+    if precision == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if precision not in _DTYPES:
+        raise ModelError(f"no precision '{precision}': give auto, {', '.join(_DTYPES)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise ModelError("fp16 was asked for on the CPU, which computes it slowly and badly: give bf16 or fp32")
+    return precision

@@ -1,0 +1,280 @@
+"""Names and tags: which encoder is meant, and what it is, without its weights.
+
+A model is named as people write it: an open_clip architecture (`ViT-B/16`, `ViT-L/14@336px`), `tiny` (embedded), a
+local open_clip directory (`open_clip_config.json` beside the weights), or `hf-hub:owner/name`. Its weights are a
+pretrained tag, a checkpoint file, or `random`; directories and hub models have their own.
+
+QuickGELU: whether a checkpoint was trained with `x * sigmoid(1.702 x)` in place of GELU belongs to the *tag*, and
+open_clip (3.3) keeps it there: `get_pretrained_cfg(architecture, tag)["quick_gelu"]`. Building `ViT-B-16` with the
+`openai` tag and no more gives a GELU model that only warns, and wrong embeddings. `describe` resolves it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from featcache.assets import data_dir
+from featcache.encoders.hub import offline_at_once
+from featcache.errors import ModelError
+
+TINY = "tiny"
+LOCAL, HUB, RANDOM = "local", "hub", "random"  # what stands for a tag where there is none
+DEFAULT_TAG = "openai"
+_LOCAL_DIR, _HF_HUB = "local-dir:", "hf-hub:"  # open_clip's schema prefixes
+_QUICKGELU = "-quickgelu"
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What there is to know of an encoder before its weights are there.
+
+    Attributes:
+        architecture: open_clip's name, `tiny`, a directory's absolute path, or `hf-hub:owner/name`.
+        pretrained: A tag, a checkpoint file's absolute path, `random`, `local` or `hub`.
+        quick_gelu: Whether the model must be built with QuickGELU for these weights.
+        image_size: Side of the square input in pixels (the longer one where it is not square).
+        dim: D, length of an embedding.
+        tags: The pretrained tags that open_clip knows for the architecture.
+    """
+
+    architecture: str
+    pretrained: str
+    quick_gelu: bool
+    image_size: int
+    dim: int
+    tags: tuple[str, ...]
+
+
+def canonical(model: str, pretrained: str | None = None) -> tuple[str, str]:
+    """The one spelling of a model and its weights: `("ViT-B/16", None)` is `("ViT-B-16", "openai")`.
+
+    Imports neither torch nor open_clip and checks nothing: names that do not exist pass through, for `describe` to
+    refuse. Either result can be given again and stays as it is.
+    """
+    architecture = _canonical_architecture(model)
+    if pretrained == RANDOM:
+        return architecture, RANDOM
+    if pretrained is not None and _is_path(pretrained):
+        return architecture, str(Path(pretrained).expanduser().resolve())
+    default = HUB if architecture.startswith(_HF_HUB) else LOCAL if is_directory(architecture) else DEFAULT_TAG
+    return architecture, default if pretrained is None else pretrained.lower().replace("-", "_")
+
+
+def describe(model: str, pretrained: str | None = None) -> ModelInfo:
+    """Resolve a model's name and weights; downloads no weights (`hf-hub:` names fetch their small configuration).
+
+    Args:
+        model: As people write it, see the module's head.
+        pretrained: A tag, a checkpoint file, `random`, or None (`openai` where the architecture has it).
+
+    Raises:
+        ModelError: No such architecture, tag, file or directory, or a QuickGELU name that does not fit the tag.
+    """
+    architecture, weights = canonical(model, pretrained)
+    tags: tuple[str, ...]
+    if architecture.startswith(_HF_HUB):
+        config, tags = _hub_config(architecture), (HUB,)
+    elif is_directory(architecture):
+        config, tags = _directory_config(directory(architecture)), (LOCAL,)
+    else:
+        config, tags = _built_in_config(architecture, model), _tags(architecture)
+    quick_gelu = bool(config.get("quick_gelu", False))
+    if weights == RANDOM or weights in tags:
+        pass
+    elif tags in ((LOCAL,), (HUB,)):
+        raise ModelError(
+            f"pretrained '{pretrained}' was given with '{model}', which brings its own weights: leave --pretrained out"
+        )
+    elif _is_path(weights):
+        if not Path(weights).is_file():
+            raise ModelError(f"no checkpoint file {weights}: give an existing file or one of the tags {_listed(tags)}")
+    else:
+        raise ModelError(_no_such_tag(architecture, weights, tags, asked=pretrained is not None))
+    if weights in tags and weights not in (LOCAL, HUB):
+        quick_gelu = _tag_quick_gelu(architecture, weights, built_in=quick_gelu)
+    return ModelInfo(
+        architecture=architecture,
+        pretrained=weights,
+        quick_gelu=quick_gelu,
+        image_size=_image_size(config),
+        dim=int(config["embed_dim"]),
+        tags=tags,
+    )
+
+
+def list_models() -> list[tuple[str, tuple[str, ...]]]:
+    """Every architecture with its tags: the embedded one first, then open_clip's in its order."""
+    import open_clip
+
+    embedded = [(TINY, (LOCAL,))] if directory(TINY).is_dir() else []
+    return embedded + [(name, _tags(name)) for name in open_clip.list_models()]
+
+
+def is_directory(architecture: str) -> bool:
+    """Whether a canonical architecture is a local open_clip directory; `tiny` is one."""
+    return architecture == TINY or Path(architecture).is_absolute()
+
+
+def directory(architecture: str) -> Path:
+    """The folder of a canonical architecture for which `is_directory` holds."""
+    return data_dir() / TINY if architecture == TINY else Path(architecture)
+
+
+def open_clip_name(architecture: str) -> str:
+    """A canonical architecture as `open_clip.create_model` and `open_clip.get_tokenizer` want it."""
+    return f"{_LOCAL_DIR}{directory(architecture)}" if is_directory(architecture) else architecture
+
+
+def local_weights_sha256(model: str, pretrained: str | None = None) -> str | None:
+    """SHA-256 of weights that lie on this disk, read without torch; None for tags, `random` and hub models.
+
+    A tag names its weights for good; a file may have been written anew since a cache was made from it.
+    """
+    architecture, weights = canonical(model, pretrained)
+    if weights == LOCAL:
+        found = sorted(file for file in directory(architecture).glob("*") if file.suffix in _WEIGHT_SUFFIXES)
+    else:
+        found = [Path(weights)] if _is_path(weights) and Path(weights).is_file() else []
+    sha = hashlib.sha256()
+    for file in found:
+        with file.open("rb") as stream:
+            sha.update(hashlib.file_digest(stream, "sha256").digest())
+    return sha.hexdigest() if found else None
+
+
+@cache
+def _built_in_names() -> tuple[str, ...]:
+    """open_clip's architectures, read from its folder of configurations: importing it would take seconds."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModelError("open_clip is not installed: pip install open_clip_torch")
+    return tuple(sorted(file.stem for file in (Path(spec.origin).parent / "model_configs").glob("*.json")))
+
+
+def _canonical_architecture(model: str) -> str:
+    if model == TINY or model.startswith(_HF_HUB):
+        return model
+    name = re.sub(r"@(\d+)(px)?$", r"-\1", model).replace("/", "-")  # OpenAI writes ViT-L/14@336px
+    for known in _built_in_names():
+        if known.lower() == name.lower():
+            return known
+    path = Path(model.removeprefix(_LOCAL_DIR)).expanduser()
+    if model.startswith((_LOCAL_DIR, "/", "./", "../", "~")) or path.is_dir():
+        return str(path.resolve())
+    return name
+
+
+def _is_path(pretrained: str) -> bool:
+    """Tags hold neither dots nor separators, checkpoint files do."""
+    return "/" in pretrained or "\\" in pretrained or "." in pretrained
+
+
+def _tags(architecture: str) -> tuple[str, ...]:
+    import open_clip
+
+    return tuple(open_clip.list_pretrained_tags_by_model(architecture))
+
+
+def _tag_quick_gelu(architecture: str, tag: str, *, built_in: bool) -> bool:
+    """The tag's QuickGELU; an architecture that has it built in cannot be built without, so it must agree."""
+    import open_clip
+
+    config = open_clip.get_pretrained_cfg(architecture, tag)
+    wanted = bool(config.get("quick_gelu", False))
+    if built_in and not wanted:
+        hub = config.get("hf_hub", "").rstrip("/")
+        raise ModelError(
+            f"{architecture} is built with QuickGELU but open_clip says that its tag '{tag}' was trained without; "
+            f"type --model {_HF_HUB}{hub}, whose own configuration settles it"
+        )
+    return wanted
+
+
+def _no_such_tag(architecture: str, tag: str, tags: tuple[str, ...], *, asked: bool) -> str:
+    plain = architecture.removesuffix(_QUICKGELU)
+    if plain != architecture and asked and tag in _tags(plain):
+        return (
+            f"{architecture} uses QuickGELU, the tag '{tag}' was trained without it: type --model {plain} "
+            f"--pretrained {tag}"
+        )
+    if not tags:
+        return f"{architecture} has no pretrained tags: give a checkpoint file (--pretrained FILE) or random"
+    if not asked:
+        return f"{architecture} has no '{DEFAULT_TAG}' weights: give --pretrained with one of {_listed(tags)}"
+    return f"{architecture} has no tag '{tag}': give --pretrained with one of {_listed(tags)}, or a checkpoint file"
+
+
+def _listed(tags: tuple[str, ...]) -> str:
+    return ", ".join(tags) if tags else "(it has none)"
+
+
+def _built_in_config(architecture: str, asked: str) -> dict[str, Any]:
+    import open_clip
+
+    config: dict[str, Any] | None = open_clip.get_model_config(architecture)
+    if config is not None:
+        return config
+    by_fold = {_fold(name): name for name in (*_built_in_names(), TINY)}
+    near = [by_fold[fold] for fold in difflib.get_close_matches(_fold(asked), list(by_fold), n=3, cutoff=0.6)]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise ModelError(f"no model '{asked}': {hint}`featcache models` lists the names; a local directory works as well")
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _directory_config(folder: Path) -> dict[str, Any]:
+    """`model_cfg` of a local open_clip directory."""
+    file = folder / "open_clip_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        _image_size(config)
+        int(config["embed_dim"])
+        config["text_cfg"]
+    except FileNotFoundError:
+        raise ModelError(
+            f"{folder} is no open_clip model directory: it must hold open_clip_config.json and the weights"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{file} is no open_clip configuration ({type(error).__name__}: {error}): it needs model_cfg with "
+            "embed_dim, vision_cfg and text_cfg"
+        ) from error
+    result: dict[str, Any] = config
+    return result
+
+
+def _hub_config(architecture: str) -> dict[str, Any]:
+    import open_clip
+
+    try:
+        with offline_at_once():
+            config: dict[str, Any] = open_clip.get_model_config(architecture)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"could not fetch the configuration of {architecture} ({one_line(error)}): download the model elsewhere "
+            "and give its directory as --model"
+        ) from error
+    return config
+
+
+def _image_size(config: dict[str, Any]) -> int:
+    """The vision tower's own size: open_clip overrides the tag's preprocessing size with it."""
+    size = config["vision_cfg"].get("image_size", 224)  # open_clip's CLIPVisionCfg default
+    return int(size) if isinstance(size, int) else max(int(side) for side in size)
+
+
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """Another library's message, for use inside a message of one line: its last cause, without breaks, cut."""
+    text = " ".join(str(error).split()).rpartition("Last error: ")[2] or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""What is asked for, the order of events, engines that run the shards, adding prompts."""

@@ -1,0 +1,87 @@
+"""`featcache text`: add a prompt set to a cache, or replace one, encoding nothing but text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from featcache.cache.reading import read_manifest
+from featcache.cache.text_sets import TextIndex
+from featcache.datasets.class_names import read_class_names
+from featcache.encoders.encoder import Encoder
+from featcache.errors import CacheMismatch
+from featcache.extraction.request import choose_prompts
+from featcache.places.folder import Folder
+from featcache.places.lock import writing
+from featcache.prompts import PromptSpec
+
+
+def add_prompt_set(
+    folder: Folder,
+    templates: str,
+    *,
+    name: str | None,
+    default: bool,
+    device: str,
+    class_names: Path | None = None,
+) -> dict[str, Any]:
+    """Encode a prompt set with the cache's own encoder.
+
+    Args:
+        folder: The cache's.
+        templates: A prompt set of the data set by name, or a file.
+        name: What to call the set; default the name of the set or the file.
+        default: Make it the set that readers get without naming one.
+        device: Where to encode.
+        class_names: A file of other words for the classes.
+
+    Returns:
+        `added` (the set's name), `default`, and `sets`: prompts and classes of each.
+
+    Raises:
+        PromptError: No such set or file, or it does not fit the classes.
+        CacheMismatch: The encoder's weights are not those that the images were encoded with.
+    """
+    manifest = read_manifest(folder)
+    identity, provenance = manifest["identity"], manifest["provenance"]
+    named = {key: PromptSpec.from_json(content) for key, content in provenance["prompt_sets"].items()}
+    chosen, spec = choose_prompts(named, provenance["default_prompts"], templates)
+    words = tuple(identity["dataset"]["class_names"])
+    if class_names is not None:
+        spec = replace(spec, class_names=read_class_names(class_names, words))
+    spec.expand(words)  # fails here, before the encoder is loaded
+    encoder = load_text_encoder(manifest, device=device)
+    with writing(folder):
+        index = TextIndex(folder)
+        index.write(name or chosen, spec, words, encoder, default=default)
+    return {"added": name or chosen, "default": index.names[0], "sets": summary(folder)}
+
+
+def load_text_encoder(manifest: Mapping[str, Any], *, device: str) -> Encoder:
+    """The encoder that made a cache's images, for texts; these are fp32 whatever the images were encoded in.
+
+    Raises:
+        CacheMismatch: Its weights are others now.
+    """
+    made_by = manifest["identity"]["encoder"]
+    encoder = Encoder.load(made_by["architecture"], made_by["pretrained"], device=device, precision="fp32")
+    if encoder.identity["weights_sha256"] != made_by["weights_sha256"]:
+        message = f"the weights of {made_by['architecture']} ({made_by['pretrained']}) now differ from this cache's; "
+        raise CacheMismatch(message + "extract it again under another --name")
+    return encoder
+
+
+def summary(folder: Folder) -> list[dict[str, Any]]:
+    """Name, number of prompts and an example of each prompt set, the default one first."""
+    content = folder.read_json("text/index.json")["sets"] if folder.exists("text/index.json") else {}
+    return [
+        {
+            "name": name,
+            "prompts": sum(map(len, content[name]["prompts"])),
+            "example": content[name]["prompts"][0][0],
+            "logit_scale": content[name]["logit_scale"],
+        }
+        for name in TextIndex(folder).names
+    ]

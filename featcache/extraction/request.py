@@ -1,0 +1,158 @@
+"""What the user asks `extract` for, and what of it follows without loading the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from featcache.datasets import Dataset, load_dataset
+from featcache.encoders.models import canonical, local_weights_sha256
+from featcache.errors import DataError, PromptError
+from featcache.ids import listing_digest
+from featcache.places.folder import check_name
+from featcache.places.home import datasets_folder
+from featcache.prompts import PromptSpec, read_prompts
+
+OnError = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One call of `featcache.extract`, where each argument is explained."""
+
+    model: str
+    dataset: str
+    pretrained: str | None = None
+    data_root: str | Path | None = None
+    splits: Sequence[str] | None = None
+    split_file: str | Path | None = None
+    class_names: str | Path | None = None
+    templates: str | Path | None = None
+    views: int = 0
+    precision: str = "auto"
+    dtype: str = "float16"
+    batch_size: int | None = None
+    workers: int | None = None
+    on_error: OnError = "fail"
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    root: str | Path | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("views", self.views, 0),
+            ("workers", self.workers, 0),
+            ("batch_size", self.batch_size, 1),
+            ("limit", self.limit, 1),
+        ):
+            if value is not None and value < least:
+                raise DataError(f"{name} is {value}; expected {least} or more")
+        for name, choice, known in (
+            ("dtype", self.dtype, ("float16", "float32")),
+            ("on_error", self.on_error, ("fail", "skip")),
+        ):
+            if choice not in known:
+                raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
+        if isinstance(self.splits, str):
+            raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
+
+    def load_dataset(self) -> Dataset:
+        """The data set, cut down to the splits and rows asked for."""
+        dataset = load_dataset(
+            self.dataset,
+            data_root=self.data_root,
+            split_file=self.split_file,
+            class_names=Path(self.class_names) if self.class_names else None,
+            seed=self.seed,
+            download_root=datasets_folder(self.root),
+        )
+        if self.splits:
+            dataset = dataset.subset([split.strip() for split in self.splits])
+        return dataset.limited(self.limit, self.seed) if self.limit else dataset
+
+    def cache_name(self, dataset: Dataset) -> str:
+        """The cache's name: the one given, or what was asked for in readable form."""
+        if self.name:
+            check_name(self.name, "the cache's name")
+            return self.name
+        architecture, pretrained = canonical(self.model, self.pretrained)
+        parts = [dataset.name, Path(architecture).name]
+        parts += [] if pretrained == "local" else [Path(pretrained).stem]
+        parts += [f"views{self.views}"] if self.views else []
+        parts += [f"limit{self.limit}"] if self.limit else []
+        # Folders and files may be called anything; caches are folders, names in tables and parts of URLs.
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).lstrip("._-") or "cache"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, Any]:
+        """What can be compared with a finished cache at once, before any model is loaded."""
+        architecture, pretrained = canonical(self.model, self.pretrained)
+        return {
+            "dataset": dataset_identity(dataset),
+            "architecture": architecture,
+            "pretrained": pretrained,
+            "weights_file_sha256": local_weights_sha256(self.model, self.pretrained),
+            "views": self.views_identity(),
+            "dtype": self.dtype,
+            "images": {"location": dataset.location, "sizes_sha256": dataset.sizes_digest()},
+        }
+
+    def views_identity(self) -> dict[str, Any] | None:
+        """The augmented views, or None: only the training split has any, since supports are drawn from it."""
+        if not self.views:
+            return None
+        augmentation = "RandomResizedCrop(scale 0.5 to 1, bicubic), horizontal flip with probability 0.5"
+        return {"count": self.views, "split": "train", "augmentation": augmentation, "seed": self.seed}
+
+    def dataset_json(self, dataset: Dataset) -> dict[str, Any]:
+        """What is needed to list the same data set again, with paths made absolute."""
+        content = {
+            "dataset": dataset.provenance["card"] or _absolute(self.dataset),
+            "data_root": _absolute(self.data_root),
+            "split_file": _absolute(self.split_file),
+            "class_names": _absolute(self.class_names),
+            "splits": list(self.splits) if self.splits else None,
+            "limit": self.limit,
+            "seed": self.seed,
+        }
+        return {key: value for key, value in content.items() if value is not None}
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """A path that exists as an absolute one; a card's name as it is."""
+    if path is None:
+        return None
+    place = Path(path).expanduser()
+    return str(place.resolve()) if place.exists() else str(path)
+
+
+def dataset_identity(dataset: Dataset) -> dict[str, Any]:
+    """What of a data set could change a number."""
+    return {
+        "name": dataset.name,
+        "class_names": list(dataset.class_names),
+        "rows": {split: len(part.ids) for split, part in dataset.splits.items()},
+        "listing_sha256": listing_digest({split: (part.ids, part.labels) for split, part in dataset.splits.items()}),
+    }
+
+
+def choose_prompts(
+    named: Mapping[str, PromptSpec], default: str, templates: str | Path | None
+) -> tuple[str, PromptSpec]:
+    """The name and content of the prompt set to use: one of the data set's, or a file.
+
+    Raises:
+        PromptError: Neither a prompt set of the data set nor a file.
+    """
+    if templates is None:
+        return default, named[default]
+    if str(templates) in named:
+        return str(templates), named[str(templates)]
+    if Path(templates).is_file():
+        return Path(templates).stem, read_prompts(Path(templates))
+    message = f"--templates {templates}: neither a file nor a prompt set of this data set ({', '.join(named)}); "
+    raise PromptError(message + "give a text file with one template a line, such as: a photo of a {}.")

@@ -1,0 +1,1 @@
+"""Folders and URLs, home, lock, writing a file whole."""

@@ -1,0 +1,37 @@
+"""Where caches, runs and downloaded data sets live, and how to find one by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from featcache.places.folder import is_url, join, local_path
+
+DEFAULT_HOME = "~/.cache/featcache"
+
+
+def resolve_root(root: str | Path | None = None) -> str:
+    """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is."""
+    chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
+    return chosen.rstrip("/") if is_url(chosen) else str(local_path(chosen).resolve())
+
+
+def caches_location(root: str | Path | None = None) -> str:
+    """The folder (or URL) that holds the caches, one subfolder each."""
+    return join(resolve_root(root), "caches")
+
+
+def local_home(root: str | Path | None = None) -> Path:
+    """A folder on this machine for what cannot live behind a URL: the root itself unless it is a URL."""
+    resolved = resolve_root(root)
+    return Path(DEFAULT_HOME).expanduser() if is_url(resolved) else Path(resolved)
+
+
+def runs_folder(root: str | Path | None = None) -> Path:
+    """Where `adapters fit` saves heads unless told otherwise."""
+    return local_home(root) / "runs"
+
+
+def datasets_folder(root: str | Path | None = None) -> Path:
+    """Where data sets are downloaded to unless `--data-root` says otherwise."""
+    return local_home(root) / "datasets"

@@ -1,0 +1,1 @@
+"""The proof from the store, and encoding a sample again."""

@@ -1,0 +1,114 @@
+"""The second half of `verify`: encode a random sample again and compare it with the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featcache.cache.manifest import require_equal
+from featcache.cache.plan import ShardPlan
+from featcache.cache.reading import read_manifest
+from featcache.encoders.encoder import Encoder, resolve_device
+from featcache.extraction.engines import Job, encode_batch
+from featcache.extraction.request import Request, dataset_identity
+from featcache.ids import encode_ids
+from featcache.places.folder import Folder, array_in
+
+if TYPE_CHECKING:
+    from featcache.datasets import Dataset
+    from featcache.verification.verify import Verification
+
+COSINE_TOLERANCE = 1e-3  # of 1 - cosine: other machines and precisions round differently, other images do not
+
+
+def verify_sample(
+    folder: Folder, found: Verification, *, rows: int, seed: int, data_root: str | Path | None, device: str
+) -> None:
+    """Encode randomly chosen batches of about `rows` rows again and compare them with the store.
+
+    Whole batches, composed as they were: on the machine that made the cache the bits come out the same.
+
+    Args:
+        folder: The cache's.
+        found: What was found so far; what is found here is added.
+        rows: How many, rounded up to whole batches.
+        seed: Chooses the batches.
+        data_root: Where the images are, if they moved since.
+        device: Where to encode.
+
+    Raises:
+        DataError, ModelError: The images or the encoder cannot be found any more.
+        CacheMismatch: The encoder or the listing is not the cache's own.
+    """
+    manifest = read_manifest(folder)
+    identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
+    dataset = _original_dataset(manifest, data_root)
+    encoder = _original_encoder(identity["encoder"], device)
+    now = {"dataset": dataset_identity(dataset), "encoder": dict(encoder.identity)}
+    kept = {"dataset": identity["dataset"], "encoder": identity["encoder"] | {"precision": now["encoder"]["precision"]}}
+    require_equal(kept, now, manifest["name"])
+    views = {identity["views"]["split"]: identity["views"]["count"]} if identity["views"] else {}
+    job = Job(
+        encoder=encoder,
+        reader=dataset.reader,
+        ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
+        plan=plan,
+        views=views,
+        view_seed=identity["views"]["seed"] if identity["views"] else 0,
+        on_error="skip",
+        workers=0,
+    )
+    batches = _sample_batches(plan, rows, seed)
+    group = folder.group("r")
+    for (split, part), batch in zip(batches, job.decode(batches), strict=True):
+        where = slice(part.start, part.stop)
+        stored = np.asarray(array_in(group, split, "images")[where])[:, None]
+        if split in views:
+            stored = np.concatenate([stored, np.asarray(array_in(group, split, "views")[where])], axis=1)
+        if worst := _compare(found, stored, encode_batch(job, batch)):
+            row, problem = worst
+            image_id = dataset.splits[split].ids[part[row]]
+            found.problems.append(f"{split} row {part[row]} ({image_id}): {problem}")
+            found.shards += [shard for shard in plan.shards(split) if shard.start <= part[row] < shard.stop]
+
+
+def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
+    """The data set, listed again as the first run was asked to, with the images possibly elsewhere."""
+    asked = dict(manifest["provenance"]["request"])
+    if data_root:
+        asked["data_root"] = str(data_root)
+    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset()
+
+
+def _original_encoder(identity: dict[str, Any], device: str) -> Encoder:
+    """The encoder, in the precision that it had; a CPU stands in for a GPU's fp16 with fp32."""
+    on_cpu = resolve_device(device).type == "cpu"
+    precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
+    return Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
+
+
+def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:
+    batches = [(split, part) for split in plan.rows for shard in plan.shards(split) for part in plan.batches(shard)]
+    count = min(len(batches), -(-rows // plan.batch_size))
+    chosen = np.random.default_rng(seed).choice(len(batches), size=count, replace=False)
+    return [batches[index] for index in sorted(chosen)]
+
+
+def _compare(found: Verification, stored: np.ndarray, fresh: np.ndarray) -> tuple[int, str] | None:
+    """Compare (B, 1 + V, D) stored and freshly encoded embeddings; returns the worst row and what is wrong with it."""
+    same = np.array([a.tobytes() == b.tobytes() for a, b in zip(stored, fresh.astype(stored.dtype), strict=True)])
+    found.sampled += len(stored)
+    found.identical += int(same.sum())
+    a, b = stored.astype(np.float64), fresh.astype(np.float64)
+    readable = np.isnan(a).any(axis=(1, 2)) == np.isnan(b).any(axis=(1, 2))
+    if not readable.all():
+        return int(np.argmin(readable)), "it was readable then and is not now, or the other way round"
+    cosine = (a * b).sum(-1) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-12)
+    difference = np.nan_to_num(1 - cosine).max(axis=1)
+    found.largest_difference = max(found.largest_difference or 0.0, float(difference.max()))
+    worst = int(difference.argmax())
+    if difference[worst] <= COSINE_TOLERANCE:
+        return None
+    return worst, f"1 - cosine to the stored embedding is {difference[worst]:.2g}; has the image changed?"

@@ -1,0 +1,221 @@
+"""`verify`: prove from the store itself that a cache is complete and undamaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.reading import read_manifest
+from featcache.cache.text_sets import TextIndex
+from featcache.cache.writing import DAMAGE, ENCODED, MISSING, UNREADABLE, CacheStore
+from featcache.errors import CacheError
+from featcache.ids import decode_ids, listing_digest
+from featcache.places.folder import Folder, array_in
+from featcache.places.lock import writing
+
+
+@dataclass
+class Verification:
+    """What was found.
+
+    Attributes:
+        rows: Rows checked, of each split.
+        finished: Whether the cache was ever finished.
+        missing: Rows that are not done; none of a finished cache may be.
+        unreadable: Rows whose image could not be read.
+        problems: One line each; empty means that the cache is complete and undamaged.
+        shards: Shards to encode again: damaged, or missing from a finished cache.
+        listings: Splits whose ids or labels are damaged.
+        prompt_sets: Prompt sets that are damaged.
+        sampled: Rows that were encoded again.
+        identical: Of those, rows that came out the same bit for bit.
+        largest_difference: Largest 1 - cosine between stored and new embedding; None without a sample.
+        repaired: Whether what is damaged was removed.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    finished: bool = False
+    missing: int = 0
+    unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
+    shards: list[Shard] = field(default_factory=list)
+    listings: list[str] = field(default_factory=list)
+    prompt_sets: list[str] = field(default_factory=list)
+    sampled: int = 0
+    identical: int = 0
+    largest_difference: float | None = None
+    repaired: bool = False
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there is anything that a repair would remove."""
+        return bool(self.shards or self.listings or self.prompt_sets)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `featcache verify --json` prints."""
+        return {
+            "ok": not self.problems,
+            "rows": self.rows,
+            "finished": self.finished,
+            "missing": self.missing,
+            "unreadable": self.unreadable,
+            "problems": self.problems,
+            "damaged_rows": sum(map(len, self.shards)),
+            "sampled": self.sampled,
+            "identical": self.identical,
+            "largest_difference": self.largest_difference,
+            "repaired": self.repaired,
+        }
+
+
+def verify(
+    folder: Folder,
+    *,
+    sample: int = 64,
+    data_root: str | Path | None = None,
+    repair: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> Verification:
+    """Check a cache from end to end.
+
+    Args:
+        folder: The cache's.
+        sample: Rows to encode again; 0 needs neither the encoder nor the images.
+        data_root: Where the images are, if they moved since.
+        repair: Remove what is damaged, and the records of unreadable images, so that the same `extract` command
+            encodes them again.
+        seed: Chooses the sample.
+        device: Where to encode.
+
+    Raises:
+        DataError, ModelError: The images or the encoder cannot be found any more.
+        CacheMismatch: They can, but are not those that made the cache.
+    """
+    found = verify_store(folder)
+    if sample and not found.problems:
+        from featcache.verification.reencoding import verify_sample
+
+        verify_sample(folder, found, rows=sample, seed=seed, data_root=data_root, device=device)
+    if repair:
+        _repair(folder, found)
+    return found
+
+
+def verify_store(folder: Folder) -> Verification:
+    """Check every row of every array: completeness, checksums, and the listing's digest.
+
+    Reads the whole cache once; loads no encoder.
+    """
+    manifest = read_manifest(folder)
+    plan = ShardPlan.from_manifest(manifest)
+    found = Verification(rows=dict(plan.rows), finished=folder.exists("complete.json"))
+    if not folder.exists("zarr.json"):
+        found.missing = sum(plan.rows.values())
+        found.problems.append("nothing is encoded yet: type the same `featcache extract` command again")
+        return found
+    group = folder.group("r")
+    for split in plan.rows:
+        for shard in plan.shards(split):
+            _check_shard(group, shard, found)
+    if found.missing:
+        total = sum(plan.rows.values())
+        what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
+        found.problems.append(f"{found.missing:,} of {total:,} rows {what}")
+    elif not found.finished:
+        found.problems.append("the run was not finished: type the same `featcache extract` command again")
+    _check_listing(group, manifest, found)
+    _check_prompt_sets(folder, manifest, found)
+    return found
+
+
+def _repair(folder: Folder, found: Verification) -> None:
+    """Remove what is damaged or unreadable; the next `extract` finds it missing."""
+    manifest = read_manifest(folder)
+    identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
+    with writing(folder):
+        store = CacheStore(folder, plan, dim=identity["encoder"]["dim"], dtype=identity["dtype"])
+        for shard in found.shards:
+            store.forget(shard)
+        for name in folder.names("bad"):
+            split, start = name.removesuffix(".json").rsplit("-", 1)
+            store.forget(Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split])))
+            found.repaired = True
+        for split in found.listings:
+            store.forget_listing(split)
+        for name in found.prompt_sets:
+            folder.remove("complete.json")
+            TextIndex(folder).forget(name)
+    found.repaired |= found.damaged
+
+
+def _check_shard(group: zarr.Group, shard: Shard, found: Verification) -> None:
+    """Add what is wrong with one shard."""
+    rows = slice(shard.start, shard.stop)
+    try:
+        state = np.asarray(array_in(group, shard.split, "state")[rows])
+        if missing := int((state == MISSING).sum()):
+            found.missing += missing
+            if found.finished:
+                found.shards.append(shard)
+            return
+        found.unreadable += int((state == UNREADABLE).sum())
+        names = ["images", *(["views"] if f"{shard.split}/views" in group else [])]
+        problem = next(
+            (
+                problem
+                for name in names
+                if (problem := _values_problem(name, np.asarray(array_in(group, shard.split, name)[rows]), state))
+            ),
+            None,
+        )
+    except DAMAGE as error:
+        problem = f"damaged ({error})"
+    if problem:
+        found.problems.append(f"{shard.split} rows {shard.start}-{shard.stop - 1}: {problem}")
+        found.shards.append(shard)
+
+
+def _values_problem(name: str, values: np.ndarray, state: np.ndarray) -> str | None:
+    empty = np.isnan(values).reshape(len(values), -1)
+    if not np.isfinite(values[state == ENCODED]).all():
+        return f"{name} has rows that are marked as encoded and hold no numbers"
+    if not empty[state == UNREADABLE].all():
+        return f"{name} has rows that are marked as unreadable and hold numbers"
+    return None
+
+
+def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verification) -> None:
+    listing = {}
+    for split in found.rows:
+        try:
+            ids = [str(name) for name in decode_ids(np.asarray(array_in(group, split, "ids")[:]))]
+            listing[split] = (ids, np.asarray(array_in(group, split, "labels")[:]))
+        except DAMAGE as error:
+            found.problems.append(f"{split}: ids or labels are damaged ({error})")
+            found.listings.append(split)
+    if not found.listings and listing_digest(listing) != manifest["identity"]["dataset"]["listing_sha256"]:
+        found.problems.append("ids and labels are not those of the listing that the manifest names")
+        found.listings += found.rows
+
+
+def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:
+    index = TextIndex(folder)
+    if not index.names and found.finished:
+        found.problems.append("there are no class-text embeddings: type the same `featcache extract` command again")
+    for name in index.names:
+        try:
+            text = index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)
+            sound = all(
+                np.isfinite(row[: len(prompts)]).all() for row, prompts in zip(text.features, text.prompts, strict=True)
+            )
+        except CacheError:
+            sound = False
+        if not sound:
+            found.problems.append(f"prompt set {name}: damaged")
+            found.prompt_sets.append(name)

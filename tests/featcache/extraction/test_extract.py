@@ -1,0 +1,265 @@
+"""`extract` from image files to arrays: what is stored, what is recognised, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import featcache
+from featcache.datasets import load_dataset
+from featcache.encoders.encoder import Encoder
+from featcache.errors import CacheError, CacheIncomplete, CacheMismatch, DataError, PromptError
+from featcache.extraction.extract import ExtractionReport, run_extraction
+from featcache.extraction.request import Request
+from featcache.images.decode import decode
+from featcache.verification.verify import verify
+from tests.conftest import ImageFolder
+
+
+def extract(folder: Path | str, **options: object) -> ExtractionReport:
+    defaults = {"model": "tiny", "dataset": str(folder), "workers": 0, "device": "cpu"}
+    return run_extraction(Request(**{**defaults, **options}), progress=False)  # type: ignore[arg-type]
+
+
+def test_every_row_is_what_the_encoder_says_of_that_image(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder(classes=3, per_class=15)
+    report = extract(folder, dtype="float32", batch_size=4, workers=2)
+    dataset, encoder = load_dataset(str(folder)), Encoder.load("tiny", device="cpu")
+    assert report.cache.rows == {split: len(part) for split, part in dataset.splits.items()}
+    for split, part in dataset.splits.items():
+        cached = report.cache[split]
+        assert list(cached.ids) == list(part.ids)
+        assert np.array_equal(cached.labels, part.labels)
+        for row in range(len(part)):
+            pixels = encoder.transform(decode(dataset.reader.read(part.ids[row])))
+            # Alone instead of in its batch: the last bits may differ.
+            np.testing.assert_allclose(cached.images[row], encoder.encode_images(pixels[None])[0], atol=2e-5)
+    assert not np.allclose(np.linalg.norm(report.cache["train"].images, axis=1), 1.0), "embeddings must be raw"
+
+
+def test_bits_do_not_depend_on_workers_or_shards(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder()
+    one = extract(folder, name="one", batch_size=4, views=2).cache
+    monkeypatch.setattr("featcache.cache.plan.SECONDS_PER_SHARD", 1e-9)  # one batch a shard
+    two = extract(folder, name="two", batch_size=4, views=2, workers=2).cache
+    assert one.manifest["plan"]["rows_per_shard"] > two.manifest["plan"]["rows_per_shard"] == 4
+    for split in one.splits:
+        assert one[split].images.tobytes() == two[split].images.tobytes()
+    assert one["train"].views is not None
+    assert two["train"].views is not None
+    assert one["train"].views.tobytes() == two["train"].views.tobytes()
+    assert one["test"].views is None
+
+
+def test_views_are_augmented_and_each_image_has_its_own(root: Path, image_folder: ImageFolder) -> None:
+    train = extract(image_folder(), views=2).cache["train"]
+    assert train.views is not None
+    assert train.views.shape == (len(train), 2, train.images.shape[1])
+    assert not np.array_equal(train.views[:, 0], train.views[:, 1])
+    assert not np.array_equal(train.views[:, 0], train.images)
+
+
+def test_a_finished_cache_is_recognised_without_torch(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    first = extract(folder)
+    again = f"""
+import sys
+from featcache.extraction.extract import run_extraction
+from featcache.extraction.request import Request
+from featcache.verification.verify import verify
+report = run_extraction(Request(model="tiny", dataset={str(folder)!r}), progress=False)
+assert not {{"torch", "open_clip", "torchvision"}} & set(sys.modules), "a finished cache was not recognised at once"
+print(report.encoded, report.resumed)
+"""
+    done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
+    assert done.stdout.split() == ["0", str(first.encoded)], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dtype": "float32"}, "dtype is float16 in the cache and float32 in this run"),
+        ({"precision": "bf16"}, "precision is fp32 in the cache and bf16 in this run"),
+        ({"batch_size": 8}, "batch_size is 32 in the cache and 8 in this run"),
+        ({"views": 1, "name": "photos-tiny"}, "views"),
+        ({"splits": ["train"]}, "dataset.rows"),
+    ],
+)
+def test_reopening_with_something_different_names_it(
+    root: Path, image_folder: ImageFolder, change: dict[str, object], named: str
+) -> None:
+    folder = image_folder()
+    extract(folder)
+    with pytest.raises(CacheMismatch, match=named):
+        extract(folder, **change)
+
+
+def test_another_listing_is_a_difference(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    extract(folder)
+    Image.new("RGB", (8, 8)).save(folder / "class_0" / "new.png")
+    with pytest.raises(CacheMismatch, match="the images or their labels differ"):
+        extract(folder)
+
+
+def test_other_weights_are_a_difference_for_an_unfinished_cache(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder()
+    cache = extract(folder).cache
+    Path(cache.path, "complete.json").unlink()
+    with pytest.raises(CacheIncomplete, match="same `featcache extract`"):
+        featcache.open("photos-tiny")
+    manifest = json.loads(Path(cache.path, "manifest.json").read_text())
+    manifest["identity"]["encoder"]["weights_sha256"] = "0" * 64
+    Path(cache.path, "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CacheMismatch, match="the weights differ"):
+        extract(folder)
+
+
+def test_an_unreadable_image_fails_the_run_and_is_named(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    (folder / "class_0" / "broken.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"class_0/broken\.jpg.*--on-error skip"):
+        extract(folder)
+
+
+def test_an_unreadable_image_keeps_its_row_under_skip(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    whole = extract(folder, name="whole").cache
+    (folder / "class_0" / "zzz.jpg").write_bytes(b"\xff\xd8 not really a JPEG")
+    report = extract(folder, name="damaged", on_error="skip")
+    assert report.skipped == 1
+    damaged = report.cache
+    for split in damaged.splits:
+        cached = damaged[split]
+        bad = cached.ids == "class_0/zzz.jpg"
+        assert np.array_equal(cached.valid, ~bad)
+        assert np.isnan(cached.images[bad]).all()
+        assert np.isfinite(cached.images[~bad]).all()
+        # By their ids, the readable images have the embeddings they have in the undamaged folder.
+        known = {str(name): row for part in whole.splits for name, row in _rows(whole, part)}
+        for name, row in zip(cached.ids[~bad], cached.images[~bad], strict=True):
+            np.testing.assert_allclose(row, known[str(name)], atol=2e-3)
+    entries = [entry for name in damaged.folder.names("bad") for entry in damaged.folder.read_json(f"bad/{name}")]
+    assert [entry["id"] for entry in entries] == ["class_0/zzz.jpg"]
+    assert entries[0]["reason"]
+
+
+def _rows(cache: featcache.Cache, split: str) -> list[tuple[str, np.ndarray]]:
+    return list(zip(cache[split].ids, cache[split].images, strict=True))
+
+
+def test_a_run_can_go_on_skipping_after_it_failed(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    (folder / "class_2" / "broken.jpg").write_bytes(b"")
+    with pytest.raises(DataError):
+        extract(folder)
+    assert extract(folder, on_error="skip").skipped == 1
+
+
+def test_changing_prompts_encodes_only_text(root: Path, image_folder: ImageFolder, tmp_path: Path) -> None:
+    folder = image_folder()
+    extract(folder)
+    templates = tmp_path / "mine.txt"
+    templates.write_text("a drawing of a {}.\nthe {}.\n")
+    report = extract(folder, templates=templates)
+    assert (report.encoded, report.cache.text.name) == (0, "mine")
+    assert report.cache.text.features.shape[:2] == (3, 2)
+    with pytest.raises(PromptError, match="neither a file nor a prompt set"):
+        extract(folder, templates="nothing")
+
+
+def test_embeddings_too_large_for_float16_are_refused(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Encoder.encode_images
+    monkeypatch.setattr(Encoder, "encode_images", lambda self, pixels: 1e6 * encode(self, pixels))
+    with pytest.raises(CacheError, match="--dtype float32"):
+        extract(image_folder())
+
+
+def test_limit_is_part_of_the_name_and_balanced(root: Path) -> None:
+    report = extract("digits", limit=20)
+    assert report.cache.name == "digits-tiny-limit20"
+    assert report.cache.rows == {"train": 20, "val": 20, "test": 20}
+    assert np.bincount(report.cache["train"].labels).tolist() == [2] * 10
+
+
+def test_a_cache_behind_a_url(image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    report = extract(folder, root="memory://bucket/prefix")
+    again = extract(folder, root="memory://bucket/prefix")
+    assert (again.encoded, again.resumed) == (0, report.encoded)
+    cache = featcache.open("photos-tiny", "memory://bucket/prefix")
+    assert np.isfinite(cache["train"].images).all()
+    assert featcache.latest("memory://bucket/prefix").name == "photos-tiny"
+
+
+def test_the_prompt_set_asked_for_is_the_one_that_readers_get(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    folder = image_folder(per_class=5)
+    names = []
+    for prompts in ("mine", "other", "mine", None):
+        (tmp_path / f"{prompts}.txt").write_text(f"{prompts} {{}}\n")
+        names.append(extract(folder, templates=prompts and tmp_path / f"{prompts}.txt").cache.text.name)
+    assert names == ["mine", "other", "mine", "mine"]
+
+
+def test_another_folder_of_the_same_listing_is_refused_and_a_moved_one_is_not(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    first = image_folder("v1/photos", per_class=5)
+    extract(first)
+    moved = shutil.copytree(first, tmp_path / "elsewhere" / "photos")
+    assert extract(moved).encoded == 0
+    with pytest.raises(CacheMismatch, match=r"images.location.*photos.*v2"):
+        extract(image_folder("v2/photos", per_class=5, seed=1))
+
+
+def test_a_cache_of_a_gpu_can_be_verified_and_given_prompts_on_a_cpu(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    folder = image_folder(per_class=5)
+    cache = extract(folder).cache
+    manifest = Path(cache.path, "manifest.json")
+    manifest.write_text(manifest.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    assert verify(cache.folder, device="cpu").problems == []
+    (tmp_path / "mine.txt").write_text("my {}\n")
+    assert extract(folder, templates=tmp_path / "mine.txt").cache.text.name == "mine"
+
+
+def test_a_file_url_is_a_folder_of_this_machine(image_folder: ImageFolder, tmp_path: Path) -> None:
+    cache = extract(image_folder(per_class=5), root=f"file://{tmp_path}/home").cache
+    assert cache.path == str(tmp_path / "home/caches/photos-tiny")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dtype": "float64"}, {"limit": 0}, {"splits": "train"}, {"on_error": "Fail"}, {"views": -1}]
+)
+def test_arguments_out_of_range_are_named(wrong: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        extract("digits", **wrong)
+
+
+def test_a_name_cannot_leave_its_folder(root: Path) -> None:
+    with pytest.raises(CacheError, match="letters, digits"):
+        extract("digits", name="../elsewhere")
+
+
+def test_no_global_random_state_is_touched(root: Path, image_folder: ImageFolder) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].tobytes()  # type: ignore[union-attr]
+    extract(image_folder(per_class=5), views=1, workers=1)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tobytes() == before[1]  # type: ignore[union-attr]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import featcache
+from featcache.errors import CacheIncomplete
+from featcache.places.folder import Folder, array_in
+from featcache.verification.verify import verify
+from tests.conftest import ImageFolder
+
+
+@pytest.fixture
+def cache(root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> featcache.Cache:
+    monkeypatch.setattr("featcache.cache.plan.SECONDS_PER_SHARD", 1e-9)  # one batch a shard
+    folder = image_folder()
+    (folder / "class_0" / "broken.png").write_bytes(b"")
+    return featcache.extract(
+        "tiny", str(folder), batch_size=4, workers=0, views=1, on_error="skip", device="cpu", progress=False
+    )
+
+
+def test_a_sound_cache(cache: featcache.Cache) -> None:
+    found = verify(cache.folder, sample=12)
+    assert found.problems == []
+    assert found.rows == cache.rows
+    assert found.sampled == found.identical > 0
+
+
+def extract_again(cache: featcache.Cache) -> featcache.Cache:
+    folder = cache.manifest["provenance"]["request"]["dataset"]
+    return featcache.extract(
+        "tiny", folder, batch_size=4, workers=0, views=1, on_error="skip", device="cpu", progress=False
+    )
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[min(10, len(content) - 1)] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [
+        ("train/images/c/1/0", flip),
+        ("train/images/c/1/0", truncate),
+        ("train/images/c/7/0", flip),  # the last shard, partly filled
+        ("train/images/c/7/0", empty),
+        ("train/views/c/7/0/0", truncate),
+        ("train/state/c/1", Path.unlink),
+        ("train/state/c/7", flip),
+        ("val/labels/c/0", flip),
+        ("val/ids/c/0/0", Path.unlink),
+    ],
+)
+def test_damage_is_found_told_by_readers_and_mended(
+    cache: featcache.Cache, part: str, damage: Callable[[Path], None]
+) -> None:
+    before = {split: (cache[split].images.tobytes(), cache[split].ids.tobytes()) for split in cache.splits}
+    damage(Path(cache.path, part))
+    split, array = part.split("/")[:2]
+    fresh = featcache.open(cache.path)[split]
+    if not (damage is Path.unlink and array in ("labels", "ids")):  # fill values, found by their digest
+        with pytest.raises(CacheIncomplete, match="--repair"):
+            getattr(fresh, "valid" if array == "state" else array)
+    assert verify(cache.folder, sample=0).problems
+    assert verify(cache.folder, repair=True).repaired
+    again = extract_again(cache)
+    assert {split: (again[split].images.tobytes(), again[split].ids.tobytes()) for split in again.splits} == before
+    assert verify(again.folder, sample=0).problems == []
+
+
+def test_what_a_power_cut_left_of_an_unfinished_shard_is_written_anew(cache: featcache.Cache) -> None:
+    """Regression: Zarr reads an old partly filled shard before writing it, and stumbled over a torn one."""
+    before = cache["train"].images.tobytes()
+    for name in ("complete.json", "train/state/c/7"):
+        Path(cache.path, name).unlink()
+    truncate(Path(cache.path, "train/images/c/7/0"))
+    assert extract_again(cache)["train"].images.tobytes() == before
+
+
+def test_damaged_text_is_found_and_mended(cache: featcache.Cache) -> None:
+    before = cache.text.features
+    chunk = next(Path(cache.path, "text").glob("*/features/c/0/0/0"))
+    flip(chunk)
+    with pytest.raises(CacheIncomplete, match="--repair"):
+        _ = cache.text
+    assert any("prompt set" in problem for problem in verify(cache.folder, sample=0).problems)
+    verify(cache.folder, repair=True)
+    assert np.array_equal(extract_again(cache).text.features, before)
+
+
+def test_a_mended_image_is_tried_again_after_repair(cache: featcache.Cache) -> None:
+    folder = Path(cache.manifest["provenance"]["request"]["dataset"])
+    shutil.copy(folder / "class_0" / "000.png", folder / "class_0" / "broken.png")
+    assert verify(cache.folder, repair=True).repaired
+    again = extract_again(cache)
+    assert all(again[split].valid.all() for split in again.splits)
+    assert again.folder.names("bad") == []
+
+
+def _write(cache: featcache.Cache, array: str, row: int, value: object) -> None:
+    array_in(cache.folder.group("a"), array)[row] = value
+
+
+@pytest.mark.parametrize(
+    ("array", "row", "value", "problem"),
+    [
+        ("test/state", 2, -1, "1 of 61 rows are missing"),
+        ("test/images", 2, np.nan, "hold no numbers"),
+        ("train/views", 2, np.nan, "hold no numbers"),
+        ("val/labels", 0, 2, "not those of the listing"),
+    ],
+)
+def test_what_is_wrong_is_said(cache: featcache.Cache, array: str, row: int, value: float, problem: str) -> None:
+    assert cache[array.split("/")[0]].valid[row]
+    _write(cache, array, row, value)
+    assert any(problem in found for found in verify(cache.folder, sample=0).problems)
+
+
+def test_numbers_in_an_unreadable_row_are_a_problem(cache: featcache.Cache) -> None:
+    split, row = next((s, int(np.flatnonzero(~cache[s].valid)[0])) for s in cache.splits if not cache[s].valid.all())
+    _write(cache, f"{split}/images", row, 0.0)
+    assert any("marked as unreadable" in found for found in verify(cache.folder, sample=0).problems)
+
+
+def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcache.Cache) -> None:
+    images = array_in(cache.folder.group("a"), "train/images")
+    shuffled, readable = np.asarray(images[:]), cache["train"].valid
+    shuffled[readable] = shuffled[readable][::-1]
+    images[:] = shuffled
+    found = verify(cache.folder, sample=1000)
+    assert any("1 - cosine" in problem and ".png" in problem for problem in found.problems)
+    assert found.largest_difference is not None
+    assert found.largest_difference > 1e-3
+
+
+def test_an_unfinished_cache(cache: featcache.Cache) -> None:
+    Path(cache.path, "complete.json").unlink()
+    assert any("not finished" in problem for problem in verify(Folder(cache.path), sample=0).problems)
