@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapters.errors import AdapterError, RunError, TaskError
     from adapters.head import Head
-    from adapters.head_files import load
     from adapters.heads.clap import CLAP, ZeroShotLinearProbe
     from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
     from adapters.heads.cross_modal.cross_modal import CrossModal
@@ -37,45 +36,26 @@ if TYPE_CHECKING:
     from adapters.heads.tip.tip_adapter_f import TipAdapterF
     from adapters.heads.tip.tip_x import TipX
     from adapters.heads.zero_shot import ZeroShot
+    from adapters.methods import load
     from adapters.metrics import accuracy, ece
     from adapters.selection.exact_alpha import AlphaPath, alpha_path
     from adapters.tasks.task import Task
     from adapters.training.stacking import fit_many
 
-_HOMES = {
-    "APE": "heads.tip.ape",
-    "AdapterError": "errors",
-    "AlphaPath": "selection.exact_alpha",
-    "CLAP": "heads.clap",
-    "CilAttention": "heads.incremental.cil_attention",
-    "CilLinear": "heads.incremental.cil_linear",
-    "ClipAdapter": "heads.clip_adapter.clip_adapter",
-    "CrossModal": "heads.cross_modal.cross_modal",
-    "GDA": "heads.gda",
-    "Head": "head",
-    "LinearProbe": "heads.linear",
-    "LinearProbePlusPlus": "heads.lpp",
-    "MetaAdapter": "heads.meta_adapter.meta_adapter",
-    "MultiModalAdapter": "heads.multi_modal_adapter.multi_modal_adapter",
-    "ProKeR": "heads.proker",
-    "Rapf": "heads.incremental.rapf",
-    "RegularizedLinearAdapter": "heads.reg_linear",
-    "RunError": "errors",
-    "TIMO": "heads.timo",
-    "Task": "tasks.task",
-    "TaskError": "errors",
-    "TaskRes": "heads.taskres",
-    "TipAdapter": "heads.tip.tip_adapter",
-    "TipAdapterF": "heads.tip.tip_adapter_f",
-    "TipX": "heads.tip.tip_x",
-    "ZeroShot": "heads.zero_shot",
-    "ZeroShotLinearProbe": "heads.clap",
-    "accuracy": "metrics",
-    "alpha_path": "selection.exact_alpha",
-    "ece": "metrics",
-    "fit_many": "training.stacking",
-    "load": "head_files",
+_OTHERS = {
+    "AdapterError": "adapters.errors",
+    "AlphaPath": "adapters.selection.exact_alpha",
+    "Head": "adapters.head",
+    "RunError": "adapters.errors",
+    "Task": "adapters.tasks.task",
+    "TaskError": "adapters.errors",
+    "accuracy": "adapters.metrics",
+    "alpha_path": "adapters.selection.exact_alpha",
+    "ece": "adapters.metrics",
+    "fit_many": "adapters.training.stacking",
+    "load": "adapters.methods",
 }
+"""Where public names are, but for the methods' classes, which the list of methods tells."""
 
 __all__ = [
     "APE",
@@ -114,10 +94,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    homes = _homes()
+    if name not in homes:
         raise AttributeError(f"module 'adapters' has no attribute {name!r}")
-    return getattr(import_module(f"adapters.{_HOMES[name]}"), name)
+    return getattr(import_module(homes[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_homes()])
+
+
+def _homes() -> dict[str, str]:
+    from adapters.methods import METHODS
+
+    classes = (home.split(":") for home in METHODS.homes.values())
+    return {**_OTHERS, **{name: module for module, name in classes}}

@@ -1,9 +1,7 @@
-"""Inputs of every head: from array-likes to checked float32 NumPy arrays, unit rows, and the support set."""
+"""Inputs of every head: from array-likes to checked float32 NumPy arrays and unit rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -114,100 +112,3 @@ def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray
             f"y spans {codes.min()}..{codes.max()}; text has {classes} rows, so expected 0..{classes - 1}"
         )
     return codes, np.arange(classes)
-
-
-@dataclass(frozen=True)
-class Support:
-    """A checked support set.
-
-    Attributes:
-        views: raw features (N, V, D); V = 1 where each image has one feature.
-        labels: class codes (N,).
-        classes: the class of every code (C,).
-        text: unit rows (C, D); the class means of the unit support rows where no text was given.
-        has_text: whether text was given.
-        prompts: raw embeddings (C, T, D) of every prompt, NaN-padded; None where only class rows were given.
-    """
-
-    views: Floats
-    labels: Ints
-    classes: NDArray[Any]
-    text: Floats
-    has_text: bool
-    prompts: Floats | None = None
-
-    @classmethod
-    def check(cls, X: Any, y: Any, text: Any) -> Support:
-        """Check and bring into shape what `fit` was given; see `Head.fit`."""
-        features = to_float32(X, "X", (2, 3))
-        views = features if features.ndim == 3 else features[:, None]
-        weights = None if text is None else text_weights(text)
-        labels, classes = encode_labels(y, len(views), None if weights is None else len(weights))
-        if weights is None:
-            return cls(views, labels, classes, class_means(unit(views.mean(1)), labels, len(classes)), False)
-        if weights.shape[1] != views.shape[2]:
-            raise AdapterError(
-                f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
-            )
-        return cls(views, labels, classes, weights, True, text_prompts(text))
-
-    @cached_property
-    def unit_views(self) -> Floats:
-        """Every view as a unit row (N, V, D)."""
-        return unit(self.views)
-
-    @cached_property
-    def means(self) -> Floats:
-        """The mean of the raw views, then normalised (N, D): the order of Tip-Adapter."""
-        return unit(self.views.mean(1))
-
-    @cached_property
-    def mean_prompts(self) -> Floats:
-        """The mean (C, D) of each class's raw prompt embeddings: the base text of TaskRes and CLAP, not normalised.
-
-        Where only class rows were given, those rows: for one prompt a class the two differ by a positive factor.
-        """
-        if self.prompts is None:
-            return self.text
-        return np.asarray(np.nanmean(self.prompts, axis=1, dtype=np.float64), dtype=np.float32)
-
-    @cached_property
-    def shots(self) -> int:
-        """Rows of the largest class, K."""
-        return int(np.bincount(self.labels).max())
-
-    def take(self, rows: Ints) -> Support:
-        """The support of a subset of rows: same classes and text (class means anew where no text was given)."""
-        views, labels = self.views[rows], self.labels[rows]
-        text = self.text if self.has_text else class_means(unit(views.mean(1)), labels, len(self.classes))
-        return Support(views, labels, self.classes, text, self.has_text, self.prompts)
-
-
-def class_means(rows: Floats, labels: Ints, classes: int) -> Floats:
-    """Unit class means (C, D) of unit rows (N, D); zero for a class without rows."""
-    sums = np.zeros((classes, rows.shape[1]), dtype=np.float64)
-    np.add.at(sums, labels, rows)
-    return unit(sums.astype(np.float32))
-
-
-def fold_of_rows(labels: Ints, folds: int) -> Ints:
-    """The fold (N,) that each row is held out in: the j-th row of a class in fold j modulo the number of folds.
-
-    With K <= `folds` shots each fold so holds exactly one shot of each class out, which leaves the classes as equal as
-    they were. A class with one row is never held out (-1): nothing would be left to know it from.
-
-    Args:
-        labels: class codes (N,).
-        folds: the most folds wanted; no more than K are used.
-    """
-    counts = np.bincount(labels)
-    order = np.argsort(labels, kind="stable")
-    rank = np.empty_like(labels)
-    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.where(counts[labels] > 1, rank % min(folds, int(counts.max())), -1)
-
-
-def shot_folds(labels: Ints, folds: int) -> list[tuple[Ints, Ints]]:
-    """Pairs (kept rows, held-out rows) of the folds of `fold_of_rows`; none where no class has two rows."""
-    fold = fold_of_rows(labels, folds)
-    return [(np.flatnonzero(fold != j), np.flatnonzero(fold == j)) for j in range(fold.max() + 1)]

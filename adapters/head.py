@@ -5,24 +5,20 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from adapters.arrays import Floats, Ints, Support, encode_labels, text_weights, to_float32, to_numpy, unit
-from adapters.errors import AdapterError
+from adapters.arrays import Floats, Ints, encode_labels, text_weights, to_float32, to_numpy, unit
+from adapters.chosen_alpha import AlphaChoice
+from adapters.errors import AdapterError, RunError
+from adapters.head_files import WEIGHTS, read_head, write_head
 from adapters.metrics import softmax
-from adapters.selection.alpha_choice import AlphaChoice
-
-
-class Rows(NamedTuple):
-    """Checked rows that hyper-parameters may be chosen on: unit features (M, D) and class codes (M,)."""
-
-    features: Floats
-    labels: Ints
+from adapters.parameters import parameters_of
+from adapters.support import Rows, Support
 
 
 class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -52,10 +48,6 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     """What it needs from a cache beside images."""
     learned: ClassVar[tuple[str, ...]] = ()
     """Names of the fitted arrays that are saved, beside `text_`."""
-    alpha_after_fit: ClassVar[bool] = False
-    """Whether only prediction sees alpha: a fit learns the same at every alpha (tip-f: with `train_alpha` set), and
-    logits are base + alpha * delta of `parts(X)`. `adapters.search` then scores every alpha from one fit, exactly."""
-
     chosen_by_default: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters that `adapters fit` chooses on the support unless it is told otherwise or given one of them.
     Only of heads for which that was measured not to lose to their fixed defaults (docs/methods.md)."""
@@ -160,19 +152,6 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         """What must be said beside predictions of features (N, D); empty where they are all that they seem."""
         return ""
 
-    def for_classes(self, text: Any) -> Self | None:
-        """A fitted head that scores other classes than those it was fitted on, from their text alone.
-
-        Args:
-            text: as in `fit`; its rows are the new classes.
-
-        Returns:
-            Such a head, which shares what was learned with this one; None where that is bound to the classes (support
-            rows, class weights), so that nothing but the text itself can score others.
-        """
-        check_is_fitted(self, "n_features_in_")
-        return None
-
     def _with_text(self, text: Any) -> Self:
         """This fitted head with other class text in place of its own."""
         weights = text_weights(text)
@@ -189,10 +168,44 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             folder: made if need be; other files in it stay.
             **extra_config: JSON-able facts kept in the config, such as `class_names`, `cache` or `metrics`.
         """
-        from adapters.head_files import save
-
         check_is_fitted(self, "n_features_in_")
-        return save(self, Path(folder), extra_config)
+        facts = {
+            "method": self.method,
+            "class": type(self).__name__,
+            "params": self.get_params(),
+            "classes": self.classes_.tolist(),
+            "temperature": self.temperature_,
+        }
+        return write_head(Path(folder), facts, self._arrays(), extra_config)
+
+    @classmethod
+    def from_files(cls, folder: str | Path, *, device: str | None = None) -> Self:
+        """A saved head of this class; `adapters.load` finds the class by itself.
+
+        Args:
+            folder: what `save` wrote.
+            device: where to run, in place of the device that it was fitted with.
+
+        Raises:
+            RunError: nothing there, damaged, or parameters and weights that are not this class's.
+        """
+        config, arrays = read_head(folder)
+        params = dict(config["params"])
+        if device is not None and "device" in params:
+            params["device"] = device
+        try:
+            head = cls(**params)
+        except TypeError as error:
+            raise RunError(
+                f"{folder}: {cls.__name__} does not take its saved parameters ({error}); fit again"
+            ) from error
+        try:
+            head._restore(arrays, np.asarray(config["classes"]))
+        except KeyError as error:
+            raise RunError(f"{Path(folder) / WEIGHTS} is not the weights of {cls.__name__} ({error})") from error
+        head.temperature_ = float(config.get("temperature", 1.0))  # heads saved before there was calibration lack it
+        head.config = config
+        return head
 
     @property
     def parameters_(self) -> int:
@@ -205,7 +218,10 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return self._count(classes, dim, classes * shots)
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
-        """Trained numbers, given C, D and the number of support rows N; training-free unless overridden."""
+        """Trained numbers, given C, D and the number of support rows N; training-free unless overridden.
+
+        Uses hyper-parameters and arithmetic alone, so that `adapters.declared` can count without importing a method.
+        """
         return 0
 
     def _keys(self) -> int:
@@ -222,7 +238,9 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return features
 
     def _check_parameters(self) -> None:
-        """Refuse hyper-parameters outside their range; the default has none to check."""
+        """Refuse hyper-parameters outside the ranges that the constructor declares."""
+        for name, parameter in parameters_of(type(self)).items():
+            parameter.check(getattr(self, name))
 
     @abstractmethod
     def _fit(self, support: Support) -> None:
@@ -252,9 +270,3 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 def cosine_logits(features: Floats, text: Floats, logit_scale: float) -> Floats:
     """Zero-shot logits (N, C): the scale times the cosine of unit features (N, D) and unit text (C, D)."""
     return np.float32(logit_scale) * (features @ text.T)
-
-
-def require(condition: bool, name: str, value: object, expected: str) -> None:
-    """Raise an `AdapterError` that names a hyper-parameter, its value and what was expected, unless it holds."""
-    if not condition:
-        raise AdapterError(f"{name}={value!r}; expected {expected}")

@@ -1,60 +1,77 @@
-"""Every method by its name on the command line."""
+"""Every method by its name on the command line; what there is to say of one stands on its class."""
 
 from __future__ import annotations
 
-import difflib
-from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.errors import AdapterError
-from adapters.selection.regimes import default_select
+from adapters.declared import Declared
+from adapters.errors import AdapterError, RunError
+from adapters.selection.regimes import default_regime
+from featcache.named import Named
 
 if TYPE_CHECKING:
     from adapters.head import Head
 
-METHODS = {
-    "zero-shot": "heads.zero_shot:ZeroShot",
-    "linear": "heads.linear:LinearProbe",
-    "clip": "heads.clip_adapter.clip_adapter:ClipAdapter",
-    "tip": "heads.tip.tip_adapter:TipAdapter",
-    "tip-f": "heads.tip.tip_adapter_f:TipAdapterF",
-    "taskres": "heads.taskres:TaskRes",
-    "zs-lp": "heads.clap:ZeroShotLinearProbe",
-    "clap": "heads.clap:CLAP",
-    "lp++": "heads.lpp:LinearProbePlusPlus",
-    "cross-modal": "heads.cross_modal.cross_modal:CrossModal",
-    "reg-linear": "heads.reg_linear:RegularizedLinearAdapter",
-    "gda": "heads.gda:GDA",
-    "proker": "heads.proker:ProKeR",
-    "ape": "heads.tip.ape:APE",
-    "tip-x": "heads.tip.tip_x:TipX",
-    "timo": "heads.timo:TIMO",
-    "meta": "heads.meta_adapter.meta_adapter:MetaAdapter",
-    "mma": "heads.multi_modal_adapter.multi_modal_adapter:MultiModalAdapter",
-    "cil-linear": "heads.incremental.cil_linear:CilLinear",
-    "cil-attention": "heads.incremental.cil_attention:CilAttention",
-    "rapf": "heads.incremental.rapf:Rapf",
-}
-"""Where each method's class is. Imported when asked for: one method must not wait for the libraries of another."""
+BASELINE = "zero-shot"
+"""What stands beside every other."""
+
+METHODS: Named[type[Head]] = Named(
+    "method",
+    {
+        "zero-shot": "adapters.heads.zero_shot:ZeroShot",
+        "linear": "adapters.heads.linear:LinearProbe",
+        "clip": "adapters.heads.clip_adapter.clip_adapter:ClipAdapter",
+        "tip": "adapters.heads.tip.tip_adapter:TipAdapter",
+        "tip-f": "adapters.heads.tip.tip_adapter_f:TipAdapterF",
+        "taskres": "adapters.heads.taskres:TaskRes",
+        "zs-lp": "adapters.heads.clap:ZeroShotLinearProbe",
+        "clap": "adapters.heads.clap:CLAP",
+        "lp++": "adapters.heads.lpp:LinearProbePlusPlus",
+        "cross-modal": "adapters.heads.cross_modal.cross_modal:CrossModal",
+        "reg-linear": "adapters.heads.reg_linear:RegularizedLinearAdapter",
+        "gda": "adapters.heads.gda:GDA",
+        "proker": "adapters.heads.proker:ProKeR",
+        "ape": "adapters.heads.tip.ape:APE",
+        "tip-x": "adapters.heads.tip.tip_x:TipX",
+        "timo": "adapters.heads.timo:TIMO",
+        "meta": "adapters.heads.meta_adapter.meta_adapter:MetaAdapter",
+        "mma": "adapters.heads.multi_modal_adapter.multi_modal_adapter:MultiModalAdapter",
+        "cil-linear": "adapters.heads.incremental.cil_linear:CilLinear",
+        "cil-attention": "adapters.heads.incremental.cil_attention:CilAttention",
+        "rapf": "adapters.heads.incremental.rapf:Rapf",
+    },
+    AdapterError,
+)
+"""The list: a method's name, and where its class is."""
 
 
-def get(name: str) -> type[Head]:
-    """The class of a method's name.
+def load(folder: str | Path, *, device: str | None = None) -> Head:
+    """A saved head, with what was saved beside it in `.config`.
+
+    Args:
+        folder: what `Head.save` wrote.
+        device: where to run, in place of the device that it was fitted with.
 
     Raises:
-        AdapterError: no such method; the message suggests the nearest name and lists all.
+        RunError: nothing there, damaged, or from another format version.
     """
-    if name in METHODS:
-        module, head = METHODS[name].split(":")
-        found: type[Head] = getattr(import_module(f"adapters.{module}"), head)
-        return found
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), METHODS, n=1)
-    meant = f" did you mean {near[0]!r}?" if near else ""
-    raise AdapterError(f"no method {name!r};{meant} expected one of {', '.join(METHODS)}")
+    from adapters.head_files import read_config  # NumPy and safetensors, which a list of methods does not need
+
+    method = read_config(folder)["method"]
+    if method not in METHODS:
+        raise RunError(f"{folder} holds a head of method {method!r}; this featcache has {', '.join(METHODS)}")
+    return METHODS[method].from_files(folder, device=device)
+
+
+def zero_shot(text: Any) -> Head:
+    """The fitted baseline for the classes of a text with a `logit_scale`."""
+    weights = text.weights()
+    return METHODS[BASELINE](logit_scale=float(text.logit_scale)).fit(weights, range(len(weights)), text=text)
 
 
 def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> list[dict[str, Any]]:
-    """What there is, for `adapters list`.
+    """What there is, for `adapters list`; imports no method.
 
     Args:
         dim: feature width D that `parameters` is counted for.
@@ -65,16 +82,16 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
         One dict a method: name, class, trains, parameters (numbers trained), needs, source, select (the regime of
         `adapters fit` where none is asked for).
     """
-    heads = {name: get(name) for name in METHODS}
+    declared = {name: Declared(home) for name, home in METHODS.homes.items()}
     return [
         {
             "name": name,
-            "class": head.__name__,
-            "trains": head.trains,
-            "parameters": head().count_parameters(dim=dim, classes=classes, shots=shots),
-            "needs": head.needs,
-            "source": head.source,
-            "select": default_select(head, ()),
+            "class": head.name,
+            "trains": head["trains"],
+            "parameters": head.count(dim=dim, classes=classes, rows=classes * shots),
+            "needs": head["needs"],
+            "source": head["source"],
+            "select": default_regime(head["chosen_by_default"]).name,
         }
-        for name, head in heads.items()
+        for name, head in declared.items()
     ]

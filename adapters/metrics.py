@@ -17,6 +17,11 @@ class Reliability(NamedTuple):
     accuracy: NDArray[np.float64]
     confidence: NDArray[np.float64]
 
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, a fraction: the bins' |accuracy - confidence|, weighted by their rows."""
+        return float((self.rows * np.abs(self.accuracy - self.confidence)).sum() / self.rows.sum())
+
 
 def softmax(logits: ArrayLike) -> NDArray[np.float64]:
     """Probabilities (N, C) in double precision."""
@@ -50,8 +55,7 @@ def reliability(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> Reliability:
 
 def ece(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error, a fraction: the bins' |accuracy - confidence|, weighted by their rows."""
-    table = reliability(logits, y, bins)
-    return float((table.rows * np.abs(table.accuracy - table.confidence)).sum() / table.rows.sum())
+    return reliability(logits, y, bins).ece
 
 
 def _check(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from featcache.cache.text_sets import TextFeatures
 
 __all__ = ["Cache", "CachedSplit", "TextFeatures", "extract", "latest", "list_caches", "open"]
-__version__ = "0.1.0"
 
 _HOMES = {
     "Cache": ("featcache.cache.reading", "Cache"),
@@ -60,6 +59,7 @@ def extract(
     on_error: Literal["fail", "skip"] = "fail",
     limit: int | None = None,
     seed: int = 0,
+    engine: str = "local",
     device: str = "auto",
     root: str | Path | None = None,
     name: str | None = None,
@@ -84,6 +84,7 @@ def extract(
         on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
         limit: At most this many rows of each split, class-balanced.
         seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.
+        engine: What runs the shards: local (this machine).
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
         root: Where caches live: a folder or a URL; default `$FEATCACHE_HOME` or `~/.cache/featcache`.
         name: The cache's name; default made from data set and model.
@@ -115,6 +116,7 @@ def extract(
         on_error=on_error,
         limit=limit,
         seed=seed,
+        engine=engine,
         device=device,
         root=root,
         name=name,

@@ -7,7 +7,6 @@ Two forms exist in the literature. *Templates* (CLIP, CoOp) are sentences with a
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,11 +98,6 @@ class PromptSpec:
             per_class=None if per_class is None else {name: tuple(prompts) for name, prompts in per_class.items()},
             class_names=None if names is None else tuple(names),
         )
-
-    def digest(self) -> str:
-        """sha256 of the set's JSON: equal for sets that expand alike, whatever the order of their classes."""
-        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fill(template: str, class_name: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 
 def package_version() -> str:
     """The installed version of featcache."""
+    from importlib.metadata import PackageNotFoundError, version  # as slow as all of `--help`
+
     try:
         return version("featcache")
     except PackageNotFoundError:  # run from a checkout that is not installed

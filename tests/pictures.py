@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featcache.datasets import Dataset
+from featcache.datasets.dataset import Dataset
+from featcache.ids import listing_digest
 
 
 def draw_class_folders(folder: Path, *, classes: int, per_class: int, seed: int = 0) -> Path:
@@ -43,3 +44,8 @@ def make_class_folders(root: Path, counts: Mapping[str, int], suffix: str = ".pn
 def split_sizes(dataset: Dataset) -> dict[str, int]:
     """Rows of each split."""
     return {name: len(split) for name, split in dataset.splits.items()}
+
+
+def listing_of(dataset: Dataset) -> str:
+    """The digest of ids, labels and splits: what tells one listing from another."""
+    return listing_digest({name: (split.ids, split.labels) for name, split in dataset.splits.items()})

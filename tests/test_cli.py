@@ -3,51 +3,91 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import cli
 from tests.conftest import ImageFolder
+from tests.pictures import draw_class_folders
+from tests.processes import imported, mistake, run
 
-
-def run(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `featcache …` or `adapters …` in a process of its own."""
-    entry = {"featcache": "run_featcache", "adapters": "run_adapters"}[words[0]]
-    code = f"import sys, cli; sys.argv = sys.argv[1:]; cli.{entry}()"
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "leaked" not in done.stderr, done.stderr  # what triton says where the exit skips its objects
-    return done
-
-
-def mistake(*words: str) -> str:
-    """The one line that a user's mistake ends in."""
-    done = run(*words, status=2)
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
+HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
+COMMANDS = [
+    *(("featcache", name) for name in ("extract", "list", "info", "verify", "text", "datasets", "models")),
+    *(("adapters", name) for name in ("fit", "search", "bench", "eval", "predict", "list", "runs")),
+]
 
 
 @pytest.mark.parametrize("words", [("featcache", "--help"), ("adapters", "--help"), ("featcache", "extract", "--help")])
 def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
-    code = (
-        "import sys, cli\nsys.argv = sys.argv[1:]\n"
-        f"try: cli.run_{words[0]}()\n"
-        "except SystemExit as exit: status = exit.code\n"
-        "heavy = {'torch', 'numpy', 'zarr', 'open_clip', 'sklearn', 'PIL'} & set(sys.modules)\n"
-        "sys.exit(status or (str(heavy) if heavy else 0))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Usage" in done.stdout
+    assert imported(words, {*HEAVY, "numpy", "zarr", "PIL"}) == set()
+    assert "Usage" in run(*words).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("featcache", "list"),
+        ("featcache", "info", "photos-tiny"),
+        ("featcache", "datasets"),
+        ("featcache", "models"),
+        ("featcache", "models", "ViT-B/16"),
+        ("adapters", "list"),
+        ("adapters", "runs"),
+    ],
+)
+def test_what_only_looks_imports_nothing_heavy(photos: Path, words: tuple[str, ...]) -> None:
+    assert imported(words, HEAVY) == set()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A root with a cache, and a head."""
+    home = tmp_path_factory.mktemp("photos")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATCACHE_HOME", str(home))
+        folder = draw_class_folders(home / "photos", classes=3, per_class=20, seed=0)
+        run("featcache", "extract", "--model", "tiny", "--dataset", str(folder))
+        run("adapters", "fit", "zero-shot", "--shots", "1")
+        yield home
+
+
+@pytest.mark.parametrize("words", [("featcache",), ("adapters",), *COMMANDS])
+def test_h_is_help(words: tuple[str, ...]) -> None:
+    long, short = (CliRunner().invoke(APPS[words[0]](), [*words[1:], flag]) for flag in ("--help", "-h"))
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
+    assert "Usage" in short.stdout
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_results_go_to_standard_output_alone(photos: Path, words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a photo of a {}.\n")
+    image = next((photos / "photos" / "class_1").iterdir())
+    rest = {
+        "extract": ["--model", "tiny", "--dataset", str(photos / "photos")],
+        "info": ["photos-tiny"],
+        "verify": ["photos-tiny", "--sample", "0"],
+        "text": ["photos-tiny", "--templates", str(tmp_path / "prompts.txt"), "--no-default"],
+        "fit": ["zero-shot", "--shots", "1"],
+        "search": ["taskres", "--lr", "0.1,0.2", "--epochs", "1", "--shots", "2", "--seeds", "1"],
+        "bench": ["--methods", "zero-shot", "--shots", "1", "--seeds", "1"],
+        "eval": ["zero-shot-1shot-seed1"],
+        "predict": ["zero-shot-1shot-seed1", str(image)],
+    }.get(words[1], [])
+    done = run(*words, *rest)
+    assert done.stdout.strip()
+    assert not any(line in done.stderr for line in done.stdout.splitlines() if line)
+    beside = ("Using the cache finished last", "cells computed", " are in ", "keep one: ", "search: ")
+    assert not any(notice in done.stdout for notice in beside)
+    if words[1] in ("fit", "search", "bench"):
+        assert "Using the cache finished last: photos-tiny" in done.stderr
+    done = CliRunner().invoke(APPS[words[0]](), [*words[1:], *rest, "--json"])
+    assert isinstance(json.loads(done.stdout), dict), done.output
 
 
 @pytest.mark.parametrize("program", ["featcache", "adapters"])
@@ -70,8 +110,8 @@ def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_p
     assert report["encoded"] + report["resumed"] + report["skipped"] == sum(report["rows"].values()) == 61
 
     again = run("featcache", "extract", "--model", "tiny", "--dataset", str(folder), "--on-error", "skip")
-    assert "nothing to do" in again.stderr
-    assert again.stdout == ""
+    assert "nothing to do" in again.stdout
+    assert again.stderr == ""
 
     fitted = run("adapters", "fit", "tip", "--shots", "2", "--alpha", "3", "--json")
     assert "Using the cache finished last: photos-tiny" in fitted.stderr
@@ -105,29 +145,6 @@ def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_p
     assert json.loads(run("featcache", "verify", "photos-tiny", "--json").stdout)["ok"]
 
 
-def test_verify_ends_with_status_1_on_damage(root: Path, image_folder: ImageFolder) -> None:
-    done = run("featcache", "extract", "--model", "tiny", "--dataset", str(image_folder()), "--json")
-    shard = Path(json.loads(done.stdout)["cache"], "train/images/c/0/0")
-    shard.write_bytes(shard.read_bytes()[:-9])
-    done = run("featcache", "verify", "photos-tiny", status=1)
-    assert "--repair" in done.stderr
-
-
-def test_an_interrupted_run_says_that_it_continues(root: Path, image_folder: ImageFolder) -> None:
-    folder = image_folder(per_class=400)
-    words = ["featcache", "extract", "--model", "tiny", "--dataset", str(folder), "--workers", "0"]
-    code = "import sys, cli; sys.argv = sys.argv[1:]; cli.run_featcache()"
-    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
-    manifest = root / "caches/photos-tiny/manifest.json"
-    while not manifest.exists() and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert (process.returncode, told.count("Traceback")) == (130, 0), told
-    assert "the same command continues" in told
-    assert json.loads(run(*words, "--json").stdout)["encoded"] > 0
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -144,56 +161,21 @@ def test_an_interrupted_run_says_that_it_continues(root: Path, image_folder: Ima
         (("adapters", "fit", "clip", "--shots", "4", "--alpha"), "without a value"),
         (("adapters", "predict", "nothing", "x.jpg"), "no run nothing"),
         (("adapters", "search", "clip", "--alpha", "0:1"), "expected a range lo:hi:step"),
+        (("adapters", "fit", "clip", "--shots", "4", "--shots", "8"), "error: --shots was given twice; expected once"),
+        (("adapters", "search", "clip", "--lr", "1", "--lr=2"), "error: --lr was given twice; expected once"),
+        (("adapters", "fit", "clip", "--shots", "4", "--wd", "0", "--weight-decay", "0"), "--weight-decay was given"),
+        (("featcache", "models", "--json", "--json"), "--json was given twice"),
+        (
+            ("adapters", "fit", "clip", "--shots", "4", "--select", "vale"),
+            "'vale' is not one of 'none', 'support', 'val",
+        ),
+        (("adapters", "bench", "--protocol", "few"), "'few' is not one of 'few-shot', 'base-to-new'"),
+        (("adapters", "bench", "--format", "xml"), "'xml' is not one of 'table', 'markdown'"),
+        (
+            ("featcache", "extract", "--model", "tiny", "--dataset", "digits", "--engine", "remote"),
+            "not one of 'local'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_remedy(root: Path, words: tuple[str, ...], told: str) -> None:
     assert told in mistake(*words)
-
-
-def test_what_is_known_by_name(root: Path) -> None:
-    model = json.loads(run("featcache", "models", "ViT-B/16", "--json").stdout)
-    assert list(model) == ["architecture", "pretrained", "quick_gelu", "image_size", "dim", "tags"]
-    assert (model["quick_gelu"], model["dim"], model["image_size"]) == (True, 512, 224)
-    names = {card["name"] for card in json.loads(run("featcache", "datasets", "--json").stdout)["datasets"]}
-    assert {"imagenet", "eurosat", "digits", "cifar10", "ucf101"} <= names
-    methods = json.loads(run("adapters", "list", "--json").stdout)["methods"]
-    assert list(methods[0]) == ["name", "class", "trains", "parameters", "needs", "source", "select"]
-    options = json.loads(run("adapters", "list", "clip", "--json").stdout)["options"]
-    assert all(option["meaning"] for option in options)
-
-
-def test_search_from_grid_to_picture(root: Path, tmp_path: Path) -> None:
-    run("featcache", "extract", "--model", "tiny", "--dataset", "digits", "--limit", "80")
-    grid = ("--alpha", "0:1:0.5", "--lr", "1e-3,1e-2", "--epochs", "3", "--shots", "1,2", "--seeds", "1,2")
-    done = run("adapters", "search", "taskres", *grid, "--plot", str(tmp_path / "alpha.png"), "--json")
-    found = json.loads(done.stdout)
-    assert "search: 24 trainings: 6 settings of 4 draws" in done.stderr
-    assert found["grid"] == {"alpha": [0.0, 0.5, 1.0], "lr": [0.001, 0.01], "epochs": [3]}
-    assert (found["select"], found["seeds"], found["shots"]) == ("support", [1, 2], [1, 2])
-    assert [(best["shots"], best["seed"]) for best in found["best"]] == [(1, 1), (1, 2), (2, 1), (2, 2)]
-    assert all(Path(file).stat().st_size for file in found["files"].values())
-    assert Path(found["out"]).parent == root / "search"
-
-    best = found["best"][-1]
-    options = [word for name, value in best["hyperparameters"].items() for word in (f"--{name}", str(value))]
-    fitted = json.loads(run("adapters", "fit", "taskres", "--shots", "2", "--seed", "2", *options, "--json").stdout)
-    assert fitted["accuracy"]["test"] == best["test"]["chosen"]
-
-    table = run("adapters", "search", "tip", "--alpha", "0:10:0.5", "--shots", "2", "--select", "oracle").stderr
-    assert "search tip · digits-tiny-limit80 · tiny (local) · select: ORACLE · seeds 1, 2, 3" in table
-    assert "Every alpha from 0 to 10 was scored exactly" in table
-    halved = mistake("adapters", "search", "tip", "--cache", "digits-tiny-limit80", "--alpha", "0:1:0.5", "--halving")
-    assert "leave out --halving" in halved
-
-
-def test_fit_imports_neither_open_clip_nor_torchvision(root: Path) -> None:
-    run("featcache", "extract", "--model", "tiny", "--dataset", "digits", "--limit", "50")
-    code = (
-        "import sys, cli\nsys.argv = ['adapters', 'fit', 'clip', '--shots', '2']\n"
-        "try: cli.run_adapters()\n"
-        "except SystemExit as exit: status = exit.code\n"
-        "heavy = {'open_clip', 'torchvision', 'faiss'} & set(sys.modules)\n"
-        "sys.exit(status or (str(heavy) if heavy else 0))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -14,9 +14,9 @@ from featcache.assets import data_dir
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ASK = """
-import featcache.assets, featcache.datasets, featcache.encoders.models
+import featcache.assets, featcache.datasets.cards, featcache.encoders.models
 print(featcache.assets.data_dir())
-print(len(featcache.datasets.list_cards()), featcache.encoders.models.describe("tiny").dim)
+print(len(featcache.datasets.cards.list_cards()), featcache.encoders.models.describe("tiny").dim)
 import cli, adapters
 """
 

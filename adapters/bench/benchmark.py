@@ -11,21 +11,21 @@ import numpy as np
 
 from adapters.bench.cells import Cell, plan
 from adapters.bench.progress import CellReporter
+from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL
 from adapters.bench.protocols.settings import Settings
 from adapters.bench.results import Results
 from adapters.bench.store import Record, Store, opened
 from adapters.bench.summary import CellName
 from adapters.errors import AdapterError, TaskError
-from adapters.methods import METHODS
+from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
-from adapters.selection.regimes import parse_select
+from adapters.selection.regimes import NONE, parse_select
 from adapters.tasks.task import Task
 from featcache.places.home import local_home
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
-BASELINE = "zero-shot"
 SECONDS_BETWEEN_TABLES = 2.0
 
 
@@ -35,8 +35,8 @@ def run(
     caches: Sequence[Cache],
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] = (1, 2, 3),
-    select: str = "none",
-    protocol: str = "few-shot",
+    select: str = NONE.name,
+    protocol: str = DEFAULT_PROTOCOL,
     tasks: int | None = None,
     class_order: Sequence[str] | None = None,
     calibrate: bool = False,
@@ -55,13 +55,13 @@ def run(
 
     Args:
         methods: names (`adapters.methods`), or "all"; zero-shot always stands first.
-        caches: opened caches; under `cross-dataset` the first is fitted on and the others are only tested on.
+        caches: opened caches; some protocols fit on the first and only test on the others.
         shots: numbers of shots K.
         seeds: each is a draw of shots and the seed of the training.
         select: selection regime; what may choose hyper-parameters and temperatures.
-        protocol: few-shot, base-to-new, cross-dataset or incremental (`adapters.bench.protocols.settings.PROTOCOLS`).
-        tasks: of `incremental`: number of tasks T.
-        class_order: of `incremental`: class names in their order of arrival; None: drawn from each seed.
+        protocol: on which classes and rows (`adapters.bench.protocols.protocols`).
+        tasks: number of tasks T, where classes arrive in tasks.
+        class_order: likewise, class names in their order of arrival; None: drawn from each seed.
         calibrate: fit a temperature where the regime allows it (`adapters.selection.calibration`).
         params: constructor arguments by method.
         prompts: name of the prompt set; None for the cache's default.
@@ -150,8 +150,7 @@ def _check_task(cell: Cell, shots: int, settings: Settings) -> None:
     draw = Task.sample(
         cell.cache, shots=shots, seed=cell.seed, allow_fewer=settings.allow_fewer, prompts=settings.prompts
     )
-    if settings.select in ("val", "val-kshot"):
-        draw.held_out(settings.select)
+    settings.regime.held_out(draw)
 
 
 def _default_folder(caches: Sequence[Cache], protocol: str, root: str | None) -> Path:

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapters.bench.protocols.few_shot import base_to_new, check_same_encoder, cross_dataset, few_shot
-from adapters.bench.protocols.incremental import incremental
 from adapters.bench.protocols.learning import Part, Recipe
+from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings, shots_of
 from adapters.errors import AdapterError
 from adapters.fitting.fit import hyperparameters
@@ -67,15 +66,8 @@ class Cell:
         Raises:
             AdapterError: the method cannot be fitted on this task.
         """
-        settings = self.recipe.settings
-        if settings.protocol == "base-to-new":
-            return base_to_new(self.recipe, task, self.seed)
-        if settings.protocol == "cross-dataset":
-            return cross_dataset(self.recipe, task, self.seed, self.targets)
-        if settings.protocol == "incremental":
-            assert settings.tasks is not None
-            return incremental(self.recipe, task, self.seed, settings.tasks, settings.class_order)
-        return few_shot(self.recipe, task, self.seed)
+        protocol = PROTOCOLS[self.recipe.settings.protocol]
+        return protocol.examine(self.recipe, task, self.seed, self.targets)
 
 
 def plan(
@@ -91,20 +83,17 @@ def plan(
     Raises:
         AdapterError: no such method, a parameter that it does not take, or caches that do not go together.
     """
-    settings.check(len(caches))
+    protocol = PROTOCOLS[settings.protocol]
+    protocol.check(settings, len(caches))
     names = [cache.name for cache in caches]
     if len(set(names)) < len(names):
         raise AdapterError(f"caches {', '.join(names)} given; expected each once, under a name of its own")
     if unknown := sorted(set(params) - set(methods)):
         raise AdapterError(f"parameters of {unknown[0]!r} given; the bench has {', '.join(methods)}")
-    sources: list[Cache] = list(caches)
-    targets: tuple[Cache, ...] = ()
-    if settings.protocol == "cross-dataset":
-        check_same_encoder(caches)
-        sources, targets = [caches[0]], tuple(caches[1:])
+    sources, targets = protocol.divide(caches)
     recipes = [Recipe(method, params.get(method, {}), settings) for method in methods]
     return [
-        Cell(recipe, cache, targets, k, seed, _identity(recipe, cache, targets, k, seed))
+        Cell(recipe, cache, tuple(targets), k, seed, _identity(recipe, cache, targets, k, seed))
         for cache in sources
         for k in shots
         for seed in seeds
@@ -125,5 +114,10 @@ def _identity(recipe: Recipe, cache: Cache, targets: Sequence[Cache], shots: int
         "cache": cache.digest,
         "prompts": [text.name, text.prompts],
         "targets": [[target.digest, target.text.name, target.text.prompts] for target in targets],
-        **settings.options(),
+        **options_of(settings),
     }
+
+
+def options_of(settings: Settings) -> dict[str, Any]:
+    """What of the settings can change a number, as JSON-able values."""
+    return {**settings.options(), **PROTOCOLS[settings.protocol].identity(settings)}

@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from adapters.bench.formats import MARKS, TIED
+from adapters.bench.formats.cells import MARKS, TIED
 from adapters.bench.protocols.learning import CONTINUED, HOW
+from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings
 from adapters.bench.significance import LEVEL, RESAMPLES
 from adapters.bench.store import Record
 from adapters.bench.summary import Block
-from adapters.selection.regimes import ORACLE_WARNING, REGIMES
-
-_ABOUT_COLUMNS = {
-    "base-to-new": "HM: harmonic mean of the mean base and the mean new accuracy, each averaged over seeds and caches "
-    "first (the published convention); its ± is the spread of the seeds' own HM.",
-    "incremental": "After every task, accuracy over all classes seen so far. Last: after the last task. Average: mean "
-    "over the tasks.",
-    "cross-dataset": "Fitted on the source, tested on every target among its own classes.",
-}
+from adapters.methods import BASELINE
 
 
 def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -> str:
     """Protocol, data, encoder, regime and seeds in one line."""
     datasets = ", ".join(dict.fromkeys(record.row.cache for record in records))
     encoders = ", ".join(dict.fromkeys(f"{r.row.model.rsplit('/', 1)[-1]} ({r.row.pretrained})" for r in records))
-    regime = "ORACLE" if settings.select == "oracle" else settings.select
     drawn = f"ONE SEED ({seeds[0]})" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     calibrated = " · calibrated" if settings.calibrate else ""
-    return f"{settings.protocol} · {datasets} · {encoders} · select: {regime} · {drawn}{calibrated}"
+    return f"{settings.protocol} · {datasets} · {encoders} · select: {settings.regime.title} · {drawn}{calibrated}"
 
 
 def notes(
@@ -46,9 +38,9 @@ def notes(
         else f"Test accuracy in %, mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}."
     )
     chosen = (
-        f"{ORACLE_WARNING}."
-        if settings.select == "oracle"
-        else f"Hyper-parameters were chosen on {REGIMES[settings.select]}."
+        f"{settings.regime.warning}."
+        if settings.regime.warning
+        else f"Hyper-parameters were chosen on {settings.regime.meaning}."
     )
     sampled = "test images" if len(seeds) == 1 else "test images and of seeds"
     found = [
@@ -58,11 +50,7 @@ def notes(
         f"difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all methods; "
         "not corrected for the number of methods).",
     ]
-    if settings.protocol in _ABOUT_COLUMNS:
-        found.append(_ABOUT_COLUMNS[settings.protocol])
-    if settings.protocol == "incremental":
-        order = "as given" if settings.class_order else "drawn from the seed"
-        found[-1] += f" {settings.tasks} tasks, order of the classes {order}."
+    found += filter(None, [PROTOCOLS[settings.protocol].about(settings)])
     used = dict.fromkeys(record.row.how for record in records)
     found += [f"{MARKS[how]} {HOW[how]}." for how in HOW if how in used and how in MARKS]
     if CONTINUED in used:
@@ -84,11 +72,11 @@ def _of_rows(records: Sequence[Record]) -> list[str]:
     about: defaultdict[str, dict[str, dict[int, None]]] = defaultdict(dict)
     for record in records:
         row = record.row
-        if row.method == "zero-shot":  # has nothing to choose, and nobody expects it to
+        if row.method == BASELINE:  # has nothing to choose, and nobody expects it to
             continue
         for note in filter(None, row.note.split("; ")):
             about[note].setdefault(row.method, {})[row.shots] = None
-    everything = {record.row.method for record in records} - {"zero-shot"}
+    everything = {record.row.method for record in records} - {BASELINE}
     lines = []
     for note, methods in about.items():
         who = "all methods" if set(methods) == everything else ", ".join(methods)

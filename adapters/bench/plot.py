@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 from adapters.bench.summary import Block, Entry
 from adapters.errors import AdapterError
+from adapters.methods import BASELINE
 from adapters.show.plotting import check_suffix, name_ends, write_figure
 
-BASELINE = "zero-shot"
 # Dark enough to be read as text on white; neighbours in this order are far apart.
 _COLOURS = ["#1f6fb4", "#d62728", "#2c962c", "#8e5cc0", "#e06c00", "#7a4b40", "#d64fa8", "#0f93a6", "#858600"]
 _COLOURS += ["#00327a", "#7f0000", "#004d33", "#5e0f7f", "#b8860b", "#5a6b7a", "#ff4d6d", "#0077ff", "#3f9f7f"]

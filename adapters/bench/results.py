@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adapters.bench import formats
+from rich.console import RenderableType
+
+from adapters.bench.cells import options_of
+from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.notes import notes, title
 from adapters.bench.protocols.settings import Settings
 from adapters.bench.store import Record
 from adapters.bench.summary import Block, CellName, summarise
+from adapters.bench.tables import Tables
 from adapters.errors import AdapterError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-FORMATS = ("table", "markdown", "csv", "latex", "json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +63,31 @@ class Results:
         """What must be read with them."""
         return notes(self.settings, self.records, self.blocks, self.seeds, self.failures)
 
+    @property
+    def tables(self) -> Tables:
+        """The tables with all that stands around them."""
+        facts = {"protocol": self.settings.protocol, "select": self.settings.regime.name}
+        return Tables(self.title, self.blocks, self.notes, len(self.seeds), facts, self.to_json())
+
     def table(self) -> RenderableType:
         """The tables for `rich`."""
-        return formats.terminal(self.title, self.blocks, self.notes, len(self.seeds))
+        return FORMATS[ON_SCREEN](self.tables)
 
     def text(self, format: str) -> str:
-        """The tables as `markdown`, `csv`, `latex` or `json`.
+        """The tables as text (`adapters.bench.formats.formats`).
 
         Raises:
-            AdapterError: another format.
+            AdapterError: no such format, or the one for the screen.
         """
-        if format == "csv":
-            facts = {"protocol": self.settings.protocol, "select": self.settings.select}
-            return formats.summary_csv(self.blocks, facts)
-        if format == "json":
-            return json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        if format == "markdown":
-            return formats.markdown(self.title, self.blocks, self.notes, len(self.seeds))
-        if format == "latex":
-            return formats.latex(self.title, self.blocks, self.notes, len(self.seeds))
-        raise AdapterError(f"--format {format} given; expected one of {', '.join(FORMATS)}")
+        shown = FORMATS[format](self.tables)
+        if not isinstance(shown, str):
+            raise AdapterError(f"the format {format} is for the screen; expected another of {', '.join(FORMATS)}")
+        return shown
 
     def to_json(self) -> dict[str, Any]:
         """Settings, tables, notes and tidy rows as JSON-able values; accuracies and ECE are fractions."""
         return {
-            **self.settings.options(),
+            **options_of(self.settings),
             "title": self.title,
             "methods": list(self.methods),
             "seeds": list(self.seeds),

@@ -12,29 +12,26 @@ under another name and moved into place, and a lock keeps a second bench out of 
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from adapters.bench.cells import Cell
 from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
-from adapters.head_files import write_whole
+from adapters.show.tidy import TIDY_FORMATS
+from featcache.places.whole import write_whole
+from featcache.utc import now
 
-CSV, PARQUET, JSON = "results.csv", "results.parquet", "results.json"
-_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+RESULTS = "results"
+"""What the tables are called, but for their suffixes."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ class Record:
             params=json.dumps(identity["hyperparameters"], sort_keys=True),
             hyperparameters=json.dumps(part.hyperparameters, sort_keys=True),
             version=identity["version"],
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            created=now(timespec="milliseconds"),
             key=cell.key,
         )
         return cls(row, part.reliability, part.tested, part.correct)
@@ -175,18 +172,12 @@ class Store:
         """Bring the three tables up to date with the cells."""
         records = sorted((r for cell in self._found.values() for r in cell), key=_order)
         rows = [asdict(record.row) for record in records]
-        table = io.StringIO(newline="")
-        lines = csv.DictWriter(table, [field.name for field in fields(Row)], lineterminator="\n")
-        lines.writeheader()
-        lines.writerows(rows)
-        schema = pa.schema([(field.name, _TYPES[str(field.type)]) for field in fields(Row)])
+        types = {field.name: str(field.type) for field in fields(Row)}
         full = [{**asdict(record.row), "reliability": dict(record.reliability)} for record in records]
         text = json.dumps({"rows": full}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        columns = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema), columns)
-        write_whole(self.folder / CSV, table.getvalue().encode())
-        write_whole(self.folder / PARQUET, columns.getvalue())
-        write_whole(self.folder / JSON, text.encode())
+        for suffix, content in TIDY_FORMATS.items():
+            write_whole(self.folder / f"{RESULTS}{suffix}", content(rows, list(types), types))
+        write_whole(self.folder / f"{RESULTS}.json", text.encode())
 
 
 @contextmanager

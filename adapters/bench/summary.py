@@ -9,8 +9,9 @@ from statistics import fmean, median
 import numpy as np
 import numpy.typing as npt
 
-from adapters.bench.columns import Column, columns
+from adapters.bench.protocols.columns import Column
 from adapters.bench.protocols.learning import ADAPTED
+from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import shots_of
 from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
@@ -147,7 +148,7 @@ def summarise(
         return ()
     scores = _Scores(cells, seeds)
     some = next(iter(cells.values()))
-    kinds = columns(some[0].row.protocol, [record.row.part for record in some])
+    kinds = PROTOCOLS[some[0].row.protocol].columns([record.row.part for record in some])
     caches = list(dict.fromkeys(name[0] for name in cells))
     shots = sorted({name[1] for name in cells})
     groups: dict[str, tuple[str, ...]] = {cache: (cache,) for cache in caches}

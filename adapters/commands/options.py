@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import math
-import re
 import types
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from adapters import methods
 from adapters.errors import AdapterError
-from adapters.head import Head
-
-Kind = type | str
-"""A type, or one of the words that are allowed."""
+from adapters.methods import METHODS
+from adapters.parameters import Kind, Parameter, parameters_of
+from featcache.commands.command import given_twice
 
 # Options of `adapters fit` itself, or facts of the cache.
 NOT_OPTIONS = ("seed", "device", "logit_scale")
@@ -28,22 +23,21 @@ LARGEST_RANGE = 10_000
 
 
 def describe_options(method: str) -> list[dict[str, Any]]:
-    """What `adapters list METHOD` shows: option, type, default and meaning of each constructor argument.
+    """What `adapters list METHOD` shows: option, type, default, range, values tried and meaning of each.
 
     Raises:
         AdapterError: No such method.
     """
-    head = methods.get(method)
-    # A head that refines another explains only what it adds.
-    meanings = {name: text for base in reversed(head.__mro__) for name, text in _meanings(base).items()}
     return [
         {
             "option": _flag(name),
-            "type": " or ".join(map(_name, kinds)),
-            "default": default,
-            "meaning": meanings.get(name, ""),
+            "type": " or ".join(map(_name, option.kinds)),
+            "default": option.default,
+            "range": "" if option.range is None else str(option.range),
+            "tried": list(option.tried),
+            "meaning": option.meaning,
         }
-        for name, (kinds, default) in _arguments(head).items()
+        for name, option in _options(method).items()
     ]
 
 
@@ -53,8 +47,8 @@ def parse_options(method: str, arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         AdapterError: No such method or option, or a value of the wrong type.
     """
-    known = _arguments(methods.get(method))
-    return {name: _convert(flag, value, known[name][0]) for name, flag, value in _given(method, arguments, known)}
+    known = _options(method)
+    return {name: _convert(flag, value, known[name].kinds) for name, flag, value in _given(method, arguments, known)}
 
 
 def parse_grid(method: str, arguments: Sequence[str]) -> dict[str, tuple[Any, ...]]:
@@ -65,33 +59,34 @@ def parse_grid(method: str, arguments: Sequence[str]) -> dict[str, tuple[Any, ..
     Raises:
         AdapterError: No such method or option, a value of the wrong type, or a range that is none.
     """
-    known = _arguments(methods.get(method))
+    known = _options(method)
     return {
         name: tuple(
             dict.fromkeys(
-                _convert(flag, value, known[name][0])
+                _convert(flag, value, known[name].kinds)
                 for part in values.split(",")
-                for value in (_range(flag, part) if ":" in part and {int, float} & {*known[name][0]} else [part])
+                for value in (_range(flag, part) if ":" in part and {int, float} & {*known[name].kinds} else [part])
             )
         )
         for name, flag, values in _given(method, arguments, known)
     }
 
 
-def _given(
-    method: str, arguments: Sequence[str], known: dict[str, tuple[tuple[Kind, ...], Any]]
-) -> Iterator[tuple[str, str, str]]:
+def _given(method: str, arguments: Sequence[str], known: Mapping[str, Parameter]) -> Iterator[tuple[str, str, str]]:
     """Name, flag and text of each option that was typed."""
-    rest = list(arguments)
+    rest, seen = list(arguments), set[str]()
     while rest:
         flag, given, value = rest.pop(0).partition("=")
         name = flag.removeprefix("--").replace("-", "_")
         name = SHORT.get(name, name)
         if not flag.startswith("--") or name not in known:
             raise AdapterError(_unknown(method, flag, known))
+        if name in seen:
+            raise AdapterError(given_twice(_flag(name)))
+        seen.add(name)
         if not given:
             if not rest:
-                raise AdapterError(f"{flag} was given without a value; type for example `{flag} {known[name][1]}`")
+                raise AdapterError(f"{flag} was given without a value; type for example `{flag} {known[name].default}`")
             value = rest.pop(0)
         yield name, flag, value
 
@@ -110,26 +105,9 @@ def _range(flag: str, text: str) -> list[str]:
     return [f"{lo + i * step:f}" for i in range(count)]
 
 
-def _arguments(head: type[Head]) -> dict[str, tuple[tuple[Kind, ...], Any]]:
-    """Types and default of each constructor argument that is an option."""
-    hints = typing.get_type_hints(head.__init__)
-    return {
-        name: (_types(hints[name]), parameter.default)
-        for name, parameter in inspect.signature(head).parameters.items()
-        if name not in NOT_OPTIONS
-    }
-
-
-def _types(hint: Any) -> tuple[Kind, ...]:
-    """The types that a hint allows, and the words of a `Literal`."""
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple(typing.get_args(hint))
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return tuple(kind for option in options for kind in _expanded(option))
-
-
-def _expanded(option: Any) -> tuple[Kind, ...]:
-    return _types(option) if typing.get_origin(option) is typing.Literal else (option,)
+def _options(method: str) -> dict[str, Parameter]:
+    """The constructor arguments that are options, by name."""
+    return {name: each for name, each in parameters_of(METHODS[method]).items() if name not in NOT_OPTIONS}
 
 
 def _name(kind: Kind) -> str:
@@ -160,7 +138,7 @@ def _convert(flag: str, value: str, kinds: tuple[Kind, ...]) -> Any:
     raise AdapterError(f"{flag} {value}: expected {' or '.join(map(_name, kinds))}")
 
 
-def _unknown(method: str, flag: str, known: dict[str, Any]) -> str:
+def _unknown(method: str, flag: str, known: Mapping[str, Parameter]) -> str:
     flags = [_flag(name) for name in known]
     near = difflib.get_close_matches(flag, flags, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
@@ -170,11 +148,3 @@ def _unknown(method: str, flag: str, known: dict[str, Any]) -> str:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-def _meanings(head: type) -> dict[str, str]:
-    """The `Args:` section of the class's docstring, by name."""
-    section = re.search(r"^Args:\n((?: {4}.*\n?)+)", inspect.cleandoc(head.__doc__ or ""), re.MULTILINE)
-    entries = re.split(r"\n {4}(?=\w+:)", "\n" + section.group(1).rstrip()) if section else []
-    pairs = (entry.split(":", 1) for entry in entries if ":" in entry)
-    return {name.strip(): " ".join(meaning.split()) for name, meaning in pairs}

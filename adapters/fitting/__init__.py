@@ -1,1 +1,1 @@
-"""One fit from task to scored and saved head."""
+"""One fit, from task to scored and saved head."""

@@ -9,16 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adapters import methods
+from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.errors import AdapterError
-from adapters.head_files import read_config
-from adapters.runs.evaluate import Scores, score
 from adapters.runs.folder import (
     CARD,
     INDICES,
@@ -31,13 +29,16 @@ from adapters.runs.folder import (
 )
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
+from adapters.scores import Scores, score
 from adapters.selection.calibration import calibrate as fit_head_temperature
-from adapters.selection.regimes import ORACLE_WARNING, Select, choose, default_select, parse_select
+from adapters.selection.regimes import REGIMES, Regime, choose, default_regime, parse_select
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
-from adapters.tasks.task import Rows, Task
+from adapters.tasks.split_rows import SplitRows
+from adapters.tasks.task import Task
 from featcache.places.folder import is_url
 from featcache.places.home import runs_folder
+from featcache.utc import now
 
 if TYPE_CHECKING:
     from adapters.head import Head
@@ -68,7 +69,7 @@ def fit(
         cache: an opened cache.
         shots: images a class, K >= 1.
         seed: of the draw, and of the training unless `params` has another.
-        select: selection regime; what may choose hyper-parameters. None: `adapters.selection.regimes.default_select`.
+        select: selection regime; what may choose hyper-parameters. None: the method's own default.
         params: constructor arguments of the head; `logit_scale` is the encoder's own unless given.
         indices: a CoOp index file that names the shots.
         allow_fewer: use a class that has fewer than K images as it is.
@@ -86,11 +87,13 @@ def fit(
         TaskError: the cache cannot give this task.
         RunError: the run cannot be saved there.
     """
-    head_class = methods.get(method)
-    regime = default_select(head_class, params or {}) if select is None else parse_select(select)
-    if meta_train and calibrate and regime == "support":
+    head_class = methods.METHODS[method]
+    own = default_regime(head_class.chosen_by_default, params or {})
+    regime = own if select is None else parse_select(select)
+    if meta_train and calibrate and regime.on_shots:
         # Its folds would learn anew on the target's shots, which is not the head that is kept.
-        raise AdapterError("--meta-train with --calibrate needs --select val-kshot or val; or leave --calibrate out")
+        others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
+        raise AdapterError(f"--meta-train with --calibrate needs --select {others}; or leave --calibrate out")
     if out is not None:
         check_replaceable(Path(out).expanduser())  # before the work, not after it
 
@@ -100,22 +103,20 @@ def fit(
 
     for other in meta_train:
         _check_online(head_class, cache, other)
-    if learnt := (params or {}).get("meta"):
-        _check_learnt(cache, Path(learnt))
     asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
+    if isinstance(asked, BoundToEncoder):
+        asked.check_encoder(cache.encoder, cache.name)
     chosen = choose(asked, task, regime)
     base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
     head = _fit(chosen, task, base)
     calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
     seconds["fit"] = clock.lap()
 
-    zero_shot = methods.get("zero-shot")(logit_scale=float(task.text.logit_scale))
-    zero_shot.fit(task.support.images, task.support.labels, text=task.text)
-    accuracy, ece = _evaluate(head, zero_shot, val=task.val, test=task.test)
+    accuracy, ece = _evaluate(head, methods.zero_shot(task.text), val=task.val, test=task.test)
     prediction_note = head.prediction_note(task.test.images)
     seconds["evaluate"] = clock.lap()
 
-    index_content = task.index_content(regime)
+    index_content = task.index_content(with_val=regime.drawn)
     digest = indices_digest(index_content)
     report = Report(
         method=method,
@@ -124,7 +125,7 @@ def fit(
         pretrained=str(cache.encoder["pretrained"]),
         shots=shots,
         seed=seed,
-        select=regime,
+        select=regime.name,
         hyperparameters=hyperparameters(head),
         accuracy=accuracy,
         ece=ece,
@@ -138,7 +139,7 @@ def fit(
         rows={"support": len(task.support), "val": None if task.val is None else len(task.val), "test": len(task.test)},
         indices={"file": task.index_file.name if task.index_file else None, "digest": digest},
         note=_note(task, regime, chosen, (calibration_note, prediction_note), learnt_on=meta_train),
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        created=now(timespec="milliseconds"),
         run="",
         temperature=head.temperature_,
         alpha_interval=head.alpha_choice_.to_json() if hasattr(head, "alpha_choice_") else None,
@@ -160,6 +161,7 @@ def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
     support = task.support
     if not base:
         return head.fit(support.inputs, support.labels, text=task.text)
+    assert isinstance(head, LearntOnce)
     learnt = head.meta_fit(*((each.support.inputs, each.support.labels, each.text) for each in base))
     adapted: Head = learnt.adapt(support.inputs, support.labels, text=task.text)
     return adapted
@@ -167,7 +169,7 @@ def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
 
 def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
     """Refuse `meta_train` for a head without weights to learn elsewhere, or a cache of another encoder."""
-    if not hasattr(head_class, "meta_fit"):
+    if not issubclass(head_class, LearntOnce):
         raise AdapterError(
             f"{head_class.method} learns nothing from other data sets; leave out --meta-train, or fit meta"
         )
@@ -177,20 +179,10 @@ def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
         )
 
 
-def _check_learnt(cache: Cache, folder: Path) -> None:
-    """Refuse weights that were learnt on another encoder's features, as far as the folder says which."""
-    encoder = read_config(folder).get("encoder")
-    if encoder is not None and first_difference(cache.encoder, encoder):
-        raise AdapterError(
-            f"--meta {folder} was learnt on another encoder than {cache.name}'s; learn it with --meta-train"
-        )
-
-
-def _load(cache: Cache, regime: Select, **draw: Any) -> Task:
+def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
     """Draw the task and read all its rows, so that neither fitting nor evaluation waits for the disk."""
     task = Task.sample(cache, **draw)
-    if regime in ("val", "val-kshot"):
-        task.held_out(regime)  # fails here, before any work, where there is no val split
+    regime.held_out(task)  # fails here, before any work, where there is no val split
     for _ in (task.support, task.val, task.test):
         pass
     return task
@@ -208,11 +200,11 @@ def build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> He
 
 
 def _evaluate(
-    head: Head, zero_shot: Head, *, val: Rows | None, test: Rows
+    head: Head, zero_shot: Head, *, val: SplitRows | None, test: SplitRows
 ) -> tuple[dict[str, float | None], dict[str, float]]:
     """Accuracy and ECE; the one place where test labels are compared with anything."""
-    baseline, tested = score(zero_shot, test), score(head, test)
-    validated: Scores | None = None if val is None else score(head, val)
+    baseline, tested = (score(each, test.images, test.labels) for each in (zero_shot, head))
+    validated: Scores | None = None if val is None else score(head, val.images, val.labels)
     accuracy = {
         "zero_shot": baseline.accuracy,
         "val": None if validated is None else validated.accuracy,
@@ -234,8 +226,8 @@ def _jsonable(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _note(task: Task, regime: Select, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:
-    notes = [ORACLE_WARNING] if regime == "oracle" else []
+def _note(task: Task, regime: Regime, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:
+    notes = [regime.warning] if regime.warning else []
     if learnt_on:
         shots, seed = task.shots, task.seed
         names = ", ".join(f"{other.name} ({other.digest[:12]})" for other in learnt_on)
@@ -244,8 +236,8 @@ def _note(task: Task, regime: Select, chosen: Head, others: Sequence[str], *, le
         notes.append("the encoder's weights are random: accuracies mean nothing")
     if selection_note := getattr(chosen, "selection_note_", ""):
         notes.append(str(selection_note))  # nothing was chosen
-    elif regime in ("val", "val-kshot"):
-        notes.append("accuracy.val includes the images that chose the hyper-parameters")
+    elif regime.caveat:
+        notes.append(regime.caveat)
     return "; ".join(filter(None, (*notes, *others, *task.notes)))
 
 

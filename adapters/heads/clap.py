@@ -14,18 +14,21 @@ Source: Silva-Rodriguez et al., A Closer Look at the Few-Shot Adaptation of Larg
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from adapters.arrays import Floats, Support, unit
-from adapters.head import cosine_logits, require
+from adapters.arrays import Floats, unit
+from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
+from adapters.parameters import AtLeast1, BelowOne, Count, NotNegative
+from adapters.support import Support
 from adapters.training.loop import products, warmup_cosine
+from adapters.training.stack import Stack
 from adapters.training.stacked import Batches, StackedSGD, per_head, rates_of, steps_of
-from adapters.training.stacking import Stack, TrainedHead
+from adapters.training.trained_head import TrainedHead
 
 
 def class_multipliers(views: Tensor, labels: Tensor, text: Tensor, logit_scale: float) -> Tensor:
@@ -47,29 +50,46 @@ def class_multipliers(views: Tensor, labels: Tensor, text: Tensor, logit_scale: 
     return torch.where(counts > 0, sums / counts.clamp_min(1), 1.0)
 
 
-class PrototypeStack(Stack["ZeroShotLinearProbe"]):
+class Plan(NamedTuple):
+    """A training of prototypes: all that is drawn, scheduled or set."""
+
+    support: Support
+    rows: Tensor
+    """Row numbers (steps, B) of a pool of all views."""
+    rates: list[float]
+    """Learning rate of every step."""
+    momentum: float
+    logit_scale: float
+    pulled: bool
+    """Whether prototypes are pulled back to their text."""
+
+
+class PrototypeStack(Stack):
     """G sets of prototypes in training; the gradient is written out by hand.
 
     Attributes:
         start: t (G, C, D).
-        pull: lambda / C (G, C, 1), or None for no pull.
+        multipliers: lambda (G, C), or None for no pull.
+        pull: lambda / C (G, C, 1), likewise.
         optimizer: of the prototypes w (G, C, D), which start at t.
     """
 
-    state = ("start", "pull", "batches", "optimizer", "logit_scale")
+    state = ("start", "multipliers", "pull", "batches", "optimizer", "logit_scale")
 
-    def __init__(self, heads: Sequence[ZeroShotLinearProbe], supports: Sequence[Support]) -> None:
-        first, support = heads[0], supports[0]
-        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
-        super().__init__(heads, steps=len(plans[0][0]), work=products(first.batch_size, *support.text.shape))
-        self.start = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(self.device)
-        multipliers = [h._multipliers(each, start) for h, each, start in zip(heads, supports, self.start, strict=True)]
-        given = [each for each in multipliers if each is not None]
-        self.pull = (torch.stack(given) / len(support.text))[:, :, None] if given else None
-        self.batches = Batches.of(supports, [rows for rows, _ in plans], self.device)
-        rates = rates_of([rates for _, rates in plans], self.device)
-        self.optimizer = StackedSGD(self.start.clone(), rates, momentum=first.momentum)
-        self.logit_scale = per_head([head.logit_scale for head in heads], self.device)[:, None, None]
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports, (steps, batch) = [plan.support for plan in plans], plans[0].rows.shape
+        super().__init__(len(plans), device=device, steps=steps, work=products(batch, *supports[0].text.shape))
+        self.start = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(device)
+        self.multipliers = self.pull = None
+        if plans[0].pulled:
+            self.multipliers = torch.stack(
+                [_multipliers(plan, start) for plan, start in zip(plans, self.start, strict=True)]
+            )
+            self.pull = (self.multipliers / len(supports[0].text))[:, :, None]
+        self.batches = Batches.of(supports, [plan.rows for plan in plans], device)
+        rates = rates_of([plan.rates for plan in plans], device)
+        self.optimizer = StackedSGD(self.start.clone(), rates, momentum=plans[0].momentum)
+        self.logit_scale = per_head([plan.logit_scale for plan in plans], device)[:, None, None]
 
     def load(self, index: int) -> None:
         """Take the batch and the rates of a step."""
@@ -88,12 +108,18 @@ class PrototypeStack(Stack["ZeroShotLinearProbe"]):
             gradient.add_(weighted, alpha=2)
         self.optimizer.step_along(gradient)
 
-    def write(self, head: ZeroShotLinearProbe, place: int) -> None:
-        """The prototypes."""
-        head.prototypes_ = self.optimizer.weight[place].cpu().numpy()
+    def learned(self, place: int) -> dict[str, Floats]:
+        """The prototypes, and what pulled on them."""
+        pulls = {} if self.multipliers is None else {"multipliers_": self.multipliers[place].cpu().numpy()}
+        return {"prototypes_": self.optimizer.weight[place].cpu().numpy(), **pulls}
 
 
-class ZeroShotLinearProbe(TrainedHead):
+def _multipliers(plan: Plan, start: Tensor) -> Tensor:
+    views, labels = (torch.from_numpy(a).to(start.device) for a in (plan.support.unit_views, plan.support.labels))
+    return class_multipliers(views, labels, normalize(start, dim=1), plan.logit_scale)
+
+
+class ZeroShotLinearProbe(TrainedHead[Plan]):
     """ZS-LP with the released recipe as defaults.
 
     The rows of all views are one pool. Every epoch shuffles it and takes as many batches of it as one view would fill,
@@ -127,10 +153,10 @@ class ZeroShotLinearProbe(TrainedHead):
     def __init__(
         self,
         *,
-        lr: float = 0.1,
-        momentum: float = 0.9,
-        batch_size: int = 256,
-        epochs: int = 300,
+        lr: NotNegative = 0.1,
+        momentum: BelowOne = 0.9,
+        batch_size: AtLeast1 = 256,
+        epochs: Count = 300,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -143,27 +169,18 @@ class ZeroShotLinearProbe(TrainedHead):
         self.seed = seed
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 or more and below 1")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
-
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
-    def _multipliers(self, support: Support, start: Tensor) -> Tensor | None:
-        """The pull (C,) on every prototype, which starts at t (C, D); see `class_multipliers`."""
-        return None
-
-    def _plan(self, support: Support) -> tuple[Tensor, list[float]]:
-        """Row numbers (steps, B) of a pool of all views, and the learning rate of every step."""
+    def _plan(self, support: Support) -> Plan:
         generator = torch.Generator().manual_seed(self.seed)
         rows, views, _ = support.views.shape
         batches = max(1, rows // self.batch_size)
         shuffles = (torch.randperm(rows * views, generator=generator) for _ in range(self.epochs))
         seen = [torch.split(shuffle[: batches * self.batch_size], self.batch_size) for shuffle in shuffles]
-        return steps_of(seen, self.batch_size), warmup_cosine(self.lr, self.epochs, batches)
+        rates = warmup_cosine(self.lr, self.epochs, batches)
+        steps = steps_of(seen, self.batch_size)
+        return Plan(support, steps, rates, self.momentum, self.logit_scale, pulled=False)
 
     def _stack_key(self, support: Support) -> Hashable:
         return support.views.shape, support.text.shape, self.batch_size, self.epochs, self.momentum
@@ -173,9 +190,9 @@ class ZeroShotLinearProbe(TrainedHead):
         batch: int = min(self.batch_size, rows * views) * dim
         return 4 * (3 * support.text.size + batch)
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> PrototypeStack:
-        return PrototypeStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> PrototypeStack:
+        return PrototypeStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, unit(self.prototypes_), self.logit_scale)
@@ -194,8 +211,5 @@ class CLAP(ZeroShotLinearProbe):
 
     multipliers_: Floats
 
-    def _multipliers(self, support: Support, start: Tensor) -> Tensor:
-        views, labels = (torch.from_numpy(array).to(start.device) for array in (support.unit_views, support.labels))
-        multipliers = class_multipliers(views, labels, normalize(start, dim=1), self.logit_scale)
-        self.multipliers_ = multipliers.cpu().numpy()
-        return multipliers
+    def _plan(self, support: Support) -> Plan:
+        return super()._plan(support)._replace(pulled=True)

@@ -10,16 +10,19 @@ Source: Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adapta
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, Support, text_weights, to_float32, unit
+from adapters.arrays import Floats, Ints, text_weights, to_float32, unit
+from adapters.blended_head import BlendedHead
 from adapters.errors import AdapterError
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.head import cosine_logits
+from adapters.parameters import NotNegative
 from adapters.selection.alpha_choice import Piece, lines, set_chosen
 from adapters.selection.held_out import held_out_splits
+from adapters.support import Rows, Support
 
 Doubles = NDArray[np.float64]
 Covariance = Literal["shrunk", "class-mean"]
@@ -39,7 +42,7 @@ class Discriminant(NamedTuple):
     bias: Floats
 
 
-class GDA(Head):
+class GDA(BlendedHead):
     """GDA-CLIP.
 
     With a single row a class nothing is known of the covariance: W = 0, and the head is zero-shot. A class without rows
@@ -64,36 +67,25 @@ class GDA(Head):
     trains: ClassVar[str] = "nothing; a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_")
-    alpha_after_fit: ClassVar[bool] = True
 
     weight_: Floats
     bias_: Floats
 
-    def __init__(self, *, alpha: float = 1.0, covariance: Covariance = "shrunk", logit_scale: float = 100.0) -> None:
+    def __init__(
+        self, *, alpha: NotNegative = 1.0, covariance: Covariance = "shrunk", logit_scale: float = 100.0
+    ) -> None:
         self.alpha = alpha
         self.covariance = covariance
         self.logit_scale = logit_scale
-
-    def _check_parameters(self) -> None:
-        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
-        names = get_args(Covariance)
-        require(self.covariance in names, "covariance", self.covariance, " or ".join(names))
 
     def _fit(self, support: Support) -> None:
         rows, labels = stacked_views(support)
         self.weight_, self.bias_ = discriminant(rows, labels, len(support.classes), self.covariance)
 
-    def parts(self, X: Any) -> tuple[Floats, Floats]:
-        """Zero-shot logits and discriminant logits, both (N, C), of features (N, D): logits = base + alpha * delta."""
-        return self._parts(unit(self._features(X)))
-
     def _parts(self, features: Floats) -> tuple[Floats, Floats]:
+        """Zero-shot logits and discriminant logits, both (N, C)."""
         base = cosine_logits(features, self.text_, self.logit_scale)
         return base, features @ self.weight_.T + self.bias_
-
-    def _logits(self, features: Floats) -> Floats:
-        base, delta = self._parts(features)
-        return base + np.float32(self.alpha) * delta
 
     def for_new_classes(self, X: Any, *, text: Any) -> Self:
         """A head for classes that have a name but no images, from the base classes' images nearest to that name.

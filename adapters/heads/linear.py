@@ -18,9 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from adapters.arrays import Floats, Support
-from adapters.head import Head, Rows, require
+from adapters.arrays import Floats
+from adapters.head import Head
+from adapters.parameters import Above0, AtLeast1, NotNegative
 from adapters.selection.held_out import held_out_splits
+from adapters.support import Rows, Support
 
 GRID = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 """Values of C that the search starts from, in its order."""
@@ -60,13 +62,10 @@ class LinearProbe(Head):
     weight_: Floats
     bias_: Floats
 
-    def __init__(self, *, C: float = 31.6, max_iter: int = 1000, tol: float = 1e-3) -> None:
+    def __init__(self, *, C: Above0 = 31.6, max_iter: AtLeast1 = 1000, tol: NotNegative = 1e-3) -> None:
         self.C = C
         self.max_iter = max_iter
         self.tol = tol
-
-    def _check_parameters(self) -> None:
-        require(self.C > 0, "C", self.C, "a number above 0")
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * (dim + 1)

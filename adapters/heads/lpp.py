@@ -19,19 +19,20 @@ chooses the epoch.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.arrays import Floats, Support
-from adapters.head import Rows, require
+from adapters.arrays import Floats
+from adapters.parameters import Count
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
+from adapters.support import Rows, Support
 from adapters.training.loop import class_logits, cross_entropy, products
 from adapters.training.stacked import StackedSGD
-from adapters.training.stacking import TrainedHead
+from adapters.training.trained_head import TrainedHead
 
 ALPHA_SCALE = 250.0
 """The first alpha over the mean cosine of a row to its class text."""
@@ -42,7 +43,14 @@ FOLDS = 4
 """Folds over the shots when `tuned` has only the support."""
 
 
-class BlendedStack(WatchedStack["LinearProbePlusPlus"]):
+class Plan(NamedTuple):
+    """A training of a probe; its step sizes follow from the support."""
+
+    support: Support
+    epochs: int
+
+
+class BlendedStack(WatchedStack):
     """G probes in training, in full-batch epochs; the gradients are written out by hand.
 
     Attributes:
@@ -58,19 +66,20 @@ class BlendedStack(WatchedStack["LinearProbePlusPlus"]):
 
     state = ("features", "labels", "text", "cosines", "optimizer", "alpha", "gradients", "lr_alpha", "alpha_rate")
 
-    def __init__(self, heads: Sequence[LinearProbePlusPlus], supports: Sequence[Support]) -> None:
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports, count = [plan.support for plan in plans], len(plans)
         (rows, _, dim), classes = supports[0].views.shape, len(supports[0].text)
-        super().__init__(heads, steps=heads[0].epochs, work=products(rows, classes, dim))
+        super().__init__(count, device=device, steps=plans[0].epochs, work=products(rows, classes, dim))
         features, self.labels, self.text = (
-            torch.stack([torch.from_numpy(array) for array in arrays]).to(self.device)
+            torch.stack([torch.from_numpy(array) for array in arrays]).to(device)
             for arrays in zip(*((each.unit_views[:, 0], each.labels, each.text) for each in supports), strict=True)
         )
-        self.features = torch.cat([features, features.new_ones(len(heads), rows, 1)], 2)
+        self.features = torch.cat([features, features.new_ones(count, rows, 1)], 2)
         self.cosines = class_logits(features, self.text)
-        flat = (self.labels + classes * torch.arange(len(heads), device=self.device)[:, None]).flatten()
+        flat = (self.labels + classes * torch.arange(count, device=device)[:, None]).flatten()
         sums = torch.zeros_like(self.text)
         sums.view(-1, dim).index_add_(0, flat, features.view(-1, dim))
-        counts = torch.bincount(flat, minlength=len(heads) * classes).view(-1, classes)
+        counts = torch.bincount(flat, minlength=count * classes).view(-1, classes)
         own = (sums * self.text).sum(2) / counts  # NaN for a class without rows
         self.alpha = (ALPHA_SCALE * own.nanmean(1))[:, None, None].repeat(1, 1, classes)
         gram = features @ features.mT if rows < dim else features.mT @ features
@@ -109,14 +118,13 @@ class BlendedStack(WatchedStack["LinearProbePlusPlus"]):
         classes = layer[:, :-1].addcmul(self.text[place], self.alpha[place].T)
         return torch.addmm(layer[:, -1], features, classes.T)
 
-    def write(self, head: LinearProbePlusPlus, place: int) -> None:
+    def learned(self, place: int) -> dict[str, Floats]:
         """The linear layer and the text weights."""
-        layer = self.optimizer.weight[place].cpu().numpy()
-        head.weight_, head.bias_ = layer[:, :-1].copy(), layer[:, -1].copy()
-        head.alpha_ = self.alpha[place, 0].cpu().numpy()
+        layer, alpha = (each[place].cpu().numpy() for each in (self.optimizer.weight, self.alpha))
+        return {"weight_": layer[:, :-1].copy(), "bias_": layer[:, -1].copy(), "alpha_": alpha[0]}
 
 
-class LinearProbePlusPlus(TrainedHead):
+class LinearProbePlusPlus(TrainedHead[Plan]):
     """LP++ with the released recipe as defaults, but for the choice of the epoch.
 
     Args:
@@ -140,15 +148,15 @@ class LinearProbePlusPlus(TrainedHead):
     bias_: Floats
     alpha_: Floats
 
-    def __init__(self, *, epochs: int = 300, device: str = "auto") -> None:
+    def __init__(self, *, epochs: Count = 300, device: str = "auto") -> None:
         self.epochs = epochs
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
-
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * (dim + 2)
+
+    def _plan(self, support: Support) -> Plan:
+        return Plan(support, self.epochs)
 
     def _stack_key(self, support: Support) -> Hashable:
         return len(support.labels), support.text.shape, self.epochs
@@ -156,9 +164,9 @@ class LinearProbePlusPlus(TrainedHead):
     def _state_bytes(self, support: Support) -> int:
         return 4 * (2 * support.text.size + support.means.size)
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> BlendedStack:
-        return BlendedStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> BlendedStack:
+        return BlendedStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
         return features @ (self.weight_ + self.alpha_[:, None] * self.text_).T + self.bias_

@@ -21,11 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapters.arrays import Floats, Ints, Support, unit
+from adapters.arrays import Floats, Ints, unit
+from adapters.device import resolve_device
 from adapters.errors import AdapterError
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.head import Head, cosine_logits
+from adapters.parameters import AtLeast1, NotNegative
 from adapters.selection.held_out import held_out_splits
-from adapters.training.loop import resolve_device, threads_for
+from adapters.support import Rows, Support
+from adapters.training.loop import threads_for
 
 Doubles = NDArray[np.float64]
 
@@ -69,9 +72,9 @@ class ProKeR(Head):
     def __init__(
         self,
         *,
-        beta: float = 1.75,
-        lam: float = 0.5,
-        max_rows: int = 16384,
+        beta: NotNegative = 1.75,
+        lam: NotNegative = 0.5,
+        max_rows: AtLeast1 = 16384,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
@@ -80,11 +83,6 @@ class ProKeR(Head):
         self.max_rows = max_rows
         self.logit_scale = logit_scale
         self.device = device
-
-    def _check_parameters(self) -> None:
-        require(self.beta >= 0, "beta", self.beta, "0 or more")
-        require(self.lam >= 0, "lam", self.lam, "0 or more")
-        require(self.max_rows >= 1, "max_rows", self.max_rows, "1 or more")
 
     def _fit(self, support: Support) -> None:
         self.keys_, target = self._problem(support)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from adapters.arrays import Floats, Support
+from adapters.arrays import Floats
+from adapters.support import Support
 from adapters.training.loop import class_logits, cross_entropy
 
 RAW_NORM = 10.0

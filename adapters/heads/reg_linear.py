@@ -13,22 +13,35 @@ n makes the length of f cancel, in the gradient too: raw and unit features train
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import torch
 
-from adapters.arrays import Floats, Support, unit
-from adapters.head import Rows, cosine_logits, require
+from adapters.arrays import Floats, unit
+from adapters.head import cosine_logits
+from adapters.parameters import Count, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
+from adapters.support import Rows, Support
 from adapters.training.loop import class_logits, cosine, cross_entropy, products
+from adapters.training.stack import Stack
 from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of
-from adapters.training.stacking import Stack, TrainedHead
+from adapters.training.trained_head import TrainedHead
 
-PENALTIES = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Values of lambda that `tuned` tries: the published range in steps of ten."""
+Penalty = Annotated[NotNegative, Tried(0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)]
+"""Tried is the published range in steps of ten."""
 
 
-class MatrixStack(Stack["RegularizedLinearAdapter"]):
+class Plan(NamedTuple):
+    """A training of a matrix: all that is scheduled or set."""
+
+    support: Support
+    rates: list[float]
+    """Learning rate of every step."""
+    penalty: float
+    logit_scale: float
+
+
+class MatrixStack(Stack):
     """G matrices in training; the gradient is written out by hand.
 
     Attributes:
@@ -39,23 +52,21 @@ class MatrixStack(Stack["RegularizedLinearAdapter"]):
 
     state = ("text", "batches", "optimizer", "gradient", "penalty", "logit_scale")
 
-    def __init__(self, heads: Sequence[RegularizedLinearAdapter], supports: Sequence[Support]) -> None:
-        steps, (rows, self.views, dim) = heads[0].steps, supports[0].views.shape
-        super().__init__(heads, steps=steps, work=products(rows, dim, dim))
-        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(self.device)
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports, steps = [plan.support for plan in plans], len(plans[0].rates)
+        rows, self.views, dim = supports[0].views.shape
+        super().__init__(len(plans), device=device, steps=steps, work=products(rows, dim, dim))
+        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(device)
         seen = torch.arange(rows) * self.views + ((torch.arange(steps) + 1) % self.views)[:, None]
-        self.batches = Batches.of(supports, [seen] * len(heads), self.device)
-        rates = rates_of([cosine(head.lr, steps) for head in heads], self.device)
-        matrix = torch.eye(dim, device=self.device).repeat(len(heads), 1, 1)
-        nothing = torch.zeros(len(heads), device=self.device)
+        self.batches = Batches.of(supports, [seen] * len(plans), device)
+        matrix = torch.eye(dim, device=device).repeat(len(plans), 1, 1)
+        nothing = torch.zeros(len(plans), device=device)
+        rates = rates_of([plan.rates for plan in plans], device)
         self.optimizer = StackedAdamW(matrix, rates, weight_decay=nothing, eps=1e-4)
         self.gradient = torch.empty_like(matrix)
-        penalties = [
-            1 / support.shots if head.penalty is None else head.penalty
-            for head, support in zip(heads, supports, strict=True)
-        ]
         self.penalty, self.logit_scale = (
-            per_head(values, self.device)[:, None, None] for values in (penalties, [head.logit_scale for head in heads])
+            per_head([getattr(plan, name) for plan in plans], device)[:, None, None]
+            for name in ("penalty", "logit_scale")
         )
 
     def load(self, index: int) -> None:
@@ -81,12 +92,12 @@ class MatrixStack(Stack["RegularizedLinearAdapter"]):
         self.loss.copy_(loss.addcmul_(self.penalty[:, 0, 0], size.square_()))
         self.optimizer.step(away.mul_(2 * self.penalty).baddbmm_(of_adapted.mT, features))
 
-    def write(self, head: RegularizedLinearAdapter, place: int) -> None:
+    def learned(self, place: int) -> dict[str, Floats]:
         """The matrix."""
-        head.matrix_ = self.optimizer.weight[place].cpu().numpy()
+        return {"matrix_": self.optimizer.weight[place].cpu().numpy()}
 
 
-class RegularizedLinearAdapter(TrainedHead):
+class RegularizedLinearAdapter(TrainedHead[Plan]):
     """The regularised linear adapter with ProLIP's training and its penalty that needs no validation.
 
     Args:
@@ -113,9 +124,9 @@ class RegularizedLinearAdapter(TrainedHead):
     def __init__(
         self,
         *,
-        lr: float = 1e-3,
-        penalty: float | None = None,
-        steps: int = 300,
+        lr: NotNegative = 1e-3,
+        penalty: Penalty | None = None,
+        steps: Count = 300,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
@@ -125,13 +136,12 @@ class RegularizedLinearAdapter(TrainedHead):
         self.logit_scale = logit_scale
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(self.penalty is None or self.penalty >= 0, "penalty", self.penalty, "0 or more, or None for 1/K")
-        require(self.steps >= 0, "steps", self.steps, "0 or more")
-
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return dim * dim
+
+    def _plan(self, support: Support) -> Plan:
+        penalty = 1 / support.shots if self.penalty is None else self.penalty
+        return Plan(support, cosine(self.lr, self.steps), penalty, self.logit_scale)
 
     def _stack_key(self, support: Support) -> Hashable:
         return support.views.shape, support.text.shape, self.steps
@@ -140,9 +150,9 @@ class RegularizedLinearAdapter(TrainedHead):
         dim: int = support.text.shape[1]
         return 4 * 4 * dim * dim
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> MatrixStack:
-        return MatrixStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> MatrixStack:
+        return MatrixStack(plans, device)
 
     def for_classes(self, text: Any) -> Self:
         """The same matrix before other classes' text: it does not know which classes it was trained on."""
@@ -152,6 +162,6 @@ class RegularizedLinearAdapter(TrainedHead):
         return cosine_logits(unit(features @ self.matrix_.T), self.text_, self.logit_scale)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Train once for every lambda of `PENALTIES`. The authors also try learning rates, from 1e-2 to 1e-8."""
-        choose_by_refit(head, support, rows, "penalty", PENALTIES)
+        """Train once for every lambda that is tried. The authors also try learning rates, from 1e-2 to 1e-8."""
+        choose_by_refit(head, support, rows, "penalty")
         return head

@@ -12,24 +12,40 @@ first, needs the text encoder and is left out.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from adapters.arrays import Floats, Support, unit
-from adapters.head import Rows, cosine_logits, require
+from adapters.arrays import Floats, unit
+from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
+from adapters.parameters import AtLeast1, Count, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
+from adapters.support import Rows, Support
 from adapters.training.loop import epoch_batches, products, warmup_cosine
+from adapters.training.stack import Stack
 from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of, steps_of
-from adapters.training.stacking import Stack, TrainedHead
+from adapters.training.trained_head import TrainedHead
 
-ALPHAS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)
-"""Ratios that `tuned` tries, from zero-shot to the largest that is published (1.0, for Flowers102); own choice."""
+Alpha = Annotated[NotNegative, Tried(0.0, 0.1, 0.3, 0.5, 0.7, 1.0)]
+"""Tried from zero-shot to the largest that is published (1.0, for Flowers102); own choice."""
 
 
-class ResidualStack(Stack["TaskRes"]):
+class Plan(NamedTuple):
+    """A training of a residual: all that is drawn, scheduled or set."""
+
+    support: Support
+    rows: Tensor
+    """Row numbers (steps, B) of a pool of all views."""
+    rates: list[float]
+    """Learning rate of every step."""
+    alpha: float
+    logit_scale: float
+    weight_decay: float
+
+
+class ResidualStack(Stack):
     """G residuals in training; the gradient is written out by hand.
 
     Attributes:
@@ -39,17 +55,16 @@ class ResidualStack(Stack["TaskRes"]):
 
     state = ("base", "batches", "optimizer", "alpha", "logit_scale", "weight_decay")
 
-    def __init__(self, heads: Sequence[TaskRes], supports: Sequence[Support]) -> None:
-        first, support = heads[0], supports[0]
-        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
-        super().__init__(heads, steps=len(plans[0][0]), work=products(first.batch_size, *support.text.shape))
-        self.base = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(self.device)
-        self.batches = Batches.of(supports, [rows for rows, _ in plans], self.device)
-        rates = rates_of([rates for _, rates in plans], self.device)
-        nothing = torch.zeros(len(heads), device=self.device)
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports, (steps, batch) = [plan.support for plan in plans], plans[0].rows.shape
+        super().__init__(len(plans), device=device, steps=steps, work=products(batch, *supports[0].text.shape))
+        self.base = torch.stack([torch.from_numpy(base_text(each)) for each in supports]).to(device)
+        self.batches = Batches.of(supports, [plan.rows for plan in plans], device)
+        rates = rates_of([plan.rates for plan in plans], device)
+        nothing = torch.zeros(len(plans), device=device)
         self.optimizer = StackedAdamW(torch.zeros_like(self.base), rates, weight_decay=nothing, eps=1e-8)
         self.alpha, self.logit_scale, self.weight_decay = (
-            per_head([getattr(head, name) for head in heads], self.device)[:, None, None]
+            per_head([getattr(plan, name) for plan in plans], device)[:, None, None]
             for name in ("alpha", "logit_scale", "weight_decay")
         )
 
@@ -66,12 +81,12 @@ class ResidualStack(Stack["TaskRes"]):
         self.loss.copy_(loss)
         self.optimizer.step(gradient.mul_(self.alpha).addcmul_(residual, self.weight_decay))
 
-    def write(self, head: TaskRes, place: int) -> None:
+    def learned(self, place: int) -> dict[str, Floats]:
         """The base and the residual."""
-        head.base_, head.residual_ = (each[place].cpu().numpy() for each in (self.base, self.optimizer.weight))
+        return {"base_": self.base[place].cpu().numpy(), "residual_": self.optimizer.weight[place].cpu().numpy()}
 
 
-class TaskRes(TrainedHead):
+class TaskRes(TrainedHead[Plan]):
     """TaskRes with the released recipe as defaults.
 
     Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
@@ -106,11 +121,11 @@ class TaskRes(TrainedHead):
     def __init__(
         self,
         *,
-        alpha: float = 0.5,
-        lr: float = 2e-3,
-        weight_decay: float = 5e-4,
-        batch_size: int = 256,
-        epochs: int | None = None,
+        alpha: Alpha = 0.5,
+        lr: NotNegative = 2e-3,
+        weight_decay: NotNegative = 5e-4,
+        batch_size: AtLeast1 = 256,
+        epochs: Count | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -124,27 +139,20 @@ class TaskRes(TrainedHead):
         self.seed = seed
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
-
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return classes * dim
 
     def _epochs(self, support: Support) -> int:
         return (100 if support.shots <= 4 else 200) if self.epochs is None else self.epochs
 
-    def _plan(self, support: Support) -> tuple[Tensor, list[float]]:
-        """Row numbers (steps, B) of a pool of all views, and the learning rate of every step."""
+    def _plan(self, support: Support) -> Plan:
         generator = torch.Generator().manual_seed(self.seed)
         epochs, (rows, views, _) = self._epochs(support), support.views.shape
         plan = epoch_batches(rows, self.batch_size, epochs, generator, drop_last=True)
         seen = [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
         rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
-        return steps_of(seen, min(self.batch_size, rows)), rates
+        steps = steps_of(seen, min(self.batch_size, rows))
+        return Plan(support, steps, rates, self.alpha, self.logit_scale, self.weight_decay)
 
     def _stack_key(self, support: Support) -> Hashable:
         return support.views.shape, support.text.shape, self.batch_size, self._epochs(support)
@@ -152,9 +160,9 @@ class TaskRes(TrainedHead):
     def _state_bytes(self, support: Support) -> int:
         return 4 * 3 * support.text.size
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> ResidualStack:
-        return ResidualStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> ResidualStack:
+        return ResidualStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
@@ -162,6 +170,6 @@ class TaskRes(TrainedHead):
         return cosine_logits(features, text, self.logit_scale)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Train once for every alpha of `ALPHAS`."""
-        choose_by_refit(head, support, rows, "alpha", ALPHAS)
+        """Train once for every alpha that is worth trying."""
+        choose_by_refit(head, support, rows, "alpha")
         return head

@@ -16,16 +16,19 @@ Source: Li et al., Text and Image Are Mutually Beneficial (TIMO, arXiv 2412.1137
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, Support, class_means, unit
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.arrays import Floats, Ints, unit
+from adapters.blended_head import BlendedHead
+from adapters.head import cosine_logits
 from adapters.heads.gda import Discriminant, discriminant, stacked_views
+from adapters.parameters import AtLeast1, NotNegative
 from adapters.selection.alpha_choice import Piece, lines, set_chosen
 from adapters.selection.held_out import held_out_splits
+from adapters.support import Rows, Support, class_means
 
 BETAS = tuple(float(beta) for beta in range(5, 101, 5))
 """TIMO-S's grid of the sharpness."""
@@ -33,7 +36,7 @@ PROMPT_STEPS = 10
 """How many numbers of prompts TIMO-S tries, from 1 to 2 T."""
 
 
-class TIMO(Head):
+class TIMO(BlendedHead):
     """TIMO; TIMO-S where `tuned` chose its hyper-parameters.
 
     Where only class rows are given as text they are the only prompts, one a class, and t' is that text.
@@ -56,41 +59,33 @@ class TIMO(Head):
     trains: ClassVar[str] = "nothing; guided text and a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text, of several prompts a class to have any effect; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("guided_text_", "weight_", "bias_")
-    alpha_after_fit: ClassVar[bool] = True
 
     guided_text_: Floats
     weight_: Floats
     bias_: Floats
 
     def __init__(
-        self, *, alpha: float = 1.0, beta: float = 50.0, prompt_rows: int | None = None, logit_scale: float = 100.0
+        self,
+        *,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 50.0,
+        prompt_rows: AtLeast1 | None = None,
+        logit_scale: float = 100.0,
     ) -> None:
         self.alpha = alpha
         self.beta = beta
         self.prompt_rows = prompt_rows
         self.logit_scale = logit_scale
 
-    def _check_parameters(self) -> None:
-        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
-        require(self.beta >= 0, "beta", self.beta, "0 or more")
-        require(
-            self.prompt_rows is None or self.prompt_rows >= 1, "prompt_rows", self.prompt_rows, "1 or more, or None"
-        )
-
     def _fit(self, support: Support) -> None:
         matched = MatchedPrompts(support)
         self.guided_text_ = matched.guided_text(self.beta)
         self.weight_, self.bias_ = matched.discriminant(self.prompt_rows)
 
-    def parts(self, X: Any) -> tuple[Floats, Floats]:
-        """Logits of the guided text and of the discriminant, both (N, C): logits = base + alpha * delta."""
-        features = unit(self._features(X))
+    def _parts(self, features: Floats) -> tuple[Floats, Floats]:
+        """Logits of the guided text and of the discriminant, both (N, C)."""
         base = cosine_logits(features, self.guided_text_, self.logit_scale)
         return base, features @ self.weight_.T + self.bias_
-
-    def _logits(self, features: Floats) -> Floats:
-        base = cosine_logits(features, self.guided_text_, self.logit_scale)
-        return base + np.float32(self.alpha) * (features @ self.weight_.T + self.bias_)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """TIMO-S: beta by the guided text alone (the first best), then the number of prompts with every alpha."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from adapters.arrays import Floats, Support
+from adapters.arrays import Floats
 from adapters.head import Head, cosine_logits
+from adapters.support import Support
 
 
 class ZeroShot(Head):

@@ -1,4 +1,4 @@
-"""Scores: of a head on some rows, and of a saved run against the cache that it was fitted on."""
+"""A saved run against the cache that it was fitted on: scored again, class by class."""
 
 from __future__ import annotations
 
@@ -11,36 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 import featcache
-from adapters import metrics
 from adapters.errors import RunError
-from adapters.head_files import load
+from adapters.methods import load
 from adapters.runs.catalogue import find_run
-from adapters.tasks.task import read_split
+from adapters.scores import score_logits
+from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
-    from adapters.head import Head
-    from adapters.tasks.task import Rows
     from featcache.cache.reading import Cache
 
 TOP_CONFUSIONS = 10
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Accuracy and expected calibration error (15 bins), fractions in [0, 1]."""
-
-    accuracy: float
-    ece: float
-
-
-def score(head: Head, rows: Rows) -> Scores:
-    """Score a fitted head on rows whose labels it has not seen."""
-    return score_logits(head.decision_function(rows.images) / head.temperature_, rows.labels)
-
-
-def score_logits(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Scores:
-    """Score logits (N, C) against labels (N,)."""
-    return Scores(float(metrics.accuracy(logits, labels)), float(metrics.ece(logits, labels)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +103,7 @@ def evaluate(
 
 
 def check_cache(config: Mapping[str, Any], cache: Cache, run_name: str) -> None:
-    """Refuse a cache that the run was not fitted on; `adapters.load(run, cache)` does, without telling what differs.
+    """Refuse a cache that the run was not fitted on.
 
     Raises:
         RunError: names what differs.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.runs.report import Report
-from adapters.selection.regimes import REGIMES, parse_select
+from adapters.show.numbers import points
 
 if TYPE_CHECKING:
     from featcache.cache.text_sets import TextFeatures
@@ -59,23 +59,20 @@ def _front_matter(report: Report) -> str:
 
 
 def _scores(report: Report) -> str:
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.2f}"
-
     rows = [
-        ("zero-shot", percent(report.accuracy["zero_shot"]), "–", percent(report.ece["zero_shot"])),
+        ("zero-shot", points(report.accuracy["zero_shot"]), "–", points(report.ece["zero_shot"])),
         (
             f"**{report.method}**",
-            f"**{percent(report.accuracy['test'])}**",
-            percent(report.accuracy["val"]),
-            percent(report.ece["test"]),
+            f"**{points(report.accuracy['test'])}**",
+            points(report.accuracy["val"]),
+            points(report.ece["test"]),
         ),
     ]
     return _table(("head", "accuracy, test", "accuracy, val", "ECE, test"), rows)
 
 
 def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -> list[tuple[str, str]]:
-    selection = f"`{report.select}`: {REGIMES[parse_select(report.select)]}"
+    selection = f"`{report.select}`: {report.regime.meaning}"
     drawn = f"named by `{report.indices['file']}`" if report.indices["file"] else f"drawn with seed {report.seed}"
     shown = text.prompts[0][:PROMPTS_SHOWN]
     prompts = ", ".join(f"`{prompt}`" for prompt in shown) + (", …" if len(text.prompts[0]) > len(shown) else "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from adapters.errors import AdapterError, RunError
-from adapters.head_files import load
+from adapters.methods import load
 from adapters.metrics import softmax
 from adapters.runs.catalogue import find_run
 from adapters.tasks.same_encoder import first_difference
@@ -141,13 +141,12 @@ def load_encoder(identity: Mapping[str, Any], run_name: str, *, device: str) -> 
         RunError: the weights or the transform are not those of the identity.
         ModelError: the encoder cannot be loaded.
     """
-    from featcache.encoders.encoder import Encoder, resolve_device
+    from featcache.encoders.of_identity import encoder_of
 
-    precision, note = identity["precision"], ""
-    if precision == "fp16" and resolve_device(device).type == "cpu":
-        precision = "fp32"
-        note = "encoded in fp32, the run's cache in fp16: probabilities differ in the last digits"
-    encoder = Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
+    encoder = encoder_of(identity, device=device)
+    now, then, note = encoder.identity["precision"], identity["precision"], ""
+    if now != then:
+        note = f"encoded in {now}, the run's cache in {then}: probabilities differ in the last digits"
     check_encoder(identity, encoder.identity, run_name)
     return encoder, note
 

@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-SELECTION_ROWS = {
-    "support": "support rows (left out in turn)",
-    "val-kshot": "drawn validation rows",
-    "val": "validation rows",
-    "oracle": "test rows",
-}
-"""What the regimes that choose look at."""
+from adapters.selection.regimes import REGIMES, Regime
 
 
 @dataclass(frozen=True)
@@ -74,13 +68,18 @@ class Report:
     alpha_interval: dict[str, Any] | None = None
 
     @property
+    def regime(self) -> Regime:
+        """What chose the hyper-parameters."""
+        return REGIMES[self.select]
+
+    @property
     def alpha_text(self) -> str | None:
         """How alpha was chosen, in a line; None where it was not."""
         found = self.alpha_interval
         if found is None:
             return None
         interval = f"[{found['lo']:.4g}, {'∞)' if found['hi'] is None else format(found['hi'], '.4g') + ']'}"
-        rows = f"{found['rows']:,} {SELECTION_ROWS[self.select]}"
+        rows = f"{found['rows']:,} {self.regime.looks_at}"
         return f"{found['alpha']:.4g} in {interval}, {100 * found['accuracy']:.1f} % of the {rows}"
 
     def to_json(self) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.arrays import Support, unit
-from adapters.head import Rows
+from adapters.arrays import unit
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.refit import FOLDS
-from adapters.selection.regimes import Select
+from adapters.selection.regimes import Regime
+from adapters.support import Rows, Support
 from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Draw:
 
 
 def draw_all(
-    cache: Cache, shots: Sequence[int], seeds: Sequence[int], select: Select, *, allow_fewer: bool, prompts: str | None
+    cache: Cache, shots: Sequence[int], seeds: Sequence[int], regime: Regime, *, allow_fewer: bool, prompts: str | None
 ) -> list[Draw]:
     """Every draw, by shots and then by seed.
 
@@ -51,13 +51,13 @@ def draw_all(
         for seed in seeds
     ]
     # A whole split is read once for all draws.
-    whole = tasks[0].held_out(select) if select in ("val", "oracle") else None
+    whole = regime.held_out(tasks[0]) if regime.common else None
     shared = None if whole is None else Rows(unit(whole[0]), whole[1])
     draws = []
     for task in tasks:
         support = Support.check(task.support.inputs, task.support.labels, task.text)
         rows = shared
-        if rows is None and (held := task.held_out(select)) is not None:
+        if rows is None and (held := regime.held_out(task)) is not None:
             rows = Rows(unit(held[0]), held[1])
         nothing = rows is None and support.shots < 2
         draws.append(Draw(task, support, () if nothing else tuple(held_out_splits(support, rows, FOLDS))))

@@ -11,7 +11,7 @@ from adapters.search.draws import Draw
 from adapters.search.final import Final
 from adapters.search.grid import Grid, Setting
 from adapters.search.trials import Outcome
-from adapters.selection.regimes import Select
+from adapters.selection.regimes import REGIMES, Regime
 from featcache.places.folder import is_url
 from featcache.version import package_version
 
@@ -37,7 +37,7 @@ class Facts:
     grid: Mapping[str, Sequence[Any]]
     shots: Sequence[int]
     seeds: Sequence[int]
-    select: Select
+    select: str
     halving: bool
     dataset: str
     model: str
@@ -48,15 +48,20 @@ class Facts:
     cache_digest: str
     version: str
 
+    @property
+    def regime(self) -> Regime:
+        """What chose."""
+        return REGIMES[self.select]
+
     @classmethod
-    def of(cls, cache: Cache, draws: Sequence[Draw], grid: Grid, *, select: Select, halving: bool) -> Facts:
+    def of(cls, cache: Cache, draws: Sequence[Draw], grid: Grid, *, regime: Regime, halving: bool) -> Facts:
         """The facts of a search that is about to begin."""
         return cls(
             method=grid.head_class.method,
             grid={name: list(values) for name, values in grid.options.items()},
             shots=sorted({draw.task.shots for draw in draws}),
             seeds=sorted({draw.task.seed for draw in draws}),
-            select=select,
+            select=regime.name,
             halving=halving,
             dataset=str(cache.dataset["name"]),
             model=str(cache.encoder["architecture"]),

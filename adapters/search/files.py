@@ -9,27 +9,21 @@ Only chosen rows have a test accuracy. Every file is written under another name 
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from adapters.errors import RunError
-from adapters.head_files import write_whole
 from adapters.runs.folder import slug
 from adapters.search.facts import Facts
-from adapters.search.results import CSV, JSON, PARQUET, Results
+from adapters.search.results import NAME, Results
+from adapters.show.tidy import TIDY_FORMATS
 from featcache.places.home import local_home
+from featcache.places.whole import write_whole
 
-_TYPES = {name: pa.float64() for name in ("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy")}
-_TYPES["stopped_at"] = pa.int64()
+_TYPES = dict.fromkeys(("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy"), "float")
+_TYPES["stopped_at"] = "int"
 
 
 def folder_for(facts: Facts, out: Path | str | None, root: str | None) -> Path:
@@ -65,28 +59,12 @@ def write(results: Results) -> None:
         RunError: they cannot be written.
     """
     rows = results.rows
-    text = io.StringIO(newline="")
-    lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
-    columns = io.BytesIO()
-    pq.write_table(pa.table({name: _column(name, [row[name] for row in rows]) for name in rows[0]}), columns)
     content = json.dumps(results.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        write_whole(results.folder / CSV, text.getvalue().encode())
-        write_whole(results.folder / PARQUET, columns.getvalue())
-        write_whole(results.folder / JSON, content.encode())
+        for suffix, table in TIDY_FORMATS.items():
+            write_whole(results.folder / f"{NAME}{suffix}", table(rows, list(rows[0]), _TYPES))
+        write_whole(results.folder / f"{NAME}.json", content.encode())
     except OSError as error:
         raise RunError(
             f"cannot write {results.folder} ({error.strerror or error}): give another folder with --out"
         ) from error
-
-
-def _column(name: str, values: Sequence[Any]) -> pa.Array:
-    """Values of one type; text where an option takes words and numbers."""
-    if name in _TYPES:  # also where no row has one
-        return pa.array(values, _TYPES[name])
-    kinds = {type(value) for value in values if value is not None}
-    if str in kinds and len(kinds) > 1:
-        values = [value if value is None else str(value) for value in values]
-    return pa.array(values)

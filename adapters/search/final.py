@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adapters import methods
-from adapters.runs.evaluate import score
+from adapters.abilities import LineInAlpha
+from adapters.methods import zero_shot
+from adapters.scores import score
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.search.trials import Build, path_of
 from adapters.selection.exact_alpha import AlphaPath
-from adapters.selection.regimes import Select
-from adapters.tasks.task import Rows
+from adapters.selection.regimes import Regime
+from adapters.tasks.split_rows import SplitRows
 from adapters.training.stacking import fit_supports
 
 
@@ -32,8 +33,8 @@ def fit_and_test(
     chosen: Sequence[Setting],
     build: Build,
     *,
-    test: Rows,
-    select: Select,
+    test: SplitRows,
+    regime: Regime,
     alphas: tuple[float, float] | None,
 ) -> list[Final]:
     """Fit each draw's chosen head and the fixed defaults, in one program; score them on the test split.
@@ -43,14 +44,16 @@ def fit_and_test(
         chosen: a setting each.
         build: makes an unfitted head.
         test: the test split.
-        select: the regime; under `support` the exact path needs the chosen setting's folds again.
+        regime: what chose; where that was the shots, the exact path needs the chosen setting's folds again.
         alphas: the range that paths are wanted of.
     """
     heads = [build(draw, setting) for draw, setting in zip(draws, chosen, strict=True)]
     usual = [build(draw, {}) for draw in draws]
     whole = [draw.support for draw in draws]
     judges = [
-        [build(draw, setting) for _ in draw.splits] if alphas and select == "support" and hasattr(head, "parts") else []
+        [build(draw, setting) for _ in draw.splits]
+        if alphas and regime.on_shots and isinstance(head, LineInAlpha)
+        else []
         for draw, setting, head in zip(draws, chosen, heads, strict=True)
     ]
     folds = [support for draw, of_draw in zip(draws, judges, strict=True) if of_draw for support, _ in draw.splits]
@@ -58,13 +61,13 @@ def fit_and_test(
     for _ in fit_supports(everything, [*whole, *whole, *folds]):
         pass
     text = draws[0].task.text
-    zero_shot = methods.get("zero-shot")(logit_scale=float(text.logit_scale))
-    baseline = score(zero_shot.fit(draws[0].support.views, draws[0].support.labels, text=text), test).accuracy
+    baseline = score(zero_shot(text), test.images, test.labels).accuracy
     finals = []
     for draw, head, default, of_draw in zip(draws, heads, usual, judges, strict=True):
         path = None
-        if alphas and draw.splits and hasattr(head, "parts"):
+        if alphas and draw.splits and isinstance(head, LineInAlpha):
             rows = [out for _, out in draw.splits]
             path = path_of(zip(of_draw or [head], rows, strict=True), alphas)
-        finals.append(Final(baseline, score(default, test).accuracy, score(head, test).accuracy, path))
+        usual_one, chosen_one = (score(each, test.images, test.labels).accuracy for each in (default, head))
+        finals.append(Final(baseline, usual_one, chosen_one, path))
     return finals

@@ -9,10 +9,12 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from adapters import methods
+from adapters.abilities import LineInAlpha
+from adapters.blended_head import BlendedHead
 from adapters.errors import AdapterError
 from adapters.fitting.fit import build
 from adapters.head import Head
+from adapters.methods import METHODS
 
 Setting = dict[str, Any]
 """Constructor arguments of a head."""
@@ -39,7 +41,7 @@ class Grid:
         Raises:
             AdapterError: no such method, an option or a value that it does not take, nothing to choose between.
         """
-        head_class = methods.get(method)
+        head_class = METHODS[method]
         grid = cls(head_class, {name: tuple(dict.fromkeys(values)) for name, values in options.items()})
         if empty := [name for name, values in grid.options.items() if not values]:
             raise AdapterError(f"--{empty[0].replace('_', '-')} was given no value; expected one or more")
@@ -65,10 +67,10 @@ class Grid:
     def alpha_range(self) -> tuple[float, float] | None:
         """The range of alpha, where every alpha of it is scored exactly from one fit.
 
-        So it is where only prediction sees alpha (`Head.alpha_after_fit`), or where training is given one of its own.
+        So it is where only prediction sees alpha (`BlendedHead`), or where training is given one of its own.
         """
-        apart = hasattr(self.head_class, "parts") and None not in self.options.get("train_alpha", (None,))
-        return self.alpha_span if self.head_class.alpha_after_fit or apart else None
+        apart = issubclass(self.head_class, LineInAlpha) and None not in self.options.get("train_alpha", (None,))
+        return self.alpha_span if issubclass(self.head_class, BlendedHead) or apart else None
 
     @property
     def alpha_span(self) -> tuple[float, float] | None:

@@ -19,7 +19,9 @@ from adapters.errors import AdapterError
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.search.trials import Build, Outcomes, Scorer, Tell, Trial, trials_of
-from adapters.training.stacking import Stack, TrainedHead, blocks_of, side_by_side
+from adapters.training.side_by_side import side_by_side
+from adapters.training.stacking import blocks_of
+from adapters.training.trained_head import InTraining, TrainedHead
 
 ETA = 3
 RUNGS = (1 / 9, 1 / 3)
@@ -56,7 +58,7 @@ class _Bracket:
     """Trainings that begin together.
 
     Attributes:
-        stacks: of the trainings that go on, with the trials in the order of their heads.
+        running: the trainings that go on, with the trials in the order of their heads.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class _Bracket:
         self.draws, self.scorer, self.tell = draws, scorer, tell
         heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
         supports = [draws[trial.draw].splits[trial.split][0] for trial in trials]
-        self.stacks: list[tuple[Stack[TrainedHead], list[Trial]]] = [
-            (block.stack(), [trials[i] for i in block.numbers]) for block in blocks_of(heads, supports)
+        self.running: list[tuple[InTraining, list[Trial]]] = [
+            (block.begin(), [trials[i] for i in block.numbers]) for block in blocks_of(heads, supports)
         ]
 
     def run(self) -> None:
@@ -85,25 +87,25 @@ class _Bracket:
     def _advance(self, share: float, *, last: bool) -> None:
         """Train all stacks up to a share of their steps and score their heads."""
 
-        def work(stack: Stack[TrainedHead]) -> None:
-            stack.advance(max(1, round(share * stack.steps)))
-            stack.finish()
+        def work(training: InTraining) -> None:
+            training.stack.advance(max(1, round(share * training.stack.steps)))
+            training.finish()
 
-        trials_of_stack = {id(stack): trials for stack, trials in self.stacks}
-        for stack in side_by_side(work, [stack for stack, _ in self.stacks]):
-            for trial, head in zip(trials_of_stack[id(stack)], stack.heads, strict=True):
-                self.scorer.add(trial, head, None if last else stack.taken)
+        trials_of = {id(training): trials for training, trials in self.running}
+        for training in side_by_side(work, [training for training, _ in self.running]):
+            for trial, head in zip(trials_of[id(training)], training.heads, strict=True):
+                self.scorer.add(trial, head, None if last else training.stack.taken)
                 if last:
                     self.tell(trial)
 
     def _survivors(self) -> set[Hashable]:
         """Of each draw the third of the settings with most right answers, and those that tie with its last."""
-        running: defaultdict[int, set[int]] = defaultdict(set)
-        for _, trials in self.stacks:
+        alive_now: defaultdict[int, set[int]] = defaultdict(set)
+        for _, trials in self.running:
             for trial in trials:
-                running[trial.draw].add(trial.setting)
+                alive_now[trial.draw].add(trial.setting)
         alive: set[Hashable] = set()
-        for draw, numbers in running.items():
+        for draw, numbers in alive_now.items():
             scores = {number: self.scorer.outcomes[draw, number].correct for number in numbers}
             least = sorted(scores.values(), reverse=True)[(len(scores) - 1) // ETA]
             alive |= {(draw, number) for number, score in scores.items() if score >= least}
@@ -111,13 +113,13 @@ class _Bracket:
 
     def _keep(self, alive: set[Hashable]) -> None:
         kept = []
-        for stack, trials in self.stacks:
+        for training, trials in self.running:
             places = [i for i, trial in enumerate(trials) if (trial.draw, trial.setting) in alive]
             for trial in trials:
                 if (trial.draw, trial.setting) not in alive:
                     self.tell(trial)
             if places and len(places) < len(trials):
-                stack.keep(torch.tensor(places))
+                training.keep(torch.tensor(places))
             if places:
-                kept.append((stack, [trials[i] for i in places]))
-        self.stacks = kept
+                kept.append((training, [trials[i] for i in places]))
+        self.running = kept

@@ -7,31 +7,25 @@ from collections.abc import Sequence
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid
 from adapters.selection.refit import FOLDS
-from adapters.selection.regimes import ORACLE_WARNING, REGIMES
-
-CHOSEN_ON = {**REGIMES, "support": f"the K shots themselves, held out in {FOLDS} folds"}
 
 
 def title(facts: Facts) -> str:
     """Method, cache, encoder, regime and seeds in one line."""
     encoder = f"{facts.model.rsplit('/', 1)[-1]} ({facts.pretrained})"
-    regime = "ORACLE" if facts.select == "oracle" else facts.select
     seeds = f"ONE SEED ({facts.seeds[0]})" if len(facts.seeds) == 1 else f"seeds {', '.join(map(str, facts.seeds))}"
-    return f"search {facts.method} · {facts.cache_name} · {encoder} · select: {regime} · {seeds}"
+    return f"search {facts.method} · {facts.cache_name} · {encoder} · select: {facts.regime.title} · {seeds}"
 
 
 def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
     """One sentence or two each, in the order in which a reader needs them."""
-    honest = f"Chosen on {CHOSEN_ON[facts.select]}; test labels chose nothing."
+    regime = facts.regime
+    chosen_on = f"the K shots themselves, held out in {FOLDS} folds" if regime.on_shots else regime.meaning
+    honest = f"Chosen on {chosen_on}; test labels chose nothing."
     spread = f"mean ± sample standard deviation over seeds {', '.join(map(str, facts.seeds))}"
     if len(facts.seeds) == 1:
         spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
     found = [
-        *(
-            [f"{ORACLE_WARNING}." if facts.select == "oracle" else honest]
-            if any(each.outcomes for each in chosen)
-            else []
-        ),
+        *([f"{regime.warning}." if regime.warning else honest] if any(each.outcomes for each in chosen) else []),
         f"Test accuracy in %, {spread}. Fixed defaults: the method's own, as `adapters fit {facts.method} "
         "--select none`. Selection: accuracy of the chosen on the rows that chose them, the best of all that were "
         "tried.",

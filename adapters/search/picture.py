@@ -25,13 +25,6 @@ from adapters.show.plotting import name_ends, write_figure
 
 Array = npt.NDArray[np.float64]
 
-LOOKED_AT = {
-    "support": "held-out shots",
-    "val-kshot": "min(K, 4) validation images a class",
-    "val": "the validation split",
-    "oracle": "the TEST split: ORACLE",
-}
-
 
 def draw_picture(results: Results) -> Path:
     """Write the picture of a search to its file.
@@ -52,7 +45,7 @@ def draw_picture(results: Results) -> Path:
         x, y = _line(axis, results, of_shots, scale, colour)
         ends[f"{shots} shot{'s' if shots > 1 else ''}"] = float(x[-1]), float(y[-1]), colour
     scale.set_up(axis, option)
-    axis.set_ylabel(f"accuracy on {LOOKED_AT[results.facts.select]} (%)")
+    axis.set_ylabel(f"accuracy on {results.facts.regime.axis} (%)")
     axis.grid(axis="y", color="0.9", linewidth=0.7)
     axis.spines[["top", "right"]].set_visible(False)
     if ends:

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
 from adapters.search.notes import notes, title
+from adapters.search.summary import Summary, summary_page
+from featcache.show.page import Page, Styled
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-PARQUET, CSV, JSON = "search.parquet", "search.csv", "search.json"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A number of shots, over seeds; accuracies are fractions, spreads sample standard deviations (None: one seed)."""
-
-    shots: int
-    zero_shot: float
-    default: float
-    default_std: float | None
-    chosen: float
-    chosen_std: float | None
-    selection: float | None
-    settings: Mapping[str, Sequence[Any]]
-    """The chosen value of every option with several, one a seed; empty where nothing could be chosen."""
-    seconds: float
+NAME = "search"
+"""What the files are called, but for their suffixes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +105,15 @@ class Results:
             "notes": self.notes,
             "out": str(self.folder),
             "files": {
-                **{Path(name).suffix[1:]: str(self.folder / name) for name in (PARQUET, CSV, JSON)},
+                **{kind: str(self.folder / f"{NAME}.{kind}") for kind in ("parquet", "csv", "json")},
                 "picture": str(self.picture),
             },
         }
 
-    def table(self) -> RenderableType:
-        """The summary for `rich`."""
-        from adapters.search.table import SummaryTable
-
-        return SummaryTable(self)
+    def table(self) -> Page:
+        """The summary for a terminal, which `rich` can print too."""
+        heading = Styled(self.title, "bold", shouts=self.facts.regime.shouted)
+        return summary_page(heading, self.lines, self.grid.varied, self.notes)
 
     def _summary(self, shots: int) -> Summary:
         of_shots = [chosen for chosen in self.chosen if chosen.shots == shots]

@@ -22,7 +22,7 @@ from adapters.search.picture import draw_picture
 from adapters.search.progress import TrialReporter
 from adapters.search.results import Results
 from adapters.search.trials import Outcome, Scorer, train_all
-from adapters.selection.regimes import parse_select
+from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.plotting import check_suffix
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(
     cache: Cache,
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] = (1, 2, 3),
-    select: str = "support",
+    select: str = SUPPORT.name,
     halving: bool = False,
     prompts: str | None = None,
     allow_fewer: bool = False,
@@ -49,7 +49,7 @@ def run(
     """Try every combination of a grid for every number of shots and seed, and keep what was found on disk.
 
     All trainings are one program (`adapters.training.stacking`). Where alpha only blends what was fitted
-    (`Head.alpha_after_fit`), every alpha between the least and the largest of the grid is scored exactly, from one fit.
+    (`BlendedHead`), every alpha between the least and the largest of the grid is scored exactly, from one fit.
 
     Args:
         method: name of a method (`adapters.methods`).
@@ -57,7 +57,7 @@ def run(
         cache: an opened cache.
         shots: numbers of shots K.
         seeds: each is a draw of shots and the seed of the training.
-        select: what may choose: support (shots held out in folds), val-kshot, val or oracle.
+        select: selection regime; what may choose (`adapters.selection.regimes`).
         halving: give up all but the best third after a ninth and after a third of the steps.
         prompts: name of the prompt set; None for the cache's default.
         allow_fewer: use a class that has fewer than K images as it is.
@@ -74,8 +74,10 @@ def run(
     """
     clock = [time.perf_counter()]
     regime = parse_select(select)
-    if regime == "none":
-        raise AdapterError("--select none given, under which nothing is chosen; type support, val-kshot, val or oracle")
+    if not regime.chooses:
+        *others, last = (each.name for each in REGIMES.values() if each.chooses)
+        typed = f"type {', '.join(others)} or {last}"
+        raise AdapterError(f"--select {regime.name} given, under which nothing is chosen; {typed}")
     if not shots or not seeds:
         raise AdapterError("expected at least one number of shots and one seed: type --shots 1,4,16 --seeds 1,2,3")
     asked = Grid.of(method, grid)
@@ -87,7 +89,7 @@ def run(
         made(picture.parent, "--plot")
     draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
-    facts = Facts.of(cache, draws, asked, select=regime, halving=halving)
+    facts = Facts.of(cache, draws, asked, regime=regime, halving=halving)
     folder = folder_for(facts, out, root)
     clock.append(time.perf_counter())
 
@@ -106,7 +108,7 @@ def run(
     settings = [_setting(asked, number, outcomes) for number, outcomes in zip(numbers, by_draw, strict=True)]
     clock.append(time.perf_counter())
 
-    finals = fit_and_test(draws, settings, make, test=test, select=regime, alphas=asked.alpha_span)
+    finals = fit_and_test(draws, settings, make, test=test, regime=regime, alphas=asked.alpha_span)
     clock.append(time.perf_counter())
     results = Results(
         folder=folder,

@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 from sklearn.base import clone
 
+from adapters.abilities import LineInAlpha
 from adapters.arrays import Floats, Ints
-from adapters.head import Head, Rows
+from adapters.head import Head
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.selection.alpha_choice import Line, Widest, lines
 from adapters.selection.exact_alpha import AlphaPath
-from adapters.selection.held_out import right
+from adapters.selection.held_out import right, sane
+from adapters.support import Rows
 from adapters.training.stacking import fit_supports
 
 Build = Callable[[Draw, Setting], Head]
@@ -45,8 +46,6 @@ class Outcome(NamedTuple):
 
 Parts = tuple[Floats, Floats, Ints]
 """Base and delta (N, C) of logits = base + alpha * delta, and labels (N,)."""
-DIVERGED = 1e15
-"""Logits of such a size come from no training that went well, and their squares soon overflow float32."""
 Outcomes = dict[tuple[int, int], Outcome]
 """By number of draw and setting."""
 
@@ -107,9 +106,9 @@ def path_of(heads: Iterable[tuple[Head, Rows]], alpha_range: tuple[float, float]
 
 def _parts(head: Head, rows: Rows) -> Parts:
     """What an exact path is made from; rows whose logits diverged are right at no alpha."""
-    assert hasattr(head, "parts")
+    assert isinstance(head, LineInAlpha)
     base, delta = head.parts(rows.features)
-    lost = ~((np.abs(base) < DIVERGED) & (np.abs(delta) < DIVERGED)).all(1)  # of NaN neither is true
+    lost = ~(sane(base) & sane(delta))
     if lost.any():
         base, delta = base.copy(), delta.copy()
         base[lost], delta[lost] = 0, 0

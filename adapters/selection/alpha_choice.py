@@ -17,18 +17,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from adapters.arrays import to_numpy
+from adapters.chosen_alpha import AlphaChoice, ChosenOn
 from adapters.selection.beta_search import refine
 from adapters.selection.exact_alpha import AlphaPath, Doubles, PathBuilder
 
 if TYPE_CHECKING:
-    from adapters.head import Head, Rows
+    from adapters.head import Head
+    from adapters.support import Rows
 
-ChosenOn = Literal["support", "held-out"]
 Others = tuple[Any, ...]
 """Other hyper-parameters that delta or base depend on, such as (beta,) or (beta, gamma)."""
 Piece = tuple[Others, Any, Any, Any]
@@ -41,30 +42,6 @@ AFFINITIES = 1 << 28
 STRIDE = 16
 """Of the betas that come first where not every one is tried."""
 NOTHING_BETTER = "no setting did better than another on the rows to choose on: hyper-parameters stay as they were"
-
-
-class AlphaChoice(NamedTuple):
-    """How a head's residual ratio was chosen: `head.alpha_choice_`, which `tuned` sets and `fit` leaves as it is.
-
-    Only a head whose alpha was chosen by looking at rows has the attribute.
-    """
-
-    alpha: float
-    """The one that was taken: the head's `alpha`."""
-    lo: float
-    """Lower end of the interval around it in which every alpha is as good; the end belongs to it."""
-    hi: float
-    """Upper end; it belongs to it too. Infinity where every larger alpha is as good."""
-    accuracy: float
-    """Of these alphas, a fraction of the rows; the best of all that were tried."""
-    rows: int
-    """How many rows were looked at."""
-    chosen_on: ChosenOn
-    """Which: support rows, each by what was made without it, or rows outside the support."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON-able values: `hi` is None where it is infinite."""
-        return {**self._asdict(), "hi": None if math.isinf(self.hi) else self.hi}
 
 
 class Widest(NamedTuple):

@@ -15,17 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from sklearn.base import clone
 
-from adapters.arrays import shot_folds
 from adapters.errors import AdapterError
 from adapters.metrics import softmax
+from adapters.support import shot_folds
 
 if TYPE_CHECKING:
     from adapters.arrays import Floats, Ints
     from adapters.head import Head
-    from adapters.selection.regimes import Lesson, Select
+    from adapters.selection.regimes import Lesson, Regime
 
 FOLDS = 4
-"""Folds over the shots under `support`: the head is fitted that many times more."""
+"""Folds over the shots where they alone may be looked at: the head is fitted that many times more."""
 _BLOCK = 4096
 """Rows whose probabilities are held in memory at once."""
 
@@ -68,24 +68,24 @@ def fit_temperature(logits: ArrayLike, y: ArrayLike) -> float:
     return float(np.exp(-brentq(slope, low, high, xtol=1e-6)))
 
 
-def calibrate(head: Head, task: Lesson, select: Select) -> str:
+def calibrate(head: Head, task: Lesson, regime: Regime) -> str:
     """Set `temperature_` of a fitted head, from what the selection regime allows.
 
-    Under `support` the head is fitted again on all but some shots, `FOLDS` times, and the temperature is that of the
-    logits of the shots left out. Otherwise it is that of the held-out rows. Predictions do not change.
+    Where that is the shots alone, the head is fitted again on all but some of them, `FOLDS` times, and the temperature
+    is that of the logits of the shots left out. Otherwise it is that of the held-out rows. Predictions do not change.
 
     Args:
         head: a fitted head; its parameters are those to fit again with.
         task: where it learned from.
-        select: the regime.
+        regime: what may be looked at.
 
     Returns:
         What a reader must know about it; empty where all went as described.
     """
     head.temperature_ = 1.0
-    if select == "none":
-        return "not calibrated: --select none allows no rows to fit a temperature on"
-    held_out = task.held_out(select)
+    if not regime.chooses:
+        return f"not calibrated: --select {regime.name} allows no rows to fit a temperature on"
+    held_out = regime.held_out(task)
     if held_out is not None:
         logits, labels = head.decision_function(held_out[0]), held_out[1]
     elif folds := shot_folds(task.support.labels, FOLDS):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from adapters.arrays import Support, shot_folds
-from adapters.head import Head, Rows
+from adapters.head import Head
+from adapters.support import Rows, Support, shot_folds
 
 FOLDS = 4
 """Folds over the shots where fitting is quick; 4, as CoOp's protocol validates on at most 4 shots."""
+DIVERGED = 1e15
+"""Logits of such a size come from no training that went well, and their squares soon overflow float32."""
 
 
 def held_out_splits(support: Support, rows: Rows | None, folds: int = FOLDS) -> list[tuple[Support, Rows]]:
@@ -27,7 +29,12 @@ def held_out_splits(support: Support, rows: Rows | None, folds: int = FOLDS) -> 
     ]
 
 
+def sane(logits: Any) -> Any:
+    """(N,) bool: which rows of logits (N, C), an array or a tensor, a training that went well may give."""
+    return (abs(logits) < DIVERGED).all(1)  # of NaN that is not true
+
+
 def right(head: Head, rows: Rows) -> int:
-    """How many rows a fitted head gets right; none that it has no finite logits for."""
+    """How many rows a fitted head gets right; none whose logits diverged."""
     logits = head._logits(rows.features)
-    return int(((logits.argmax(1) == rows.labels) & np.isfinite(logits).all(1)).sum())
+    return int(((logits.argmax(1) == rows.labels) & sane(logits)).sum())

@@ -1,1 +1,1 @@
-"""What pictures and bars share."""
+"""What pictures, progress bars and written numbers have in common."""

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapters.errors import AdapterError, RunError
-from adapters.head_files import write_whole
+from featcache.places.whole import write_whole
 
 SUFFIXES = (".svg", ".png")
 _SPACING = 0.036  # between names, of the height of the axes

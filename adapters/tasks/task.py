@@ -11,42 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
-from adapters.selection.regimes import parse_select
 from adapters.tasks.index_files import IndexFile, index_content, match_rows, read_index_file
 from adapters.tasks.sampling import check_draw, sample_shots, too_few
+from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:
-    from featcache.cache.reading import Cache, CachedSplit
+    from featcache.cache.reading import Cache
     from featcache.cache.text_sets import TextFeatures
 
 VAL_KSHOT_MAX = 4  # CoOp validates on min(K, 4) images a class
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Some rows of one split.
-
-    Attributes:
-        images: raw embeddings of the plain view, (N, D) float32.
-        views: raw embeddings of the augmented views, (N, V, D) float32; None where the cache has none.
-        labels: class indices, (N,).
-        ids: what the data set calls the images, (N,).
-        rows: their row numbers in the split, (N,).
-    """
-
-    images: npt.NDArray[np.float32]
-    views: npt.NDArray[np.float32] | None
-    labels: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.str_]
-    rows: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def inputs(self) -> npt.NDArray[np.float32]:
-        """What a head learns from: the views (N, V, D) where there are any, else the images (N, D)."""
-        return self.images if self.views is None else self.views
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,29 +94,29 @@ class Task:
         return cls(cache, text, shots, seed, allow_fewer, index_file, notes, rows)
 
     @cached_property
-    def support(self) -> Rows:
+    def support(self) -> SplitRows:
         """The K shots, grouped by class in class order, with their views."""
-        return _read(self.cache["train"], self._support_rows, with_views=True)
+        return read_rows(self.cache["train"], self._support_rows, with_views=True)
 
     @cached_property
-    def val(self) -> Rows | None:
+    def val(self) -> SplitRows | None:
         """The whole validation split, without views; None where the cache has none."""
         return read_split(self.cache, "val") if "val" in self.cache.splits else None
 
     @cached_property
-    def test(self) -> Rows:
+    def test(self) -> SplitRows:
         """The whole test split, without views. Evaluation reads it, and nothing else."""
         return read_split(self.cache, "test")
 
     @cached_property
-    def val_kshot(self) -> Rows:
-        """min(K, 4) validation images a class: the index file's own, else a seeded draw.
+    def val_kshot(self) -> SplitRows | None:
+        """min(K, 4) validation images a class: the index file's own, else a seeded draw; None without a val split.
 
         Raises:
-            TaskError: no validation split, or a class with too few images.
+            TaskError: a class has too few images.
         """
         if "val" not in self.cache.splits:
-            raise self._no_val("val-kshot")
+            return None
         split = self.cache["val"]
         if self.index_file is not None and self.index_file.val:
             source = self.index_file.name
@@ -159,66 +132,23 @@ class Task:
                 stream="val",
                 allow_fewer=self.allow_fewer,
             )
-        return _read(split, rows, with_views=False)
+        return read_rows(split, rows, with_views=False)
 
-    def held_out(self, select: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None:
-        """What a selection regime may look at besides the support.
+    @property
+    def source(self) -> str:
+        """What the cache is called."""
+        return self.cache.name
 
-        Returns:
-            Embeddings (N, D) and labels (N,); None under `none` and `support`.
+    def index_content(self, *, with_val: bool = False) -> dict[str, Any]:
+        """The few-shot set in the layout of `tasks.index_files`.
 
-        Raises:
-            TaskError: no such regime, or it needs a validation split that the cache lacks.
+        Args:
+            with_val: also name the validation images of `val_kshot`, where there are any.
         """
-        regime = parse_select(select)
-        if regime in ("none", "support"):
-            return None
-        if regime == "oracle":
-            rows = self.test  # the one use of test labels outside evaluation
-        elif regime == "val-kshot":
-            rows = self.val_kshot
-        elif self.val is not None:
-            rows = self.val
-        else:
-            raise self._no_val(regime)
-        return rows.images, rows.labels
-
-    def index_content(self, select: str = "none") -> dict[str, Any]:
-        """The few-shot set in the layout of `tasks.index_files`; with the val images that `val-kshot` looks at."""
         parts = {"train": (self.support.ids, self.support.labels, self.support.rows)}
-        if select == "val-kshot":
+        if with_val and self.val_kshot is not None:
             parts["val"] = (self.val_kshot.ids, self.val_kshot.labels, self.val_kshot.rows)
         return index_content(parts, self.text.class_names)
-
-    def _no_val(self, regime: str) -> TaskError:
-        return TaskError(
-            f"--select {regime} needs a val split, which cache {self.cache.name} lacks: "
-            "type --select support or --select none, or extract with --splits train,val,test"
-        )
-
-
-def read_split(cache: Cache, name: str) -> Rows:
-    """Every valid row of a split, in the order of its listing, without views.
-
-    Raises:
-        TaskError: the cache has no such split.
-    """
-    if name not in cache.splits:
-        raise TaskError(f"--split {name} given; cache {cache.name} has {', '.join(cache.splits)}")
-    split = cache[name]
-    return _read(split, np.flatnonzero(split.valid), with_views=False)
-
-
-def _read(split: CachedSplit, rows: npt.NDArray[np.int64], *, with_views: bool) -> Rows:
-    """Some rows of a split, reading no embedding but theirs."""
-    in_order = np.array_equal(rows, np.arange(len(split)))  # the whole split: one contiguous read
-    return Rows(
-        images=split.images if in_order else split.take_images(rows),
-        views=split.take_views(rows) if with_views else None,
-        labels=split.labels[rows],
-        ids=split.ids[rows],
-        rows=rows,
-    )
 
 
 def _by_class(rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,33 +14,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from adapters.errors import AdapterError
-
 FEW_CLASSES = 64
 """Up to so many classes, logits lie class by class (`class_logits`)."""
 WARMUP_LR = 1e-5
 """Learning rate of the one warm-up epoch."""
-
-
-def resolve_device(device: str) -> torch.device:
-    """The torch device of a name; `auto` prefers CUDA, then MPS, then the CPU.
-
-    Raises:
-        AdapterError: an unknown device, or one that this machine lacks.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise AdapterError(f"device={device!r}; expected auto, cpu, cuda, cuda:N or mps") from error
-    if (resolved.type == "cuda" and not torch.cuda.is_available()) or (
-        resolved.type == "mps" and not torch.backends.mps.is_available()
-    ):
-        raise AdapterError(f"device={device!r}, but this machine has none; type --device cpu, or auto")
-    return resolved
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support
+from adapters.support import Support
 from adapters.training.stacked import Batches
 
 

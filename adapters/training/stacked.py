@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support
+from adapters.support import Support
 
 
 class Stacked:

@@ -1,1 +1,1 @@
-"""One cache on disk: layout, manifest, plan, writing, reading, text sets; and the catalogue of caches."""
+"""The cache on disk: layout, manifest, plan of shards, writing, reading, text sets; and finding caches."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from featcache.cache import layout
+from featcache.cache.layout import COMPLETE, MANIFEST, MISSING, ROOT_GROUP, STATE
 from featcache.cache.reading import Cache, read_manifest
-from featcache.cache.writing import MISSING
 from featcache.errors import CacheError, CacheNotFound
 from featcache.places.folder import Folder, array_in, is_url, join, local_path
 from featcache.places.home import caches_location
@@ -40,11 +41,11 @@ class Listed:
         if self.finished:
             return sum(rows.values())
         folder = Folder(self.path)
-        if not folder.exists("zarr.json"):  # stopped before the first array
+        if not folder.exists(ROOT_GROUP):  # stopped before the first array
             return 0
         group = folder.group("r")
-        begun = [split for split in rows if f"{split}/state" in group]
-        return sum(int(np.sum(np.asarray(array_in(group, split, "state")[:]) != MISSING)) for split in begun)
+        begun = [split for split in rows if layout.array(split, STATE) in group]
+        return sum(int(np.sum(np.asarray(array_in(group, split, STATE)[:]) != MISSING)) for split in begun)
 
 
 def list_caches(root: str | Path | None = None) -> list[Listed]:
@@ -53,10 +54,10 @@ def list_caches(root: str | Path | None = None) -> list[Listed]:
     found = []
     for name in home.names():
         folder = Folder(join(home.location, name))
-        if folder.exists("manifest.json"):
+        if folder.exists(MANIFEST):
             try:
                 manifest = read_manifest(folder)
-                finished = folder.read_json("complete.json")["finished"] if folder.exists("complete.json") else None
+                finished = folder.read_json(COMPLETE)["finished"] if folder.exists(COMPLETE) else None
                 found.append(Listed(name, folder.location, manifest, finished))
             except CacheError as error:  # one odd folder must not hide the others
                 found.append(Listed(name, folder.location, {}, None, str(error)))
@@ -73,7 +74,7 @@ def locate(cache: str | Path, root: str | Path | None = None) -> Folder:
     places = [given] if is_url(given) else [join(caches_location(root), given), str(local_path(given))]
     for place in places:
         folder = Folder(place)
-        if folder.exists("manifest.json"):
+        if folder.exists(MANIFEST):
             return folder
     names = [listed.name for listed in list_caches(root)]
     near = difflib.get_close_matches(given, names, n=1)

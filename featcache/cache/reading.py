@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import zarr
 
+from featcache.cache.layout import COMPLETE, DAMAGE, ENCODED, IDS, IMAGES, LABELS, MANIFEST, MISSING, STATE, VIEWS
 from featcache.cache.manifest import check_format
 from featcache.cache.text_sets import TextFeatures, TextIndex
-from featcache.cache.writing import DAMAGE, ENCODED, MISSING
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import decode_ids
 from featcache.places.folder import Folder, array_in
@@ -28,10 +28,10 @@ class CachedSplit:
         self._group = group
 
     def __len__(self) -> int:
-        return int(self._array("labels").shape[0])
+        return int(self._array(LABELS).shape[0])
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {len(self)} rows of {self._array('images').shape[1]} numbers>"
+        return f"<{self.name}: {len(self)} rows of {self._array(IMAGES).shape[1]} numbers>"
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -41,17 +41,17 @@ class CachedSplit:
     @cached_property
     def views(self) -> np.ndarray | None:
         """(N, V, D) float32 embeddings of the augmented views, or None if the cache has none."""
-        return self.take_views(slice(None)) if "views" in self._group else None
+        return self.take_views(slice(None)) if VIEWS in self._group else None
 
     @cached_property
     def labels(self) -> np.ndarray:
         """(N,) int64 class indices into the cache's class names."""
-        return self._read("labels")
+        return self._read(LABELS)
 
     @cached_property
     def ids(self) -> np.ndarray:
         """(N,) strings: paths relative to the data set's image folder."""
-        return decode_ids(self._read("ids"))
+        return decode_ids(self._read(IDS))
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -60,7 +60,7 @@ class CachedSplit:
         Raises:
             CacheIncomplete: The record of some rows is missing, as after a partial copy of the cache.
         """
-        state = self._read("state")
+        state = self._read(STATE)
         if missing := int((state == MISSING).sum()):
             raise CacheIncomplete(f"{missing} of {len(state)} rows are missing{self._remedy()}")
         return np.asarray(state == ENCODED)
@@ -71,11 +71,11 @@ class CachedSplit:
         Raises:
             CacheIncomplete: Some of them are damaged or missing; missing rows never pass for numbers.
         """
-        return self._take("images", rows)
+        return self._take(IMAGES, rows)
 
     def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
-        return self._take("views", rows) if "views" in self._group else None
+        return self._take(VIEWS, rows) if VIEWS in self._group else None
 
     def _array(self, name: str) -> zarr.Array[Any]:
         return array_in(self._group, name)
@@ -113,7 +113,7 @@ class Cache:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.manifest = read_manifest(folder)
-        if not folder.exists("complete.json"):
+        if not folder.exists(COMPLETE):
             message = f"the cache {folder.location} is unfinished; type the same `featcache extract` command again"
             raise CacheIncomplete(message)
         self._group = folder.group("r")
@@ -166,7 +166,7 @@ class Cache:
     @cached_property
     def completion(self) -> dict[str, Any]:
         """`complete.json`: when it was finished, unreadable rows of each split, seconds of encoding."""
-        return dict(self.folder.read_json("complete.json"))
+        return dict(self.folder.read_json(COMPLETE))
 
     def __contains__(self, split: object) -> bool:
         return split in self.rows
@@ -201,6 +201,6 @@ class Cache:
 
 def read_manifest(folder: Folder) -> dict[str, Any]:
     """The manifest of a cache of this format, finished or not."""
-    manifest: dict[str, Any] = folder.read_json("manifest.json")
+    manifest: dict[str, Any] = folder.read_json(MANIFEST)
     check_format(manifest, folder.location)
     return manifest

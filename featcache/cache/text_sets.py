@@ -5,21 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from zarr.codecs import Crc32cCodec
 
+from featcache.cache import layout
+from featcache.cache.layout import DAMAGE, TEXT_FEATURES, TEXT_INDEX
 from featcache.cache.manifest import digest
-from featcache.cache.writing import DAMAGE
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in, check_name
-
-if TYPE_CHECKING:
-    from featcache.encoders.encoder import Encoder
-    from featcache.prompts import PromptSpec
-
-INDEX = "text/index.json"
 
 
 @dataclass(frozen=True)
@@ -54,12 +48,25 @@ class TextFeatures:
         return np.asarray(mean / np.linalg.norm(mean, axis=-1, keepdims=True), dtype=np.float32)
 
 
+class EncodedPrompts(NamedTuple):
+    """What an encoder made of a prompt set."""
+
+    features: np.ndarray
+    """(C, T, D) float32 as the encoder gave them, T the largest number of prompts; NaN where a class has fewer."""
+    logit_scale: float
+    logit_bias: float | None
+    weights_sha256: str
+    """Of the encoder."""
+
+
 class TextIndex:
     """The prompt sets of one cache and which of them is the default."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = folder.read_json(INDEX) if folder.exists(INDEX) else {"default": None, "sets": {}}
+        self._index: dict[str, Any] = (
+            folder.read_json(TEXT_INDEX) if folder.exists(TEXT_INDEX) else {"default": None, "sets": {}}
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,14 +85,14 @@ class TextIndex:
     def make_default(self, name: str) -> None:
         """Let readers get this set without naming one."""
         self._index["default"] = name
-        self._folder.write_json(INDEX, self._index)
+        self._folder.write_json(TEXT_INDEX, self._index)
 
     def forget(self, name: str) -> None:
         """Remove a set, so that the next `extract` or `text` encodes it again."""
         group = self._index["sets"].pop(name)["group"]
         if self._index["default"] == name:
             self._index["default"] = next(iter(self._index["sets"]), None)
-        self._folder.write_json(INDEX, self._index)
+        self._folder.write_json(TEXT_INDEX, self._index)
         self._folder.remove(group)
 
     def read(self, class_names: tuple[str, ...], name: str | None = None) -> TextFeatures:
@@ -101,7 +108,7 @@ class TextIndex:
             raise CacheError(message + "type `featcache text CACHE --templates FILE` to add one")
         entry = self._index["sets"][chosen]
         try:
-            features = np.asarray(array_in(self._folder.group("r"), entry["group"], "features")[:])
+            features = np.asarray(array_in(self._folder.group("r"), entry["group"], TEXT_FEATURES)[:])
         except DAMAGE as error:
             message = f"the prompt set {chosen} in {self._folder.location} is damaged ({error}); type "
             raise CacheIncomplete(message + f"`featcache verify {self._folder.location} --repair`") from error
@@ -114,55 +121,46 @@ class TextIndex:
             logit_bias=entry["logit_bias"],
         )
 
-    def write(
-        self, name: str, spec: PromptSpec, class_names: Sequence[str], encoder: Encoder, *, default: bool
-    ) -> None:
-        """Encode a prompt set and make it visible; an older set of that name is replaced in one step.
+    def write(self, name: str, prompts: Sequence[Sequence[str]], encoded: EncodedPrompts, *, default: bool) -> None:
+        """Keep a prompt set and make it visible; an older set of that name is replaced in one step.
 
         Args:
             name: The set's name.
-            spec: Its templates or per-class prompts.
-            class_names: C names to put into the templates.
-            encoder: The cache's own encoder.
+            prompts: Those of each of C classes.
+            encoded: What the cache's own encoder made of them.
             default: Make it the set that readers get without naming one.
         """
         check_name(name, "the prompt set's name")
-        prompts = spec.expand(class_names)
-        features = encode_prompts(encoder, prompts)
         # A group of its own, also when the same prompts are encoded again: readers have the old one until the index
         # is replaced.
-        group = f"text/{name}-{secrets.token_hex(4)}"
-        array = self._folder.group("a").create_array(
-            f"{group}/features",
-            shape=features.shape,
-            chunks=features.shape,
-            dtype="float32",
-            fill_value=np.nan,
-            compressors=Crc32cCodec(),
-        )
-        array[:] = features
+        group = layout.text_group(name, secrets.token_hex(4))
+        how = layout.text_features(encoded.features.shape)
+        array = self._folder.group("a").create_array(layout.array(group, TEXT_FEATURES), **how)
+        array[:] = encoded.features
         old = self._index["sets"].get(name)
         self._index["sets"][name] = {
             "group": group,
             "digest": digest(prompts),
             "prompts": prompts,
-            "logit_scale": encoder.logit_scale,
-            "logit_bias": encoder.logit_bias,
-            "weights_sha256": encoder.identity["weights_sha256"],
+            "logit_scale": encoded.logit_scale,
+            "logit_bias": encoded.logit_bias,
+            "weights_sha256": encoded.weights_sha256,
         }
         if default or self._index["default"] is None:
             self._index["default"] = name
-        self._folder.write_json(INDEX, self._index)
+        self._folder.write_json(TEXT_INDEX, self._index)
         if old:
             self._folder.remove(old["group"])
 
-
-def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> np.ndarray:
-    """(C, T, D) float32 raw text embeddings, T the largest number of prompts, NaN where a class has fewer."""
-    flat = encoder.encode_texts([prompt for of_class in prompts for prompt in of_class])
-    features = np.full((len(prompts), max(map(len, prompts)), flat.shape[1]), np.nan, np.float32)
-    start = 0
-    for row, of_class in zip(features, prompts, strict=True):
-        row[: len(of_class)] = flat[start : start + len(of_class)]
-        start += len(of_class)
-    return features
+    def summary(self) -> list[dict[str, Any]]:
+        """Name, number of prompts and an example of each prompt set, the default one first."""
+        sets = ((name, self._index["sets"][name]) for name in self.names)
+        return [
+            {
+                "name": name,
+                "prompts": sum(map(len, entry["prompts"])),
+                "example": entry["prompts"][0][0],
+                "logit_scale": entry["logit_scale"],
+            }
+            for name, entry in sets
+        ]

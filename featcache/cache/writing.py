@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from featcache.cache import layout
+from featcache.cache.layout import DAMAGE, ENCODED, IDS, IMAGES, LABELS, MISSING, STATE, UNREADABLE, VIEWS
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, array_in
-
-MISSING, UNREADABLE, ENCODED = -1, 0, 1
-DAMAGE = (ValueError, KeyError, RuntimeError, OSError)  # what Zarr raises for a chunk or its metadata that is broken
 
 
 @dataclass
@@ -60,23 +58,18 @@ class CacheStore:
         self.folder.remove_partial_files()
         with explain_full_disk(self.folder):
             for split, (ids, labels) in splits.items():
-                self._listing(f"{split}/ids", encode_ids(ids), fill_value=0)
-                self._listing(f"{split}/labels", np.asarray(labels, np.int64), fill_value=-1)
-                self._sharded(f"{split}/images", (len(ids), self._dim))
+                encoded = encode_ids(ids)
+                self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
+                self._listing(split, LABELS, labels, layout.labels(len(labels)))
+                self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
                 if views.get(split):
-                    self._sharded(f"{split}/views", (len(ids), views[split], self._dim))
-                self._create(
-                    f"{split}/state",
-                    shape=(len(ids),),
-                    chunks=(self.plan.rows_per_shard,),
-                    dtype="int8",
-                    fill_value=MISSING,
-                    compressors=Crc32cCodec(),
-                )
+                    shape = len(ids), views[split], self._dim
+                    self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
+                self._create(split, STATE, layout.states(len(ids), self.plan))
 
     def pending(self, split: str) -> list[Shard]:
         """The shards of a split that are not done, in order; a damaged record counts as none."""
-        array, shards = self._array(f"{split}/state"), list(self.plan.shards(split))
+        array, shards = self._array(split, STATE), list(self.plan.shards(split))
         try:
             state = np.asarray(array[:])
         except DAMAGE:
@@ -90,7 +83,7 @@ class CacheStore:
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
-        return sum(int(np.sum(np.asarray(self._array(f"{split}/state")[:]) == ENCODED)) for split in self.plan.rows)
+        return sum(int(np.sum(np.asarray(self._array(split, STATE)[:]) == ENCODED)) for split in self.plan.rows)
 
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
@@ -103,22 +96,22 @@ class CacheStore:
         self._erase(shard)
         with explain_full_disk(self.folder):
             if result.bad:
-                self.folder.write_json(bad_file(shard), result.bad)
-            self._array(f"{shard.split}/images")[rows] = self._stored(result.images, result.state)
+                self.folder.write_json(layout.bad_file(shard), result.bad)
+            self._array(shard.split, IMAGES)[rows] = self._stored(result.images, result.state)
             if result.views is not None:
-                self._array(f"{shard.split}/views")[rows] = self._stored(result.views, result.state)
-            self._array(f"{shard.split}/state")[rows] = result.state
+                self._array(shard.split, VIEWS)[rows] = self._stored(result.views, result.state)
+            self._array(shard.split, STATE)[rows] = result.state
 
     def forget(self, shard: Shard) -> None:
         """Remove a shard, so that the next run encodes it again."""
-        self.folder.remove("complete.json")
+        self.folder.remove(layout.COMPLETE)
         self._erase(shard)
 
     def forget_listing(self, split: str) -> None:
         """Remove ids and labels of a split, so that the next run writes them again."""
-        self.folder.remove("complete.json")
-        for name in ("ids", "labels"):
-            self.folder.remove(f"{split}/{name}")
+        self.folder.remove(layout.COMPLETE)
+        for name in (IDS, LABELS):
+            self.folder.remove(layout.array(split, name))
 
     def require_complete(self) -> dict[str, int]:
         """Prove from the store that no row is missing, and count the unreadable ones of each split.
@@ -128,7 +121,7 @@ class CacheStore:
         """
         unreadable = {}
         for split in self.plan.rows:
-            state = np.asarray(self._array(f"{split}/state")[:])
+            state = np.asarray(self._array(split, STATE)[:])
             if missing := int((state == MISSING).sum()):
                 raise CacheIncomplete(
                     f"{missing} of {len(state)} rows of {split} are missing in {self.folder.location}"
@@ -138,10 +131,9 @@ class CacheStore:
 
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
-        number = shard.start // self.plan.rows_per_shard
-        for name in ("state", "images", "views"):
-            self.folder.remove(f"{shard.split}/{name}/c/{number}")
-        self.folder.remove(bad_file(shard))
+        for name in (STATE, IMAGES, VIEWS):
+            self.folder.remove(layout.chunk(shard, name, self.plan))
+        self.folder.remove(layout.bad_file(shard))
 
     def _stored(self, embeddings: np.ndarray, state: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # told below
@@ -152,47 +144,22 @@ class CacheStore:
             raise CacheError(message + "type --dtype float32 and another --name")
         return stored
 
-    def _array(self, name: str) -> zarr.Array[Any]:
-        return array_in(self._group, name)
+    def _array(self, split: str, name: str) -> zarr.Array[Any]:
+        return array_in(self._group, layout.array(split, name))
 
-    def _create(self, name: str, **layout: Any) -> zarr.Array[Any]:
-        if name in self._group:
-            return self._array(name)
-        return self._group.create_array(name, **layout)
+    def _create(self, split: str, name: str, how: dict[str, Any]) -> zarr.Array[Any]:
+        if layout.array(split, name) in self._group:
+            return self._array(split, name)
+        return self._group.create_array(layout.array(split, name), **how)
 
-    def _sharded(self, name: str, shape: tuple[int, ...]) -> None:
-        rows, tail = self.plan.rows_per_shard, shape[1:]
-        self._create(
-            name,
-            shape=shape,
-            shards=(rows, *tail),
-            chunks=(self.plan.rows_per_chunk, *tail),
-            dtype=self._dtype,
-            fill_value=np.nan,
-            compressors=Crc32cCodec(),
-        )
-
-    def _listing(self, name: str, values: np.ndarray, fill_value: int) -> None:
-        rows = min(len(values), 65_536)
-        array = self._create(
-            name,
-            shape=values.shape,
-            chunks=(rows, *values.shape[1:]),
-            dtype=values.dtype,
-            fill_value=fill_value,
-            compressors=ZstdCodec(level=3, checksum=True),
-        )
+    def _listing(self, split: str, name: str, values: np.ndarray, how: dict[str, Any]) -> None:
+        array = self._create(split, name, how)
         try:
             same = array.shape == values.shape and np.array_equal(np.asarray(array[:]), values)
         except DAMAGE:
             same = False
         if not same:
             array[:] = values
-
-
-def bad_file(shard: Shard) -> str:
-    """The file that lists the unreadable images of a shard."""
-    return f"bad/{shard.split}-{shard.start}.json"
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from PIL import Image
 
 from featcache.datasets.stratified import balanced_rows
 from featcache.errors import DataError
-from featcache.ids import listing_digest
 from featcache.prompts import PromptSpec
 
 
@@ -82,10 +81,6 @@ class Dataset:
     prompts: Mapping[str, PromptSpec]
     default_prompts: str
     provenance: Mapping[str, Any]
-
-    def digest(self) -> str:
-        """sha256 of the listing: split names, ids and labels, in order. Class names and prompts are not in it."""
-        return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
 
     @property
     def location(self) -> str:

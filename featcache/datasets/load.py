@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from featcache.datasets.cards import Card, find_card, no_such_set
-from featcache.datasets.class_folders import list_class_folders
 from featcache.datasets.class_names import read_class_names
-from featcache.datasets.coop_split import list_coop_split
-from featcache.datasets.csv_file import list_csv
 from featcache.datasets.dataset import Dataset, Reader
-from featcache.datasets.digits import DigitsReader, list_digits
 from featcache.datasets.listing import SPLIT_NAMES, Listing
 from featcache.datasets.locate import Located, locate, looked_in
-from featcache.datasets.native_splits import list_native
 from featcache.datasets.readers import FolderReader, ImageFiles, ZipReader
-from featcache.datasets.torchvision_sets import download as download_with_torchvision
-from featcache.datasets.torchvision_sets import list_cifar
+from featcache.datasets.sources.class_folders import list_class_folders
+from featcache.datasets.sources.coop_split import list_coop_split
+from featcache.datasets.sources.csv_file import list_csv
+from featcache.datasets.sources.digits import DigitsReader, list_digits
+from featcache.datasets.sources.native_splits import list_native
+from featcache.datasets.sources.torchvision_sets import download as download_with_torchvision
+from featcache.datasets.sources.torchvision_sets import list_cifar
 from featcache.errors import DataError
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec

@@ -11,59 +11,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms import Compose, InterpolationMode, Normalize, RandomHorizontalFlip, RandomResizedCrop
-from torchvision.transforms.functional import to_tensor
 
 from featcache.encoders import models
+from featcache.encoders.device import DTYPES, resolve_device, resolve_precision
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
 
 TEXT_BATCH = 256
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class ViewTransform:
-    """One augmented view, as Tip-Adapter draws them: random crop of 50-100 % of the area, bicubic, mirrored or not.
-
-    Attributes:
-        size: Side of the square result, or its (height, width), in pixels.
-        mean: (3,) of the model's own normalisation.
-        std: (3,) likewise.
-    """
-
-    size: int | tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __call__(self, image: Image.Image, seed: int | None = None) -> torch.Tensor:
-        """Draw a view.
-
-        Args:
-            image: As `featcache.images.decode.decode` gives it.
-            seed: The same seed gives the same view, and torch's global random state is left as it was. None draws
-                from that global state.
-
-        Returns:
-            (3, H, W) float32.
-        """
-        if seed is None:
-            return self._draw(image)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
-            return self._draw(image)
-
-    def _draw(self, image: Image.Image) -> torch.Tensor:
-        crop = RandomResizedCrop(self.size, scale=(0.5, 1.0), interpolation=InterpolationMode.BICUBIC)
-        mirrored = Compose([crop, RandomHorizontalFlip(0.5)])(image.convert("RGB"))
-        view: torch.Tensor = Normalize(self.mean, self.std)(to_tensor(mirrored))
-        return view
 
 
 class Encoder:
@@ -77,6 +36,9 @@ class Encoder:
         logit_scale: Factor on cosine similarities that the model was trained with (already exponentiated).
         logit_bias: Added to scaled similarities by sigmoid-trained models (SigLIP); None for the others.
         transform: PIL image -> (3, H, W) float32: the model's own evaluation transform.
+        input_size: Side of what it makes, or its (height, width), in pixels.
+        mean: (3,) of its normalisation.
+        std: (3,) likewise.
     """
 
     def __init__(
@@ -100,6 +62,9 @@ class Encoder:
         self.logit_scale = float(logit_scale.detach().double().exp())
         self.logit_bias = None if logit_bias is None else float(logit_bias.detach())
         self.transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(preprocess, is_train=False)
+        size = preprocess.size
+        self.input_size = size if isinstance(size, int) else (size[0], size[1])
+        self.mean, self.std = tuple(preprocess.mean), tuple(preprocess.std)
         self.identity: Mapping[str, Any] = {
             "architecture": info.architecture,
             "pretrained": info.pretrained,
@@ -116,7 +81,6 @@ class Encoder:
         self._model = model.to(device).eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._precision = precision
-        self._preprocess = preprocess
 
     @classmethod
     def load(
@@ -139,12 +103,6 @@ class Encoder:
         info = models.describe(model, pretrained)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         return cls(load_model(info), tokenizer, info, device=target, precision=resolved)
-
-    def view_transform(self) -> ViewTransform:
-        """The augmentation that Tip-Adapter builds its cache with, normalised as this model wants it."""
-        cfg = self._preprocess
-        size = cfg.size if isinstance(cfg.size, int) else (cfg.size[0], cfg.size[1])
-        return ViewTransform(size=size, mean=tuple(cfg.mean), std=tuple(cfg.std))
 
     @torch.inference_mode()
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
@@ -195,7 +153,7 @@ class Encoder:
     def _autocast(self) -> torch.autocast:
         if self._precision == "fp32":
             return torch.autocast(self.device.type, enabled=False)  # also inside a caller's own autocast
-        return torch.autocast(self.device.type, dtype=_DTYPES[self._precision])
+        return torch.autocast(self.device.type, dtype=DTYPES[self._precision])
 
 
 def _reproducible(precision: str) -> AbstractContextManager[None]:
@@ -204,38 +162,3 @@ def _reproducible(precision: str) -> AbstractContextManager[None]:
         enabled=True, benchmark=False, deterministic=True, allow_tf32=precision != "fp32"
     )
     return flags
-
-
-def resolve_device(device: str = "auto") -> torch.device:
-    """`auto` is CUDA, then MPS, then the CPU; else the named torch device, if it is there.
-
-    Raises:
-        ModelError: No such device here.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    try:
-        wanted = torch.device(device)
-    except RuntimeError:
-        raise ModelError(f"no device '{device}': give auto, cuda, cuda:0, mps or cpu") from None
-    there = {"cpu": True, "cuda": cuda and (wanted.index or 0) < torch.cuda.device_count(), "mps": mps}
-    if not there.get(wanted.type, False):
-        found = ", ".join(name for name, present in {"cuda": cuda, "mps": mps, "cpu": True}.items() if present)
-        raise ModelError(f"device '{device}' was asked for, this machine has {found}: give one of these, or auto")
-    return wanted
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` is fp16 on CUDA and fp32 elsewhere.
-
-    Raises:
-        ModelError: Unknown, or fp16 on a CPU.
-    """
-    if precision == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"
-    if precision not in _DTYPES:
-        raise ModelError(f"no precision '{precision}': give auto, {', '.join(_DTYPES)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise ModelError("fp16 was asked for on the CPU, which computes it slowly and badly: give bf16 or fp32")
-    return precision

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.util
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from featcache.assets import data_dir
+from featcache.encoders import open_clip_lists
 from featcache.encoders.hub import offline_at_once
 from featcache.errors import ModelError
 
@@ -113,10 +112,8 @@ def describe(model: str, pretrained: str | None = None) -> ModelInfo:
 
 def list_models() -> list[tuple[str, tuple[str, ...]]]:
     """Every architecture with its tags: the embedded one first, then open_clip's in its order."""
-    import open_clip
-
     embedded = [(TINY, (LOCAL,))] if directory(TINY).is_dir() else []
-    return embedded + [(name, _tags(name)) for name in open_clip.list_models()]
+    return embedded + [(name, _tags(name)) for name in open_clip_lists.architectures()]
 
 
 def is_directory(architecture: str) -> bool:
@@ -151,20 +148,11 @@ def local_weights_sha256(model: str, pretrained: str | None = None) -> str | Non
     return sha.hexdigest() if found else None
 
 
-@cache
-def _built_in_names() -> tuple[str, ...]:
-    """open_clip's architectures, read from its folder of configurations: importing it would take seconds."""
-    spec = importlib.util.find_spec("open_clip")
-    if spec is None or spec.origin is None:
-        raise ModelError("open_clip is not installed: pip install open_clip_torch")
-    return tuple(sorted(file.stem for file in (Path(spec.origin).parent / "model_configs").glob("*.json")))
-
-
 def _canonical_architecture(model: str) -> str:
     if model == TINY or model.startswith(_HF_HUB):
         return model
     name = re.sub(r"@(\d+)(px)?$", r"-\1", model).replace("/", "-")  # OpenAI writes ViT-L/14@336px
-    for known in _built_in_names():
+    for known in open_clip_lists.architectures():
         if known.lower() == name.lower():
             return known
     path = Path(model.removeprefix(_LOCAL_DIR)).expanduser()
@@ -179,16 +167,12 @@ def _is_path(pretrained: str) -> bool:
 
 
 def _tags(architecture: str) -> tuple[str, ...]:
-    import open_clip
-
-    return tuple(open_clip.list_pretrained_tags_by_model(architecture))
+    return tuple(open_clip_lists.pretrained().get(architecture, ()))
 
 
 def _tag_quick_gelu(architecture: str, tag: str, *, built_in: bool) -> bool:
     """The tag's QuickGELU; an architecture that has it built in cannot be built without, so it must agree."""
-    import open_clip
-
-    config = open_clip.get_pretrained_cfg(architecture, tag)
+    config = open_clip_lists.pretrained()[architecture][tag]
     wanted = bool(config.get("quick_gelu", False))
     if built_in and not wanted:
         hub = config.get("hf_hub", "").rstrip("/")
@@ -218,12 +202,9 @@ def _listed(tags: tuple[str, ...]) -> str:
 
 
 def _built_in_config(architecture: str, asked: str) -> dict[str, Any]:
-    import open_clip
-
-    config: dict[str, Any] | None = open_clip.get_model_config(architecture)
-    if config is not None:
-        return config
-    by_fold = {_fold(name): name for name in (*_built_in_names(), TINY)}
+    if architecture in open_clip_lists.architectures():
+        return open_clip_lists.architectures()[architecture]
+    by_fold = {_fold(name): name for name in (*open_clip_lists.architectures(), TINY)}
     near = [by_fold[fold] for fold in difflib.get_close_matches(_fold(asked), list(by_fold), n=3, cutoff=0.6)]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ModelError(f"no model '{asked}': {hint}`featcache models` lists the names; a local directory works as well")

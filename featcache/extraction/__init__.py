@@ -1,1 +1,1 @@
-"""What is asked for, the order of events, engines that run the shards, adding prompts."""
+"""What is asked for, the order of events, the engines that run shards, adding prompts."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from featcache.cache.reading import read_manifest
-from featcache.cache.text_sets import TextIndex
+from featcache.cache.text_sets import EncodedPrompts, TextIndex
 from featcache.datasets.class_names import read_class_names
 from featcache.encoders.encoder import Encoder
+from featcache.encoders.of_identity import encoder_of
 from featcache.errors import CacheMismatch
 from featcache.extraction.request import choose_prompts
 from featcache.places.folder import Folder
@@ -55,8 +58,21 @@ def add_prompt_set(
     encoder = load_text_encoder(manifest, device=device)
     with writing(folder):
         index = TextIndex(folder)
-        index.write(name or chosen, spec, words, encoder, default=default)
-    return {"added": name or chosen, "default": index.names[0], "sets": summary(folder)}
+        prompts = spec.expand(words)
+        index.write(name or chosen, prompts, encode_prompts(encoder, prompts), default=default)
+    return {"added": name or chosen, "default": index.names[0], "sets": index.summary()}
+
+
+def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> EncodedPrompts:
+    """Embed the prompts of each of C classes."""
+    flat = encoder.encode_texts([prompt for of_class in prompts for prompt in of_class])
+    features = np.full((len(prompts), max(map(len, prompts)), flat.shape[1]), np.nan, np.float32)
+    start = 0
+    for row, of_class in zip(features, prompts, strict=True):
+        row[: len(of_class)] = flat[start : start + len(of_class)]
+        start += len(of_class)
+    weights = str(encoder.identity["weights_sha256"])
+    return EncodedPrompts(features, encoder.logit_scale, encoder.logit_bias, weights)
 
 
 def load_text_encoder(manifest: Mapping[str, Any], *, device: str) -> Encoder:
@@ -66,22 +82,8 @@ def load_text_encoder(manifest: Mapping[str, Any], *, device: str) -> Encoder:
         CacheMismatch: Its weights are others now.
     """
     made_by = manifest["identity"]["encoder"]
-    encoder = Encoder.load(made_by["architecture"], made_by["pretrained"], device=device, precision="fp32")
+    encoder = encoder_of(made_by, device=device, precision="fp32")
     if encoder.identity["weights_sha256"] != made_by["weights_sha256"]:
         message = f"the weights of {made_by['architecture']} ({made_by['pretrained']}) now differ from this cache's; "
         raise CacheMismatch(message + "extract it again under another --name")
     return encoder
-
-
-def summary(folder: Folder) -> list[dict[str, Any]]:
-    """Name, number of prompts and an example of each prompt set, the default one first."""
-    content = folder.read_json("text/index.json")["sets"] if folder.exists("text/index.json") else {}
-    return [
-        {
-            "name": name,
-            "prompts": sum(map(len, content[name]["prompts"])),
-            "example": content[name]["prompts"][0][0],
-            "logit_scale": content[name]["logit_scale"],
-        }
-        for name in TextIndex(folder).names
-    ]

@@ -8,12 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from featcache.cache.manifest import FORMAT, digest, library_versions, now, require_equal
+from featcache.cache.layout import COMPLETE, MANIFEST
+from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore, explain_full_disk
-from featcache.datasets import Dataset
+from featcache.datasets.dataset import Dataset
+from featcache.extraction.engines import ENGINES
 from featcache.extraction.request import Request, choose_prompts, dataset_identity
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, join
@@ -21,6 +23,7 @@ from featcache.places.home import caches_location
 from featcache.places.lock import writing
 from featcache.progress import Silent, StderrReporter
 from featcache.prompts import PromptSpec
+from featcache.utc import now
 
 if TYPE_CHECKING:
     from featcache.encoders.encoder import Encoder
@@ -77,10 +80,10 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     prompts = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
     prompts[1].expand(dataset.class_names)  # what is wrong with them is said before any work
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
-    if folder.exists("manifest.json"):
+    if folder.exists(MANIFEST):
         _require_same_request(read_manifest(folder), request, dataset)
     encoded, seconds = 0, 0.0
-    if not folder.exists("complete.json"):
+    if not folder.exists(COMPLETE):
         with explain_full_disk(folder), writing(folder):
             encoded, seconds = _encode(request, dataset, prompts, folder, progress=progress)
     elif _prompts_missing(request, dataset, prompts, folder):
@@ -133,16 +136,17 @@ def _add_prompts(
     encoder: Encoder | None = None,
 ) -> None:
     """Make the prompt set the default one, encoding it if it is not there."""
-    from featcache.extraction.add_text import load_text_encoder
+    from featcache.extraction.add_text import encode_prompts, load_text_encoder
 
     name, spec = prompts
     index = TextIndex(folder)
-    if index.has(name, spec.expand(dataset.class_names)):
+    expanded = spec.expand(dataset.class_names)
+    if index.has(name, expanded):
         index.make_default(name)
         return
     if encoder is None:
         encoder = load_text_encoder(read_manifest(folder), device=request.device)
-    index.write(name, spec, dataset.class_names, encoder, default=True)
+    index.write(name, expanded, encode_prompts(encoder, expanded), default=True)
 
 
 def _encode(
@@ -151,7 +155,7 @@ def _encode(
     """Encode what is missing; returns the number of images and the seconds that they took."""
     # Imported here: a finished cache is recognised without torch.
     from featcache.encoders.encoder import Encoder
-    from featcache.extraction.engines import Job, LocalEngine
+    from featcache.extraction.engine import Job
     from featcache.extraction.speed import default_workers
 
     encoder = Encoder.load(request.model, request.pretrained, device=request.device, precision=request.precision)
@@ -175,15 +179,15 @@ def _encode(
             plan=plan,
             views=views,
             view_seed=request.seed,
-            on_error=request.on_error,
+            skip_unreadable=request.on_error == "skip",
             workers=workers,
         )
         with StderrReporter() if progress else nullcontext(Silent()) as reporter:
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
-            LocalEngine().run(job, shards, store.write, reporter)
+            ENGINES[request.engine]().run(job, shards, store.write, reporter)
     seconds = time.monotonic() - began
     done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
-    folder.write_json("complete.json", done | {"seconds": round(seconds, 3)})
+    folder.write_json(COMPLETE, done | {"seconds": round(seconds, 3)})
     return store.encoded() - before, seconds
 
 
@@ -197,7 +201,7 @@ def _agreed_manifest(
     """
     from featcache.extraction.speed import default_batch_size
 
-    old = read_manifest(folder) if folder.exists("manifest.json") else None
+    old = read_manifest(folder) if folder.exists(MANIFEST) else None
     kept_batch_size = old["identity"]["batch_size"] if old else default_batch_size(encoder.device)
     identity = {
         "dataset": dataset_identity(dataset),
@@ -210,7 +214,7 @@ def _agreed_manifest(
     }
     if old is None:
         manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
-        folder.write_json("manifest.json", manifest)
+        folder.write_json(MANIFEST, manifest)
         return manifest
     require_equal(old["identity"], identity, old["name"])
     return old

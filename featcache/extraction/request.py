@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from featcache.datasets import Dataset, load_dataset
+from featcache.datasets.dataset import Dataset
+from featcache.datasets.load import load_dataset
 from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
+from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
 from featcache.ids import listing_digest
 from featcache.places.folder import check_name
 from featcache.places.home import datasets_folder
@@ -39,6 +41,7 @@ class Request:
     on_error: OnError = "fail"
     limit: int | None = None
     seed: int = 0
+    engine: str = DEFAULT_ENGINE
     device: str = "auto"
     root: str | Path | None = None
     name: str | None = None
@@ -55,6 +58,7 @@ class Request:
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
             ("on_error", self.on_error, ("fail", "skip")),
+            ("engine", self.engine, tuple(ENGINES)),
         ):
             if choice not in known:
                 raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")

@@ -13,7 +13,7 @@ from featcache.errors import DataError
 from featcache.images.decode import decode
 
 if TYPE_CHECKING:
-    from featcache.datasets import Reader
+    from featcache.datasets.dataset import Reader
     from featcache.encoders.encoder import Encoder
 
 CPU_BATCH, GPU_BATCH = 32, 256

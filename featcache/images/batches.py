@@ -11,16 +11,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from featcache.cache.writing import ENCODED, UNREADABLE
 from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.decode import decode
+from featcache.images.views import ViewTransform
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from featcache.datasets import Reader
-    from featcache.encoders.encoder import ViewTransform
+    from featcache.datasets.dataset import Reader
 
 PART_BYTES = 160 * 2**20  # of pixels that a worker hands over at once: 256 images of 224 x 224 without views
 
@@ -33,17 +32,17 @@ class PixelBatch:
 
     Attributes:
         pixels: (B, 1 + V, 3, H, W) float32: the centre view, then the augmented ones; zeros where unreadable.
-        state: (B,) int8, `ENCODED` or `UNREADABLE`.
+        readable: (B,) booleans: which images could be read.
         reasons: Why an image is unreadable; empty strings for the others.
     """
 
     pixels: torch.Tensor
-    state: torch.Tensor
+    readable: torch.Tensor
     reasons: list[str]
 
     def pin_memory(self) -> PixelBatch:
         """The same in page-locked memory, so that the copy to a GPU can overlap with computing."""
-        return PixelBatch(self.pixels.pin_memory(), self.state, self.reasons)
+        return PixelBatch(self.pixels.pin_memory(), self.readable, self.reasons)
 
 
 class ImageRows(Dataset[PixelBatch]):
@@ -86,7 +85,7 @@ class ImageRows(Dataset[PixelBatch]):
         blank = torch.zeros(shape if shape is not None else (1 + views, 3, 1, 1))
         return PixelBatch(
             pixels=torch.stack([blank if pixels is None else pixels for pixels, _ in loaded]),
-            state=torch.tensor([UNREADABLE if pixels is None else ENCODED for pixels, _ in loaded], dtype=torch.int8),
+            readable=torch.tensor([pixels is not None for pixels, _ in loaded]),
             reasons=[reason for _, reason in loaded],
         )
 
@@ -134,11 +133,11 @@ def join_parts(parts: Sequence[PixelBatch]) -> PixelBatch:
     """The parts of a batch as one; a part without a readable image takes the shape of the others."""
     if len(parts) == 1:
         return parts[0]
-    shape = next((part.pixels.shape[1:] for part in parts if part.state.any()), parts[0].pixels.shape[1:])
-    pixels = [part.pixels if part.state.any() else torch.zeros(len(part.state), *shape) for part in parts]
+    shape = next((part.pixels.shape[1:] for part in parts if part.readable.any()), parts[0].pixels.shape[1:])
+    pixels = [part.pixels if part.readable.any() else torch.zeros(len(part.readable), *shape) for part in parts]
     return PixelBatch(
         pixels=torch.cat(pixels),
-        state=torch.cat([part.state for part in parts]),
+        readable=torch.cat([part.readable for part in parts]),
         reasons=[reason for part in parts for reason in part.reasons],
     )
 

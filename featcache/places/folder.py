@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import fsspec
 import zarr
 
 from featcache.errors import CacheError
+from featcache.places.whole import PARTIAL, write_whole
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _FILE = "file://"
@@ -114,16 +113,7 @@ class Folder:
             return
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(target, data)
 
     def remove(self, name: str) -> None:
         """Remove a file or a subfolder with all that is in it; nothing happens if there is none."""
@@ -134,7 +124,7 @@ class Folder:
     def remove_partial_files(self) -> None:
         """Remove what writers that were killed left behind under temporary names."""
         if not self.remote:
-            for leftover in Path(self._base).rglob("*.partial"):
+            for leftover in Path(self._base).rglob(f"*{PARTIAL}"):
                 leftover.unlink(missing_ok=True)
 
     def group(self, mode: str) -> zarr.Group:
@@ -146,7 +136,3 @@ class Folder:
         if mode == "r":
             return zarr.open_group(location, mode="r", use_consolidated=False)
         return zarr.open_group(location, mode="a", use_consolidated=False)
-
-    def free_bytes(self) -> int | None:
-        """Free space for a folder on this machine; None behind a URL."""
-        return None if self.remote else shutil.disk_usage(self._base).free

@@ -12,9 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from featcache.cache.manifest import now
 from featcache.errors import CacheLocked
 from featcache.places.folder import Folder
+from featcache.utc import now
 
 OWNER = "writer.json"
 

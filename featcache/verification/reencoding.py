@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featcache.cache.layout import IMAGES, VIEWS
 from featcache.cache.manifest import require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
-from featcache.encoders.encoder import Encoder, resolve_device
-from featcache.extraction.engines import Job, encode_batch
+from featcache.encoders.of_identity import encoder_of
+from featcache.extraction.engine import Job, encode_batch
 from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, array_in
+from featcache.verification.found import Verification
 
 if TYPE_CHECKING:
-    from featcache.datasets import Dataset
-    from featcache.verification.verify import Verification
+    from featcache.datasets.dataset import Dataset
 
 COSINE_TOLERANCE = 1e-3  # of 1 - cosine: other machines and precisions round differently, other images do not
 
@@ -45,7 +46,7 @@ def verify_sample(
     manifest = read_manifest(folder)
     identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
     dataset = _original_dataset(manifest, data_root)
-    encoder = _original_encoder(identity["encoder"], device)
+    encoder = encoder_of(identity["encoder"], device=device)
     now = {"dataset": dataset_identity(dataset), "encoder": dict(encoder.identity)}
     kept = {"dataset": identity["dataset"], "encoder": identity["encoder"] | {"precision": now["encoder"]["precision"]}}
     require_equal(kept, now, manifest["name"])
@@ -57,16 +58,16 @@ def verify_sample(
         plan=plan,
         views=views,
         view_seed=identity["views"]["seed"] if identity["views"] else 0,
-        on_error="skip",
+        skip_unreadable=True,
         workers=0,
     )
     batches = _sample_batches(plan, rows, seed)
     group = folder.group("r")
     for (split, part), batch in zip(batches, job.decode(batches), strict=True):
         where = slice(part.start, part.stop)
-        stored = np.asarray(array_in(group, split, "images")[where])[:, None]
+        stored = np.asarray(array_in(group, split, IMAGES)[where])[:, None]
         if split in views:
-            stored = np.concatenate([stored, np.asarray(array_in(group, split, "views")[where])], axis=1)
+            stored = np.concatenate([stored, np.asarray(array_in(group, split, VIEWS)[where])], axis=1)
         if worst := _compare(found, stored, encode_batch(job, batch)):
             row, problem = worst
             image_id = dataset.splits[split].ids[part[row]]
@@ -80,13 +81,6 @@ def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) ->
     if data_root:
         asked["data_root"] = str(data_root)
     return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset()
-
-
-def _original_encoder(identity: dict[str, Any], device: str) -> Encoder:
-    """The encoder, in the precision that it had; a CPU stands in for a GPU's fp16 with fp32."""
-    on_cpu = resolve_device(device).type == "cpu"
-    precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
-    return Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
 
 
 def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:

@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from featcache.cache import layout
+from featcache.cache.layout import (
+    BAD,
+    COMPLETE,
+    DAMAGE,
+    ENCODED,
+    IDS,
+    IMAGES,
+    LABELS,
+    MISSING,
+    ROOT_GROUP,
+    STATE,
+    UNREADABLE,
+    VIEWS,
+    shard_of,
+)
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import TextIndex
-from featcache.cache.writing import DAMAGE, ENCODED, MISSING, UNREADABLE, CacheStore
+from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
 from featcache.ids import decode_ids, listing_digest
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
-
-
-@dataclass
-class Verification:
-    """What was found.
-
-    Attributes:
-        rows: Rows checked, of each split.
-        finished: Whether the cache was ever finished.
-        missing: Rows that are not done; none of a finished cache may be.
-        unreadable: Rows whose image could not be read.
-        problems: One line each; empty means that the cache is complete and undamaged.
-        shards: Shards to encode again: damaged, or missing from a finished cache.
-        listings: Splits whose ids or labels are damaged.
-        prompt_sets: Prompt sets that are damaged.
-        sampled: Rows that were encoded again.
-        identical: Of those, rows that came out the same bit for bit.
-        largest_difference: Largest 1 - cosine between stored and new embedding; None without a sample.
-        repaired: Whether what is damaged was removed.
-    """
-
-    rows: dict[str, int] = field(default_factory=dict)
-    finished: bool = False
-    missing: int = 0
-    unreadable: int = 0
-    problems: list[str] = field(default_factory=list)
-    shards: list[Shard] = field(default_factory=list)
-    listings: list[str] = field(default_factory=list)
-    prompt_sets: list[str] = field(default_factory=list)
-    sampled: int = 0
-    identical: int = 0
-    largest_difference: float | None = None
-    repaired: bool = False
-
-    @property
-    def damaged(self) -> bool:
-        """Whether there is anything that a repair would remove."""
-        return bool(self.shards or self.listings or self.prompt_sets)
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `featcache verify --json` prints."""
-        return {
-            "ok": not self.problems,
-            "rows": self.rows,
-            "finished": self.finished,
-            "missing": self.missing,
-            "unreadable": self.unreadable,
-            "problems": self.problems,
-            "damaged_rows": sum(map(len, self.shards)),
-            "sampled": self.sampled,
-            "identical": self.identical,
-            "largest_difference": self.largest_difference,
-            "repaired": self.repaired,
-        }
+from featcache.verification.found import Verification
 
 
 def verify(
@@ -114,8 +76,8 @@ def verify_store(folder: Folder) -> Verification:
     """
     manifest = read_manifest(folder)
     plan = ShardPlan.from_manifest(manifest)
-    found = Verification(rows=dict(plan.rows), finished=folder.exists("complete.json"))
-    if not folder.exists("zarr.json"):
+    found = Verification(rows=dict(plan.rows), finished=folder.exists(COMPLETE))
+    if not folder.exists(ROOT_GROUP):
         found.missing = sum(plan.rows.values())
         found.problems.append("nothing is encoded yet: type the same `featcache extract` command again")
         return found
@@ -142,14 +104,13 @@ def _repair(folder: Folder, found: Verification) -> None:
         store = CacheStore(folder, plan, dim=identity["encoder"]["dim"], dtype=identity["dtype"])
         for shard in found.shards:
             store.forget(shard)
-        for name in folder.names("bad"):
-            split, start = name.removesuffix(".json").rsplit("-", 1)
-            store.forget(Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split])))
+        for name in folder.names(BAD):
+            store.forget(shard_of(name, plan))
             found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
         for name in found.prompt_sets:
-            folder.remove("complete.json")
+            folder.remove(COMPLETE)
             TextIndex(folder).forget(name)
     found.repaired |= found.damaged
 
@@ -158,14 +119,14 @@ def _check_shard(group: zarr.Group, shard: Shard, found: Verification) -> None:
     """Add what is wrong with one shard."""
     rows = slice(shard.start, shard.stop)
     try:
-        state = np.asarray(array_in(group, shard.split, "state")[rows])
+        state = np.asarray(array_in(group, shard.split, STATE)[rows])
         if missing := int((state == MISSING).sum()):
             found.missing += missing
             if found.finished:
                 found.shards.append(shard)
             return
         found.unreadable += int((state == UNREADABLE).sum())
-        names = ["images", *(["views"] if f"{shard.split}/views" in group else [])]
+        names = [IMAGES, *([VIEWS] if layout.array(shard.split, VIEWS) in group else [])]
         problem = next(
             (
                 problem
@@ -194,8 +155,8 @@ def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verificat
     listing = {}
     for split in found.rows:
         try:
-            ids = [str(name) for name in decode_ids(np.asarray(array_in(group, split, "ids")[:]))]
-            listing[split] = (ids, np.asarray(array_in(group, split, "labels")[:]))
+            ids = [str(name) for name in decode_ids(np.asarray(array_in(group, split, IDS)[:]))]
+            listing[split] = (ids, np.asarray(array_in(group, split, LABELS)[:]))
         except DAMAGE as error:
             found.problems.append(f"{split}: ids or labels are damaged ({error})")
             found.listings.append(split)

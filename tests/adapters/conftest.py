@@ -133,7 +133,7 @@ SEARCH_GRID = {"alpha": (0.0, 0.4, 0.8, 1.2), "lr": (0.02, 0.3), "epochs": (6,)}
 @pytest.fixture
 def search(make_cache: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """A small search on the cache in memory."""
-    from adapters.search import run
+    from adapters.search.search import run
 
     def run_search(method: str = "taskres", grid: Any = SEARCH_GRID, **options: Any) -> Any:
         asked = {"cache": make_cache(), "shots": [2, 4], "seeds": [1, 2], "out": tmp_path / "search", **options}

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adapters.arrays import Support, fold_of_rows, shot_folds, to_float32, unit
+from adapters.arrays import to_float32, unit
 from adapters.errors import AdapterError
+from adapters.support import Support, fold_of_rows, shot_folds
 
 ROWS = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 

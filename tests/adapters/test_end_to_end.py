@@ -18,7 +18,7 @@ from adapters.runs.catalogue import list_runs
 from adapters.runs.evaluate import evaluate
 from adapters.runs.predict import load_encoder, predict
 from adapters.tasks.task import Task
-from featcache.datasets import load_dataset
+from featcache.datasets.load import load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_fit_evaluate_and_predict_agree(cache: Any, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     result = predict(tmp_path / "run", [folder], top_k=1, device="cpu")
     answers = {Path(item.file).stem: item.classes[0].name if item.classes else None for item in result.items}
-    head = adapters.load(tmp_path / "run", cache)
+    head = adapters.load(tmp_path / "run")
     expected = [cache.class_names[code] for code in head.predict(test.images[:12])]
     assert [answers[image_id] for image_id in test.ids[:12]] == expected
     assert answers["broken"] is None

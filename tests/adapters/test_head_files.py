@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,18 +50,6 @@ def test_saving_again_replaces_and_leaves_other_files(saved: Path) -> None:
     ZeroShot().fit(X, Y, text=TEXT).save(saved)
     assert isinstance(adapters.load(saved), ZeroShot)
     assert sorted(os.listdir(saved)) == ["README.md", "config.json", "model.safetensors"]
-
-
-def test_the_cache_must_be_the_one_fitted_on(saved: Path) -> None:
-    adapters.load(saved, SimpleNamespace(digest="abc"))
-    with pytest.raises(RunError, match=r"eurosat \(digest abc\), not on dtd \(digest xyz\)"):
-        adapters.load(saved, SimpleNamespace(digest="xyz", name="dtd"))
-
-
-def test_a_head_that_names_no_cache_cannot_be_checked(tmp_path: Path) -> None:
-    ZeroShot().fit(X, Y, text=TEXT).save(tmp_path)
-    with pytest.raises(RunError, match="does not say which cache"):
-        adapters.load(tmp_path, SimpleNamespace(digest="abc"))
 
 
 def test_device_can_be_replaced(saved: Path) -> None:

@@ -8,19 +8,19 @@ import pytest
 import adapters
 from adapters.commands.options import describe_options, parse_options
 from adapters.errors import AdapterError
-from adapters.methods import METHODS, describe_methods, get
+from adapters.methods import METHODS, describe_methods
 
 
 def test_names() -> None:
     for name in METHODS:
-        assert get(name).method == name
-    assert get("tip-f") is adapters.TipAdapterF
+        assert METHODS[name].method == name
+    assert METHODS["tip-f"] is adapters.TipAdapterF
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("tipf", "tip-f"), ("zero_shot", "zero-shot"), ("Linear", "linear")])
 def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str) -> None:
     with pytest.raises(AdapterError, match=f"did you mean '{meant}'.*expected one of zero-shot"):
-        get(typo)
+        METHODS[typo]
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
@@ -48,7 +48,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 def test_descriptions_have_the_promised_keys() -> None:
     for row in describe_methods():
         assert list(row) == ["name", "class", "trains", "parameters", "needs", "source", "select"]
-        assert getattr(adapters, row["class"]) is get(row["name"])
+        assert getattr(adapters, row["class"]) is METHODS[row["name"]]
 
 
 def test_public_names_resolve() -> None:
@@ -62,7 +62,7 @@ def test_public_names_resolve() -> None:
 def test_import_is_light() -> None:
     code = (
         "import sys, adapters; assert not {'torch', 'sklearn', 'faiss'} & set(sys.modules)\n"
-        "import adapters.methods; adapters.methods.get('linear')\n"
+        "import adapters.methods; adapters.methods.METHODS['linear']\n"
         "assert not {'torch', 'faiss', 'open_clip', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

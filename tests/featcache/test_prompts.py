@@ -112,18 +112,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_prompts(tmp_path / "binary")
 
 
-def test_digest_tells_sets_apart_but_not_the_order_of_classes() -> None:
-    a, b = {"x": ("1",), "y": ("2",)}, {"y": ("2",), "x": ("1",)}
-    assert PromptSpec(per_class=a).digest() == PromptSpec(per_class=b).digest()
-    sets = [
-        PromptSpec(per_class=a),
-        PromptSpec(templates=("a {}", "b {}")),
-        PromptSpec(templates=("b {}", "a {}")),
-        PromptSpec(templates=("a {}", "b {}"), class_names=("c",)),
-    ]
-    assert len({spec.digest() for spec in sets}) == len(sets)
-
-
 def test_prompts_and_canonical_names_import_neither_torch_nor_open_clip() -> None:
     code = (
         "import sys, featcache.prompts, featcache.encoders.models as m; m.canonical('ViT-B/16');"

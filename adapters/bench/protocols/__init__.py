@@ -1,1 +1,1 @@
-"""One protocol a file: what a head is fitted on, what it is tested on, and how the numbers are told."""
+"""One protocol a file: what a head is fitted on and tested on, and how that is told; and their list."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from adapters.tasks.task import Rows, Task
+from adapters.tasks.split_rows import SplitRows
+from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
     from adapters.arrays import Floats, Ints
@@ -73,14 +74,14 @@ class ClassSubset:
         return TextOfClasses(self.task.text, self.classes)
 
     @cached_property
-    def support(self) -> Rows:
+    def support(self) -> SplitRows:
         """The shots of these classes, grouped by class in class order."""
         rows = self._only(self.task.support)
         order = np.argsort(rows.labels, kind="stable")
         return rows if np.array_equal(order, np.arange(len(order))) else _take(rows, order, rows.labels[order])
 
     @cached_property
-    def test(self) -> Rows:
+    def test(self) -> SplitRows:
         """The test rows of these classes."""
         return self._only(self.task.test)
 
@@ -89,15 +90,22 @@ class ClassSubset:
         """Which rows of the whole test split (N,) `test` has."""
         return self._codes(self.task.test.labels) >= 0
 
-    def held_out(self, select: str) -> tuple[Floats, Ints] | None:
-        """What a selection regime may look at besides the shots: of these classes only."""
-        found = self.task.held_out(select)
-        if found is None:
-            return None
-        codes = self._codes(found[1])
-        return found[0][codes >= 0], codes[codes >= 0]
+    @cached_property
+    def val(self) -> SplitRows | None:
+        """The validation rows of these classes."""
+        return None if self.task.val is None else self._only(self.task.val)
 
-    def _only(self, rows: Rows) -> Rows:
+    @cached_property
+    def val_kshot(self) -> SplitRows | None:
+        """The few validation rows of these classes."""
+        return None if self.task.val_kshot is None else self._only(self.task.val_kshot)
+
+    @property
+    def source(self) -> str:
+        """What the cache is called."""
+        return self.task.source
+
+    def _only(self, rows: SplitRows) -> SplitRows:
         codes = self._codes(rows.labels)
         if np.array_equal(codes, rows.labels):  # all classes in their order: spare the copy
             return rows
@@ -111,7 +119,7 @@ class ClassSubset:
         return np.asarray(place[labels])
 
 
-def _take(rows: Rows, which: Ints, labels: Ints) -> Rows:
+def _take(rows: SplitRows, which: Ints, labels: Ints) -> SplitRows:
     return replace(
         rows,
         images=rows.images[which],

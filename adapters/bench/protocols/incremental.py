@@ -9,29 +9,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adapters.abilities import Incremental
 from adapters.arrays import Ints
 from adapters.bench.protocols.classes import ClassSubset
+from adapters.bench.protocols.columns import Column, mean_of, of_part
 from adapters.bench.protocols.learning import CONTINUED, REFITTED, Exam, Learned, Part, Recipe, assess
-from adapters.errors import TaskError
+from adapters.bench.protocols.protocol import Protocol
+from adapters.bench.protocols.settings import Settings
+from adapters.errors import AdapterError, TaskError
 from adapters.head import Head
+from adapters.methods import BASELINE
 from adapters.selection.calibration import calibrate
 from adapters.selection.regimes import choose
 from adapters.tasks.task import Task
 
+if TYPE_CHECKING:
+    from featcache.cache.reading import Cache
+
 _STREAM = 2  # 0 and 1 are the draws of support and val (`adapters.tasks.sampling`)
 
 
-def incremental(recipe: Recipe, task: Task, seed: int, tasks: int, order: Sequence[str] | None) -> list[Part]:
+def incremental(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
     """Accuracy over all seen classes after every one of T tasks; parts `task-1` to `task-T`."""
-    arrivals = class_order(task.text.class_names, seed, order)
+    tasks = recipe.settings.tasks
+    assert tasks is not None  # `_check` has seen to it
+    arrivals = class_order(task.text.class_names, seed, recipe.settings.class_order)
     if tasks > len(arrivals):
         raise TaskError(f"--tasks {tasks} given; cache {task.cache.name} has {len(arrivals)} classes: type fewer tasks")
     ends = np.cumsum([len(part) for part in np.array_split(arrivals, tasks)])
     head: Head | None = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
-    if not hasattr(head, "partial_fit"):
+    if not isinstance(head, Incremental):
         head = None
     parts = []
     for step, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True), start=1):
@@ -41,7 +52,7 @@ def incremental(recipe: Recipe, task: Task, seed: int, tasks: int, order: Sequen
         else:
             learned, how = _continue(recipe, head, seen, start), CONTINUED
             head = learned.head
-        how = "" if recipe.method == "zero-shot" else how
+        how = "" if recipe.method == BASELINE else how
         parts.append(assess(f"task-{step}", learned, learned.head, Exam.of(seen), how))
     return parts
 
@@ -71,11 +82,41 @@ def _continue(recipe: Recipe, head: Head, seen: ClassSubset, start: int) -> Lear
     notes = []
     began = time.perf_counter()
     if start == 0:
-        head = choose(head, seen, settings.select)
+        head = choose(head, seen, settings.regime)
         notes.append(getattr(head, "selection_note_", ""))
     head = head.partial_fit(inputs, labels, text=seen.text)
-    if settings.calibrate and settings.select == "support":
+    if settings.calibrate and settings.regime.on_shots:
         notes.append("not calibrated: the shots of earlier tasks are gone, so none can be left out")
     elif settings.calibrate:
-        notes.append(calibrate(head, seen, settings.select))
+        notes.append(calibrate(head, seen, settings.regime))
     return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))
+
+
+def _columns(parts: Sequence[str]) -> list[Column]:
+    last, average = of_part(parts[-1], "Last"), mean_of("Average", parts)
+    return [last, average, *(of_part(part, part.replace("-", " ")) for part in parts)]
+
+
+def _check(settings: Settings, caches: int) -> None:
+    if settings.tasks is None or settings.tasks < 1:
+        name, given = settings.protocol, settings.tasks
+        raise AdapterError(f"--protocol {name} needs a number of tasks, got {given}: type --tasks 5")
+
+
+def _about(settings: Settings) -> str:
+    order = "as given" if settings.class_order else "drawn from the seed"
+    return (
+        "After every task, accuracy over all classes seen so far. Last: after the last task. Average: mean over the "
+        f"tasks. {settings.tasks} tasks, order of the classes {order}."
+    )
+
+
+INCREMENTAL = Protocol(
+    name="incremental",
+    meaning="classes come in tasks; after each, test on all classes seen so far",
+    examine=incremental,
+    columns=_columns,
+    check=_check,
+    identity=lambda settings: {"tasks": settings.tasks, "class_order": settings.class_order},
+    about=_about,
+)

@@ -57,19 +57,19 @@ class Recipe:
             AdapterError: no such method, or a parameter that it does not take.
         """
         facts = {"logit_scale": logit_scale, "seed": seed, "device": self.settings.device}
-        return build(methods.get(self.method), self.params, **facts)
+        return build(methods.METHODS[self.method], self.params, **facts)
 
     def learn(self, lesson: ClassSubset, seed: int) -> Learned:
         """A head that is chosen, fitted and calibrated on the shots of some classes."""
         asked = self.build(logit_scale=lesson.text.logit_scale, seed=seed)
-        support, select = lesson.support, self.settings.select
-        support.inputs, lesson.held_out(select)  # read them now: fitting must not wait for the disk
+        support, regime = lesson.support, self.settings.regime
+        support.inputs, regime.held_out(lesson)  # read them now: fitting must not wait for the disk
         began = time.perf_counter()
-        chosen = choose(asked, lesson, select)
+        chosen = choose(asked, lesson, regime)
         head = chosen.fit(support.inputs, support.labels, text=lesson.text)
         notes = [getattr(chosen, "selection_note_", "")]
         if self.settings.calibrate:
-            notes.append(calibrate(head, lesson, select))
+            notes.append(calibrate(head, lesson, regime))
         return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))
 
 
@@ -157,7 +157,7 @@ def assess(name: str, learned: Learned, head: Head, exam: Exam, how: str = "") -
         tested=exam.tested,
         correct=correct,
         accuracy=float(correct.mean()),
-        ece=float((bins.rows * np.abs(bins.accuracy - bins.confidence)).sum() / bins.rows.sum()),
+        ece=bins.ece,
         ece_uncalibrated=float(metrics.ece(logits, exam.labels)),
         temperature=float(head.temperature_),
         reliability={key: values.tolist() for key, values in bins._asdict().items()},

@@ -1,1 +1,1 @@
-"""CLIP-Adapter: the head, its bottleneck, many of them in training."""
+"""CLIP-Adapter: the head, its bottleneck, and many of them as one program."""

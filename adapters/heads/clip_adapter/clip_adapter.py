@@ -19,31 +19,36 @@ features; unit features are used here.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Support, unit
+from adapters.arrays import Floats, unit
+from adapters.chosen_alpha import AlphaChoice, ChosenOn
+from adapters.device import resolve_device
 from adapters.errors import AdapterError
-from adapters.head import Rows, cosine_logits, require
+from adapters.head import cosine_logits
 from adapters.heads.clip_adapter.bottleneck import adapt, blend, initial
 from adapters.heads.clip_adapter.stack import AdapterStack, Plan
-from adapters.selection.alpha_choice import NOTHING_BETTER, AlphaChoice, ChosenOn
+from adapters.parameters import AtLeast1, BelowOne, Count, NotNegative, Ratio, Tried, parameters_of
+from adapters.selection.alpha_choice import NOTHING_BETTER
 from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
 from adapters.selection.held_out import held_out_splits
-from adapters.training.loop import default_epochs, epoch_batches, resolve_device, warmup_cosine
+from adapters.support import Rows, Support
+from adapters.training.loop import default_epochs, epoch_batches, warmup_cosine
 from adapters.training.stacked import steps_of
-from adapters.training.stacking import TrainedHead, fit_supports
+from adapters.training.stacking import fit_supports
+from adapters.training.trained_head import TrainedHead
 
-RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
-"""Residual ratios that `tuned` trains at where it has held-out rows: those of the paper's ablation."""
+TrainRatio = Annotated[Ratio, Tried(0.2, 0.4, 0.6, 0.8, 1.0)]
+"""Tried, where there are held-out rows, are those of the paper's ablation."""
 FOLDS = 4
 """Folds over the shots when `tuned` has only the support: a training for every fold is the cost."""
 
 
-class ClipAdapter(TrainedHead):
+class ClipAdapter(TrainedHead[Plan]):
     """CLIP-Adapter, trained by the released recipe at a learning rate for cached features.
 
     Every epoch is a new shuffle, of which an incomplete last batch is left out, as the released framework does; a
@@ -79,15 +84,15 @@ class ClipAdapter(TrainedHead):
     def __init__(
         self,
         *,
-        alpha: float = 0.2,
-        train_alpha: float | None = None,
-        text_alpha: float = 0.0,
-        hidden: int | None = None,
-        lr: float = 0.1,
-        weight_decay: float = 5e-4,
-        momentum: float = 0.9,
-        batch_size: int = 32,
-        epochs: int | None = None,
+        alpha: Ratio = 0.2,
+        train_alpha: TrainRatio | None = None,
+        text_alpha: Ratio = 0.0,
+        hidden: AtLeast1 | None = None,
+        lr: NotNegative = 0.1,
+        weight_decay: NotNegative = 5e-4,
+        momentum: BelowOne = 0.9,
+        batch_size: AtLeast1 = 32,
+        epochs: Count | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -105,23 +110,12 @@ class ClipAdapter(TrainedHead):
         self.seed = seed
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
-        if self.train_alpha is not None:
-            require(0 <= self.train_alpha <= 1, "train_alpha", self.train_alpha, "a ratio from 0 to 1, or None")
-        require(0 <= self.text_alpha <= 1, "text_alpha", self.text_alpha, "a ratio from 0 to 1")
-        require(self.hidden is None or self.hidden >= 1, "hidden", self.hidden, "at least 1, or None for D // 4")
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 or more and below 1")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
-
     def _width(self, dim: int) -> int:
         return self.hidden if self.hidden is not None else max(1, dim // 4)
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
-        return 2 * dim * self._width(dim) * (2 if self.text_alpha else 1)
+        hidden = max(1, dim // 4) if self.hidden is None else self.hidden  # `_width`, which cannot be called here
+        return 2 * dim * hidden * (2 if self.text_alpha else 1)
 
     def for_classes(self, text: Any) -> Self:
         """The same adapters before other classes' text: neither knows which classes it was trained on."""
@@ -142,7 +136,18 @@ class ClipAdapter(TrainedHead):
         steps = steps_of(plan, min(self.batch_size, images))
         drawn = torch.randint(views, (len(steps),), generator=generator)
         rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
-        return Plan(image, text, steps * views + drawn[:, None], rates)
+        return Plan(
+            support,
+            image,
+            text,
+            steps * views + drawn[:, None],
+            rates,
+            alpha=self._train_ratio(),
+            text_alpha=self.text_alpha,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            logit_scale=self.logit_scale,
+        )
 
     def _stack_key(self, support: Support) -> Hashable:
         dim = support.text.shape[1]
@@ -153,9 +158,9 @@ class ClipAdapter(TrainedHead):
         classes, dim = support.text.shape
         return 4 * 2 * self._count(classes, dim, len(support.views))
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> AdapterStack:
-        return AdapterStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> AdapterStack:
+        return AdapterStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0 there is nothing to blend, nor to normalise again: zero-shot, to the last bit.
@@ -174,12 +179,13 @@ class ClipAdapter(TrainedHead):
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train, all trainings together, and choose the ratio of prediction from the exact path at fixed weights.
 
-        On held-out rows the heads that are compared are those that `fit` will train: one for every ratio of `RATIOS`.
+        On held-out rows the heads that are compared are those that `fit` will train: one for every ratio that is tried.
         With only the support, heads are trained on all but the held-out shots of each fold, at the ratio at hand: which
         ratio is best to train at was found not to carry over from fewer shots (docs/methods.md).
         """
         splits = held_out_splits(support, rows, FOLDS)
-        ratios = RATIOS if rows is not None else (self._train_ratio(),)
+        tried = parameters_of(type(self))["train_alpha"].tried
+        ratios = tried if rows is not None else (self._train_ratio(),)
         trained = [type(self)(**{**self.get_params(), "train_alpha": ratio}) for ratio in ratios for _ in splits]
         for _ in fit_supports(trained, [kept for _ in ratios for kept, _ in splits]):
             pass
@@ -188,10 +194,10 @@ class ClipAdapter(TrainedHead):
             folds = zip(trained[i * len(splits) : (i + 1) * len(splits)], splits, strict=True)
             blocks = ((*each._finite_line(out.features), out.labels) for each, (_, out) in folds)
             paths[ratio] = alpha_path_blocks(blocks, lo=0.0, hi=1.0)
-        head._take(paths, "support" if rows is None else "held-out", self._train_ratio())
+        head._choose(paths, "support" if rows is None else "held-out", self._train_ratio())
         return head
 
-    def _take(self, paths: Mapping[float, AlphaPath], chosen_on: ChosenOn, given: float) -> None:
+    def _choose(self, paths: Mapping[float, AlphaPath], chosen_on: ChosenOn, given: float) -> None:
         """Set the best pair of a ratio to train at and one to predict at.
 
         Of equally good pairs that whose ratios are closest to each other, then that which trains closest to the given

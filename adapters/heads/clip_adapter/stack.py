@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support
+from adapters.arrays import Floats
 from adapters.heads.clip_adapter.bottleneck import StackedBottleneck
+from adapters.support import Support
 from adapters.training.loop import class_logits, cross_entropy, products
+from adapters.training.stack import Stack
 from adapters.training.stacked import Batches, per_head, rates_of
-from adapters.training.stacking import Stack
-
-if TYPE_CHECKING:
-    from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
 
 
 class Plan(NamedTuple):
-    """How a training begins and goes on: all that is drawn or scheduled."""
+    """A training: all that is drawn, scheduled or set."""
 
+    support: Support
     image: tuple[Tensor, Tensor]
     """Initial W1 (H, D) and W2 (D, H)."""
     text: tuple[Tensor, Tensor] | None
@@ -29,9 +28,15 @@ class Plan(NamedTuple):
     """Row numbers (steps, B) of a pool of all views."""
     rates: list[float]
     """Learning rate of every step."""
+    alpha: float
+    """Residual ratio of the image adapter."""
+    text_alpha: float
+    weight_decay: float
+    momentum: float
+    logit_scale: float
 
 
-class AdapterStack(Stack["ClipAdapter"]):
+class AdapterStack(Stack):
     """G CLIP-Adapters in training.
 
     Attributes:
@@ -42,20 +47,20 @@ class AdapterStack(Stack["ClipAdapter"]):
 
     state = ("batches", "image", "said", "text", "logit_scale")
 
-    def __init__(self, heads: Sequence[ClipAdapter], supports: Sequence[Support]) -> None:
-        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports = [plan.support for plan in plans]
         (steps, rows), (classes, dim) = plans[0].rows.shape, supports[0].text.shape
-        super().__init__(heads, steps=steps, work=products(len(heads), rows, dim, heads[0]._width(dim)))
-        self.batches = Batches.of(supports, [plan.rows for plan in plans], self.device)
-        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(self.device)
-        logit_scale, decay, text_ratio = (
-            per_head([getattr(head, name) for head in heads], self.device)
-            for name in ("logit_scale", "weight_decay", "text_alpha")
+        work = products(len(plans), rows, dim, len(plans[0].image[0]))
+        super().__init__(len(plans), device=device, steps=steps, work=work)
+        self.batches = Batches.of(supports, [plan.rows for plan in plans], device)
+        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(device)
+        logit_scale, decay, ratio, text_ratio = (
+            per_head([getattr(plan, name) for plan in plans], device)
+            for name in ("logit_scale", "weight_decay", "alpha", "text_alpha")
         )
         self.logit_scale = logit_scale[:, None, None]
-        rates = rates_of([plan.rates for plan in plans], self.device)
-        sgd = {"rates": rates, "momentum": heads[0].momentum, "weight_decay": decay}
-        ratio = per_head([head._train_ratio() for head in heads], self.device)
+        rates = rates_of([plan.rates for plan in plans], device)
+        sgd = {"rates": rates, "momentum": plans[0].momentum, "weight_decay": decay}
         self.image = StackedBottleneck.of([plan.image for plan in plans], ratio, rows, self.batches, **sgd)
         said = [plan.text for plan in plans if plan.text]
         self.said = StackedBottleneck.of(said, text_ratio, classes, None, **sgd) if said else None
@@ -83,8 +88,9 @@ class AdapterStack(Stack["ClipAdapter"]):
             said.backward((gradient * scale).mT, image.blended, along.sum(1)[..., None])
         image.backward(gradient.mul_(self.logit_scale), text, along.sum(2, keepdim=True))
 
-    def write(self, head: ClipAdapter, place: int) -> None:
+    def learned(self, place: int) -> dict[str, Floats]:
         """The weights of both adapters."""
-        head.w1_, head.w2_ = self.image.weights(place)
+        found = dict(zip(("w1_", "w2_"), self.image.weights(place), strict=True))
         if self.said is not None:
-            head.text_w1_, head.text_w2_ = self.said.weights(place)
+            found.update(zip(("text_w1_", "text_w2_"), self.said.weights(place), strict=True))
+        return found

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.arrays import Floats, Support, unit
+from adapters.arrays import Floats, unit
+from adapters.support import Support
 
 
 def pool_of(support: Support) -> tuple[Tensor, Tensor]:
@@ -26,6 +27,15 @@ def prompts_of(support: Support) -> Floats:
 def texts_of(support: Support) -> int:
     """How many prompts all classes have together."""
     return int((~np.isnan(prompts_of(support)).any(2)).sum())
+
+
+def batches_of(support: Support, batch_size: int, steps: int, seed: int) -> Tensor:
+    """Numbers (steps, B) of the rows of every step in the pool of `pool_of`: half of them images, half prompts."""
+    generator = torch.Generator().manual_seed(seed)
+    images, half = support.views.shape[0] * support.views.shape[1], batch_size // 2
+    of_images = draw_rows(images, half, steps, generator)
+    of_texts = draw_rows(texts_of(support), half, steps, generator) + images
+    return torch.cat([of_images, of_texts], 1)
 
 
 def draw_rows(rows: int, size: int, steps: int, generator: torch.Generator) -> Tensor:

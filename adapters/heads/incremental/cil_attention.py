@@ -20,9 +20,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support
-from adapters.head import require
-from adapters.heads.incremental.cil_linear import RetainingHead
+from adapters.heads.incremental.cil_linear import RetainingHead, Retention
+from adapters.heads.incremental.head import Rate
+from adapters.parameters import AtLeast1, Count, Ratio, require
+from adapters.support import Support
 
 
 class CilAttention(RetainingHead):
@@ -50,12 +51,12 @@ class CilAttention(RetainingHead):
     def __init__(
         self,
         *,
-        tokens: int = 8,
-        retention: str = "hard",
-        keep: float = 0.5,
-        lr: float = 1e-3,
-        batch_size: int = 100,
-        epochs: int = 15,
+        tokens: AtLeast1 = 8,
+        retention: Retention = "hard",
+        keep: Ratio = 0.5,
+        lr: Rate = 1e-3,
+        batch_size: AtLeast1 = 100,
+        epochs: Count = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -71,10 +72,6 @@ class CilAttention(RetainingHead):
             device=device,
         )
         self.tokens = tokens
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        require(self.tokens >= 1, "tokens", self.tokens, "at least 1")
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return 3 * dim * dim

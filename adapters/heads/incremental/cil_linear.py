@@ -16,18 +16,18 @@ the identity as first W (it makes the head zero-shot before training), and the r
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from adapters.head import require
-from adapters.heads.incremental.head import IncrementalHead
+from adapters.heads.incremental.head import IncrementalHead, Rate
+from adapters.parameters import AtLeast1, Count, Ratio
 
-RETENTIONS = ("hard", "soft", "none")
+Retention = Literal["hard", "soft", "none"]
 
 
-def retained(old: Tensor, new: Tensor, rule: str, keep: float) -> Tensor:
+def retained(old: Tensor, new: Tensor, rule: Retention, keep: float) -> Tensor:
     """A weight after a task, merged entry by entry with the one before it.
 
     Args:
@@ -67,11 +67,11 @@ class RetainingHead(IncrementalHead):
     def __init__(
         self,
         *,
-        retention: str = "hard",
-        keep: float = 0.5,
-        lr: float = 1e-3,
-        batch_size: int = 100,
-        epochs: int = 15,
+        retention: Retention = "hard",
+        keep: Ratio = 0.5,
+        lr: Rate = 1e-3,
+        batch_size: AtLeast1 = 100,
+        epochs: Count = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -84,11 +84,6 @@ class RetainingHead(IncrementalHead):
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        require(self.retention in RETENTIONS, "retention", self.retention, "hard, soft or none")
-        require(0 <= self.keep <= 1, "keep", self.keep, "a share from 0 to 1")
 
     def _merge(self, old: dict[str, Tensor], new: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: retained(old[name], new[name], self.retention, self.keep) for name in new}

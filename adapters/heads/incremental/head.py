@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,16 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from adapters.arrays import Floats, Support
+from adapters.arrays import Floats
+from adapters.device import resolve_device
 from adapters.errors import AdapterError
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.head import Head, cosine_logits
+from adapters.parameters import NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
-from adapters.training.loop import AdamW, epoch_batches, resolve_device, threads_for
+from adapters.support import Rows, Support
+from adapters.training.loop import AdamW, epoch_batches, threads_for
 
 MILESTONES = (4 / 15, 10 / 15)
 """After which shares of the epochs the learning rate falls to a tenth: 4 and 10 of the released 15."""
-RATES = (1e-4, 1e-3, 1e-2)
-"""Learning rates that `tuned` tries."""
+Rate = Annotated[NotNegative, Tried(1e-4, 1e-3, 1e-2)]
 BLOCK = 8192
 """Rows that are adapted at once."""
 
@@ -100,10 +102,6 @@ class IncrementalHead(Head):
     def for_classes(self, text: Any) -> Self:
         """The same adapter before other classes' text: it does not know which classes it was trained on."""
         return self._with_text(text)
-
-    def _check_parameters(self) -> None:
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
 
     def _fit(self, support: Support) -> None:
         """Forget everything and learn the first task."""
@@ -191,8 +189,8 @@ class IncrementalHead(Head):
         return cosine_logits(np.asarray(torch.cat(adapted)), self.text_, self.logit_scale)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Try the learning rates `RATES` on the task given; see `choose_by_refit`."""
-        choose_by_refit(head, support, rows, "lr", RATES)
+        """Try learning rates on the task given; see `choose_by_refit`."""
+        choose_by_refit(head, support, rows, "lr")
         return head
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

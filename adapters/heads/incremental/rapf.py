@@ -25,7 +25,7 @@ D: the same Gaussian, and bounded memory. As many old classes are drawn in a ste
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,11 +33,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from adapters.arrays import Support
-from adapters.head import require
 from adapters.heads.incremental.gaussians import Gaussians
-from adapters.heads.incremental.head import IncrementalHead
+from adapters.heads.incremental.head import IncrementalHead, Rate
+from adapters.parameters import AtLeast1, Count, NotNegative, Ratio
+from adapters.support import Support
 from adapters.training.loop import threads_for
+
+FirstWeight = Literal["identity", "random"]
 
 RIDGE = 1e-6
 """Added to the variances of unit features."""
@@ -98,14 +100,14 @@ class Rapf(IncrementalHead):
     def __init__(
         self,
         *,
-        bias: float = 0.6,
-        threshold: float = 0.55,
+        bias: Ratio = 0.6,
+        threshold: NotNegative = 0.55,
         replay: bool = True,
         shrink: bool = False,
-        init: str = "identity",
-        lr: float = 1e-3,
-        batch_size: int = 100,
-        epochs: int = 15,
+        init: FirstWeight = "identity",
+        lr: Rate = 1e-3,
+        batch_size: AtLeast1 = 100,
+        epochs: Count = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -121,12 +123,6 @@ class Rapf(IncrementalHead):
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        require(0 <= self.bias <= 1, "bias", self.bias, "a share from 0 to 1")
-        require(self.threshold >= 0, "threshold", self.threshold, "0 or more")
-        require(self.init in ("identity", "random"), "init", self.init, "identity or random")
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return dim * dim

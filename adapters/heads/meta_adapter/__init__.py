@@ -1,1 +1,1 @@
-"""Meta-Adapter: the head, its attention, learning it."""
+"""Meta-Adapter: the head, its attention, how it is learnt, and many as one program."""

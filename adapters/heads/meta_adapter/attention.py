@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.arrays import Support, fold_of_rows
+from adapters.support import Support, fold_of_rows
 
 
 class Weights(NamedTuple):

@@ -19,26 +19,32 @@ evaluation then reads that memory: `memory="fifo"` does the same.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from adapters.arrays import Floats, Support, fold_of_rows
+from adapters.arrays import Floats
+from adapters.device import resolve_device
 from adapters.errors import AdapterError
-from adapters.head import cosine_logits, require
+from adapters.head import cosine_logits
+from adapters.head_files import read_config
 from adapters.heads.meta_adapter.attention import Memory, Weights, attend
-from adapters.heads.meta_adapter.stack import MetaStack, Step
-from adapters.training.loop import epoch_batches, resolve_device
-from adapters.training.stacking import TrainedHead
+from adapters.heads.meta_adapter.stack import MetaStack, Plan
+from adapters.heads.meta_adapter.steps import Step, steps_of
+from adapters.parameters import AtLeast1, Count, NotNegative
+from adapters.support import Support
+from adapters.tasks.same_encoder import first_difference
+from adapters.training.trained_head import TrainedHead
+
+MemoryKind = Literal["held-out", "fifo"]
 
 
-class MetaAdapter(TrainedHead):
+class MetaAdapter(TrainedHead[Plan]):
     """Meta-Adapter with the released recipe as defaults.
 
     `fit` learns the weights on the support's own classes and adapts to them. To learn on base classes and adapt to
@@ -88,11 +94,11 @@ class MetaAdapter(TrainedHead):
         self,
         *,
         meta: str | None = None,
-        memory: str = "held-out",
-        lr: float = 1e-4,
-        weight_decay: float = 0.01,
-        batch_size: int = 64,
-        epochs: int = 5,
+        memory: MemoryKind = "held-out",
+        lr: NotNegative = 1e-4,
+        weight_decay: NotNegative = 0.01,
+        batch_size: AtLeast1 = 64,
+        epochs: Count = 5,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -115,12 +121,10 @@ class MetaAdapter(TrainedHead):
             RunError: nothing there, or damaged.
             AdapterError: a head of another method.
         """
-        from adapters.head_files import load
-
-        head = load(folder, device=device)
-        if not isinstance(head, cls):
-            raise AdapterError(f"{folder} holds a head of method {head.method!r}; expected {cls.method!r}")
-        return head
+        method = read_config(folder)["method"]
+        if method != cls.method:
+            raise AdapterError(f"{folder} holds a head of method {method!r}; expected {cls.method!r}")
+        return cls.from_files(folder, device=device)
 
     def meta_fit(self, *sets: tuple[Any, Any, Any]) -> Self:
         """Learn the weights on base classes; the head then knows no class until `adapt`.
@@ -137,9 +141,10 @@ class MetaAdapter(TrainedHead):
             found = f"columns of X: {widths}" if sets else "no set"
             raise AdapterError(f"meta_fit got {found}; give one or more (X, y, text) of one encoder")
         self._check_parameters()
-        stack = MetaStack([self], [supports], [self._learning(supports)])
+        stack = MetaStack([self._learning(supports)], resolve_device(self.device))
         stack.advance()
-        stack.finish()
+        self.losses_ = stack.losses[0].cpu().numpy()
+        self._take(stack.learned(0))
         self._know_nothing(widths[0])
         return self
 
@@ -166,27 +171,33 @@ class MetaAdapter(TrainedHead):
                 "both must come from the same encoder"
             )
         head: Self = clone(self)
-        head._take(self._weights())
+        for name in (f"{part}_" for part in Weights._fields):
+            setattr(head, name, getattr(self, name).copy())
         head.classes_, head.text_ = support.classes, support.text
         head.n_features_in_ = self.n_features_in_
-        memory, means = Memory.of(support), torch.from_numpy(support.means)
-        device = resolve_device(self.device)
-        text, rows, present = torch.from_numpy(support.text), means[memory.rows], memory.present
-        head._attend(*(each.to(device) for each in (text, rows, present)))
+        memory, device = Memory.of(support), resolve_device(self.device)
+        weights = Weights(*(each.to(device) for each in self._weights()))
+        parts = torch.from_numpy(support.text), torch.from_numpy(support.means)[memory.rows], memory.present
+        head.adapted_ = attend(weights, *(part.to(device) for part in parts)).unit.cpu().numpy()
         return head
 
-    def _check_parameters(self) -> None:
-        require(self.memory in ("held-out", "fifo"), "memory", self.memory, "held-out or fifo")
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
+    def check_encoder(self, encoder: Mapping[str, Any], name: str) -> None:
+        """Refuse weights in `meta` that were learnt on another encoder's features, as far as their folder says which.
+
+        Raises:
+            AdapterError: they were.
+        """
+        learnt_on = None if self.meta is None else read_config(self.meta).get("encoder")
+        if learnt_on is not None and first_difference(encoder, learnt_on):
+            raise AdapterError(
+                f"--meta {self.meta} was learnt on another encoder than {name}'s; learn it with --meta-train"
+            )
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return 2 * dim * dim + dim + 1
 
-    def _start(self, support: Support) -> tuple[Weights, list[Step]]:
-        """The first weights and the steps of `fit`; with `meta` those learnt, and none."""
+    def _plan(self, support: Support) -> Plan:
+        """With `meta`, the weights that were learnt and no step."""
         if self.meta is None:
             return self._learning([support])
         learnt = type(self).load(self.meta)
@@ -195,16 +206,20 @@ class MetaAdapter(TrainedHead):
                 f"X has {support.text.shape[1]} columns but {self.meta} was learnt on {learnt.n_features_in_}; "
                 "both must come from the same encoder"
             )
-        return learnt._weights(), []
+        return self._with([support], learnt._weights(), [])
 
-    def _learning(self, supports: Sequence[Support]) -> tuple[Weights, list[Step]]:
-        """The first weights, and the steps, of learning on base sets."""
+    def _learning(self, supports: list[Support]) -> Plan:
+        """Learning on base sets."""
         generator = torch.Generator().manual_seed(self.seed)  # on the CPU: the same draws whatever the device
         weights = Weights.initial(supports[0].text.shape[1], generator)
-        plan = self._plan(supports, generator)
-        views = [supports[step.data].views.shape[1] for step in plan]
-        drawn = [int(torch.randint(count, (1,), generator=generator)) for count in views]
-        return weights, [step._replace(view=view) for step, view in zip(plan, drawn, strict=True)]
+        fifo, size = self.memory == "fifo", self.batch_size
+        steps = steps_of(supports, self.epochs, generator, fifo=fifo, batch_size=size)
+        return self._with(supports, weights, steps)
+
+    def _with(self, supports: list[Support], weights: Weights, steps: list[Step]) -> Plan:
+        """A plan with this head's settings."""
+        settings = self.lr, self.weight_decay, self.logit_scale, self.memory == "fifo", self.batch_size
+        return Plan(supports, weights, steps, *settings)
 
     def _stack_key(self, support: Support) -> Hashable:
         counts = np.bincount(support.labels)
@@ -218,47 +233,12 @@ class MetaAdapter(TrainedHead):
         dim: int = support.text.shape[1]
         return 4 * 4 * 2 * dim * dim
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> MetaStack:
-        starts = [head._start(support) for head, support in zip(heads, supports, strict=True)]
-        return MetaStack(heads, [[support] for support in supports], starts)
-
-    def _plan(self, supports: Sequence[Support], generator: torch.Generator) -> list[Step]:
-        """Every step; in an epoch those of all sets are shuffled together."""
-        plan: list[Step] = []
-        for _ in range(self.epochs):
-            epoch: list[Step] = []
-            for number, support in enumerate(supports):
-                epoch += self._epoch(number, support, generator)
-            plan += [epoch[i] for i in torch.randperm(len(epoch), generator=generator).tolist()]
-        return plan
-
-    def _epoch(self, number: int, support: Support, generator: torch.Generator) -> list[Step]:
-        """One epoch's steps on one set."""
-        none = torch.zeros(0, dtype=torch.int64)
-        if self.memory == "fifo":
-            batches = epoch_batches(len(support.labels), self.batch_size, 1, generator, drop_last=False)[0]
-            return [Step(number, rows, none) for rows in batches]
-        shot = torch.from_numpy(fold_of_rows(support.labels, support.shots))
-        together = max(1, min(support.shots // 2, self.batch_size // len(support.classes)))
-        steps = []
-        for hidden in torch.split(torch.randperm(support.shots, generator=generator), together):
-            rows = torch.isin(shot, hidden).nonzero()[:, 0]
-            shuffled = rows[torch.randperm(len(rows), generator=generator)]
-            steps += [Step(number, batch, hidden) for batch in torch.split(shuffled, self.batch_size) if len(batch)]
-        return steps
-
-    def _attend(self, text: Tensor, rows: Tensor, present: Tensor) -> None:
-        """Adapt the text (C, D) to a memory (C, K, D), of which some is present (C, K)."""
-        weights = Weights(*(each.to(text.device) for each in self._weights()))
-        self.adapted_ = attend(weights, text, rows, present).unit.cpu().numpy()
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> MetaStack:
+        return MetaStack(plans, device)
 
     def _weights(self) -> Weights:
         return Weights(*(torch.from_numpy(getattr(self, name + "_")) for name in Weights._fields))
-
-    def _take(self, weights: Weights) -> None:
-        for name, weight in weights._asdict().items():
-            setattr(self, name + "_", weight.cpu().numpy().copy())
 
     def _know_nothing(self, dim: int) -> None:
         self.classes_ = np.arange(0)

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.arrays import Floats, Support
+from adapters.arrays import Floats
 from adapters.heads.meta_adapter.attention import Memory, Weights, attend, attend_backward
+from adapters.heads.meta_adapter.steps import Step
+from adapters.support import Support
 from adapters.training.loop import class_logits, cosine, cross_entropy
 from adapters.training.padded_batches import PaddedBatches
+from adapters.training.stack import Stack
 from adapters.training.stacked import Stacked, StackedAdamW, per_head, rates_of
-from adapters.training.stacking import Stack
-
-if TYPE_CHECKING:
-    from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
 
 EPS = 1e-4
 """Added to the root of AdamW's second moment."""
-
-
-class Step(NamedTuple):
-    """One training step: rows (B,) of one of the sets in one view, and the slots hidden from its memory."""
-
-    data: int
-    rows: Tensor
-    hidden: Tensor
-    view: int = 0
 
 
 class MetaSet(Stacked):
@@ -105,51 +95,59 @@ class MetaSet(Stacked):
         return torch.stack(rows), present.to(rows[0].device)
 
 
-class MetaStack(Stack["MetaAdapter"]):
+class Plan(NamedTuple):
+    """A learning of weights: all that is drawn, scheduled or set."""
+
+    supports: list[Support]
+    """One or more sets of base classes."""
+    weights: Weights
+    """At the start."""
+    steps: list[Step]
+    lr: float
+    weight_decay: float
+    logit_scale: float
+    fifo: bool
+    """Whether every batch is pushed into the memory, as the released code does."""
+    batch_size: int
+
+
+class MetaStack(Stack):
     """G sets of weights in learning; the gradient is written out by hand.
 
-    Args:
-        heads: G heads.
-        supports: the base sets of each.
-        starts: the weights and the steps of each.
-
     Attributes:
-        optimizer: of all weights in one (G, 2 D + 2, D): W_q, W_k, w, and b at the start of a row of zeros.
+        sets: the base sets.
+        optimizer: of all weights in one matrix (G, 2 D + 2, D): W_q, W_k, w and b, the last with a row of zeros.
     """
 
     state = ("optimizer", "gradient", "logit_scale")
 
-    def __init__(
-        self,
-        heads: Sequence[MetaAdapter],
-        supports: Sequence[Sequence[Support]],
-        starts: Sequence[tuple[Weights, Sequence[Step]]],
-    ) -> None:
-        first, (_, plan), dim = heads[0], starts[0], supports[0][0].text.shape[1]
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        first, dim = plans[0], plans[0].supports[0].text.shape[1]
         # A step reads the whole memory and waits for its bandwidth, which a second thread does not raise.
-        super().__init__(heads, steps=len(plan), work=first.batch_size * dim)
+        super().__init__(len(plans), device=device, steps=len(first.steps), work=first.batch_size * dim)
         self.sets = [
             MetaSet(
-                [each[number] for each in supports],
-                [[step for step in steps if step.data == number] for _, steps in starts],
-                fifo=first.memory == "fifo",
-                device=self.device,
+                [plan.supports[number] for plan in plans],
+                [[step for step in plan.steps if step.data == number] for plan in plans],
+                fifo=first.fifo,
+                device=device,
             )
-            for number in range(len(supports[0]))
+            for number in range(len(first.supports))
         ]
         self.captures &= len(self.sets) == 1  # a captured step would know one set only
         # The set of every step, and which of its steps that is; where several trainings share a stack there is one set.
-        self.turns = [(step.data, sum(each.data == step.data for each in plan[:i])) for i, step in enumerate(plan)]
+        steps = first.steps
+        self.turns = [(step.data, sum(each.data == step.data for each in steps[:i])) for i, step in enumerate(steps)]
         self.number = 0
-        packed = torch.zeros(len(heads), 2 * dim + 2, dim)
-        for place, (weights, _) in enumerate(starts):
-            for part, weight in zip(unpacked(packed[place]), weights, strict=True):
+        packed = torch.zeros(len(plans), 2 * dim + 2, dim)
+        for place, plan in enumerate(plans):
+            for part, weight in zip(unpacked(packed[place]), plan.weights, strict=True):
                 part.copy_(weight)
-        rates = rates_of([cosine(head.lr, len(plan)) for head in heads], self.device)
-        decay = per_head([head.weight_decay for head in heads], self.device)
-        self.optimizer = StackedAdamW(packed.to(self.device), rates, weight_decay=decay, eps=EPS)
+        rates = rates_of([cosine(plan.lr, len(steps)) for plan in plans], device)
+        decay = per_head([plan.weight_decay for plan in plans], device)
+        self.optimizer = StackedAdamW(packed.to(device), rates, weight_decay=decay, eps=EPS)
         self.gradient = torch.zeros_like(self.optimizer.weight)
-        self.logit_scale = per_head([head.logit_scale for head in heads], self.device)[:, None, None]
+        self.logit_scale = per_head([plan.logit_scale for plan in plans], device)[:, None, None]
 
     def load(self, index: int) -> None:
         """Take the set, the batch and the rates of a step."""
@@ -169,12 +167,14 @@ class MetaStack(Stack["MetaAdapter"]):
         attend_backward(of_text, forward, weights, data.text, data.rows, unpacked(self.gradient))
         self.optimizer.step(self.gradient)
 
-    def write(self, head: MetaAdapter, place: int) -> None:
+    def learned(self, place: int) -> dict[str, Floats]:
         """The weights, and the text adapted to the first set."""
-        head._take(unpacked(self.optimizer.weight[place]))
+        weights = Weights(*(part.clone() for part in unpacked(self.optimizer.weight[place])))
         data = self.sets[0]
         data.remember(sum(number == 0 for number, _ in self.turns[: self.taken]))
-        head._attend(data.text[place], data.rows[place], data.present[place])
+        adapted = attend(weights, data.text[place], data.rows[place], data.present[place]).unit
+        found = {name + "_": weight.cpu().numpy() for name, weight in weights._asdict().items()}
+        return {**found, "adapted_": adapted.cpu().numpy()}
 
     def keep(self, places: Tensor) -> None:
         """As of any stack."""

@@ -21,21 +21,24 @@ Source: Seputis et al., Multi-Modal Adapter for Vision-Language Models (arXiv 24
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Support
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.arrays import Floats
+from adapters.device import resolve_device
+from adapters.head import Head, cosine_logits
 from adapters.heads.multi_modal_adapter.attention import BLOCK, TextTokens, adapted_logits, initial_weights, train
+from adapters.parameters import AtLeast1, Count, NotNegative, Ratio, Tried, require
 from adapters.selection.refit import choose_by_refit
-from adapters.training.loop import epoch_batches, resolve_device, threads_for
+from adapters.support import Rows, Support
+from adapters.training.loop import epoch_batches, threads_for
 
-MASKS = ("additive", "cross")
-RATES = (1e-4, 1e-3, 1e-2)
-"""Learning rates that `tuned` tries: those of the authors' search."""
+Mask = Literal["additive", "cross"]
+Rate = Annotated[NotNegative, Tried(1e-4, 1e-3, 1e-2)]
+"""Tried are those of the authors' search."""
 STEPS = 200
 """Updates that `epochs=None` makes at least (and at most 200 epochs, the authors' limit)."""
 
@@ -77,16 +80,16 @@ class MultiModalAdapter(Head):
     def __init__(
         self,
         *,
-        mask: str = "additive",
+        mask: Mask = "additive",
         adapt_text: bool = True,
-        alpha: float = 0.2,
-        width: int = 128,
-        hidden: int = 32,
-        heads: int = 4,
-        lr: float = 5e-3,
-        weight_decay: float = 1e-4,
-        batch_size: int = 256,
-        epochs: int | None = None,
+        alpha: Ratio = 0.2,
+        width: AtLeast1 = 128,
+        hidden: AtLeast1 = 32,
+        heads: AtLeast1 = 4,
+        lr: Rate = 5e-3,
+        weight_decay: NotNegative = 1e-4,
+        batch_size: AtLeast1 = 256,
+        epochs: Count | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -106,14 +109,8 @@ class MultiModalAdapter(Head):
         self.device = device
 
     def _check_parameters(self) -> None:
-        require(self.mask in MASKS, "mask", self.mask, "additive or cross")
-        require(0 <= self.alpha <= 1, "alpha", self.alpha, "a ratio from 0 to 1")
-        require(self.hidden >= 1, "hidden", self.hidden, "at least 1")
-        require(self.heads >= 1, "heads", self.heads, "at least 1")
-        expected = f"a positive multiple of heads={self.heads}"
-        require(self.width >= 1 and self.width % self.heads == 0, "width", self.width, expected)
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs is None or self.epochs >= 0, "epochs", self.epochs, "0 or more, or None")
+        super()._check_parameters()
+        require(self.width % self.heads == 0, "width", self.width, f"a positive multiple of heads={self.heads}")
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         hidden, width = self.hidden, self.width
@@ -181,7 +178,7 @@ class MultiModalAdapter(Head):
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try the authors' learning rates; see `choose_by_refit`."""
-        choose_by_refit(head, support, rows, "lr", RATES)
+        choose_by_refit(head, support, rows, "lr")
         return head
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

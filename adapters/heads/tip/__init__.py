@@ -1,1 +1,1 @@
-"""Tip-Adapter and its kin: the key-value cache, what votes in it, proofs without all of it."""
+"""Tip-Adapter and its kin: the key-value cache, what votes in it, predictions proven without all keys."""

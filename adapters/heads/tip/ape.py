@@ -22,14 +22,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, Support, unit
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.arrays import Floats, Ints, unit
+from adapters.blended_head import BlendedHead
+from adapters.device import resolve_device
+from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache, votes
 from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_search import lines_of_splits
+from adapters.parameters import AtLeast1, NotNegative, Ratio, require
 from adapters.selection.alpha_choice import Piece, set_chosen
 from adapters.selection.held_out import held_out_splits
-from adapters.training.loop import resolve_device
+from adapters.support import Rows, Support
 
 SEARCH_SCALE = (7.0, 1.0)
 """Upper ends of the grids of beta and gamma: those of five of the eleven data sets, and the medians (alpha's, 7, is not
@@ -49,7 +52,7 @@ class Grid(NamedTuple):
     gammas: NDArray[np.float64]
 
 
-class APE(Head):
+class APE(BlendedHead):
     """APE without training.
 
     Args:
@@ -73,7 +76,6 @@ class APE(Head):
     trains: ClassVar[str] = "nothing; a cache of the support on chosen channels"
     needs: ClassVar[str] = "text; views used if there"
     learned: ClassVar[tuple[str, ...]] = ("channels_", "divergence_")
-    alpha_after_fit: ClassVar[bool] = True
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
 
     channels_: Ints
@@ -83,11 +85,11 @@ class APE(Head):
     def __init__(
         self,
         *,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        gamma: float = 0.1,
-        channels: int | None = None,
-        similarity_weight: float = 0.5,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 1.0,
+        gamma: NotNegative = 0.1,
+        channels: AtLeast1 | None = None,
+        similarity_weight: Ratio = 0.5,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
@@ -99,13 +101,6 @@ class APE(Head):
         self.logit_scale = logit_scale
         self.device = device
 
-    def _check_parameters(self) -> None:
-        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
-        require(self.beta >= 0, "beta", self.beta, "0 or more")
-        require(self.gamma >= 0, "gamma", self.gamma, "0 or more")
-        require(self.channels is None or self.channels >= 1, "channels", self.channels, "1 or more, or None")
-        require(0 <= self.similarity_weight <= 1, "similarity_weight", self.similarity_weight, "between 0 and 1")
-
     def _fit(self, support: Support) -> None:
         dim = support.text.shape[1]
         kept = max(1, round(KEPT * dim)) if self.channels is None else self.channels
@@ -116,11 +111,8 @@ class APE(Head):
         self.cache_ = KeyCache(keys, support.labels, len(support.classes), resolve_device(self.device))
         self.divergence_ = divergence(keys, support.labels, unit(support.text[:, self.channels_]))
 
-    def parts(self, X: Any) -> tuple[Floats, Floats]:
-        """Zero-shot logits and cache logits, both (N, C), of features (N, D): logits = base + alpha * delta."""
-        return self._parts(unit(self._features(X)))
-
     def _parts(self, features: Floats) -> tuple[Floats, Floats]:
+        """Zero-shot logits and cache logits, both (N, C)."""
         base = cosine_logits(features, self.text_, self.logit_scale)
         delta = np.empty_like(base)
         weight = self._key_weights(self.gamma)
@@ -132,10 +124,6 @@ class APE(Head):
     def _key_weights(self, gamma: float) -> torch.Tensor:
         """R (N,)."""
         return torch.from_numpy(np.exp(np.float32(gamma) * self.divergence_)).to(self.cache_.device)
-
-    def _logits(self, features: Floats) -> Floats:
-        base, delta = self._parts(features)
-        return base + np.float32(self.alpha) * delta
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try every alpha with the grid of beta and gamma, on held-out rows or on shots held out of the support."""

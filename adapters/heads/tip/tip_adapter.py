@@ -10,24 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from adapters.arrays import Floats, Ints, Support, fold_of_rows, unit
-from adapters.head import Head, Rows, cosine_logits, require
+from adapters.arrays import Floats, Ints, unit
+from adapters.blended_head import BlendedHead
+from adapters.device import resolve_device
+from adapters.head import cosine_logits
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
 from adapters.heads.tip.key_cache import KeyCache
 from adapters.heads.tip.key_index import IndexKind
 from adapters.heads.tip.tip_search import AffinityBlock, held_out_logits, pieces, search_grid
+from adapters.parameters import Count, NotNegative, require
 from adapters.selection.alpha_choice import Piece, lines_of_betas, set_chosen
-from adapters.training.loop import resolve_device
+from adapters.support import Rows, Support, fold_of_rows
 
 
-class TipAdapter(Head):
+class TipAdapter(BlendedHead):
     """Tip-Adapter with the paper's fixed alpha and beta.
 
     Args:
@@ -49,7 +51,6 @@ class TipAdapter(Head):
     source: ClassVar[str] = "Tip-Adapter, arXiv 2111.03930"
     trains: ClassVar[str] = "nothing; a cache of the support"
     needs: ClassVar[str] = "text; views used if there"
-    alpha_after_fit: ClassVar[bool] = True
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     cache_: KeyCache
@@ -57,9 +58,9 @@ class TipAdapter(Head):
     def __init__(
         self,
         *,
-        alpha: float = 1.0,
-        beta: float = 5.5,
-        neighbours: int | None = None,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 5.5,
+        neighbours: Count | None = None,
         index: IndexKind = "flat",
         logit_scale: float = 100.0,
         device: str = "auto",
@@ -72,15 +73,9 @@ class TipAdapter(Head):
         self.device = device
 
     def _check_parameters(self) -> None:
-        require(self.alpha >= 0, "alpha", self.alpha, "0 or more")
-        require(self.beta >= 0, "beta", self.beta, "0 or more")
-        require(self.index in get_args(IndexKind), "index", self.index, "flat, ivf or hnsw")
-        if self.index == "flat":
-            right, expected = self.neighbours is None or self.neighbours >= 0, "0 or more, or None"
-        else:
-            right = self.neighbours is not None and self.neighbours >= 1
-            expected = f"1 or more with index={self.index!r}, such as --neighbours 10; or index 'flat'"
-        require(right, "neighbours", self.neighbours, expected)
+        super()._check_parameters()
+        expected = f"1 or more with index={self.index!r}, such as --neighbours 10; or index 'flat'"
+        require(self.index == "flat" or bool(self.neighbours), "neighbours", self.neighbours, expected)
 
     def _fit(self, support: Support) -> None:
         self.cache_ = self._cache(support.means, support.labels, len(support.classes))
@@ -93,11 +88,8 @@ class TipAdapter(Head):
         """The cache's keys (N, D), in the order of the support."""
         return self.cache_.keys
 
-    def parts(self, X: Any) -> tuple[Floats, Floats]:
-        """Zero-shot logits and cache logits, both (N, C), of features (N, D): logits = base + alpha * delta."""
-        return self._parts(unit(self._features(X)))
-
     def _parts(self, features: Floats) -> tuple[Floats, Floats]:
+        """Zero-shot logits and cache logits, both (N, C)."""
         base = cosine_logits(features, self.text_, self.logit_scale)
         return base, self.cache_.votes(features, self.beta, self._voters)
 
@@ -150,8 +142,7 @@ class TipAdapter(Head):
     def _logits(self, features: Floats) -> Floats:
         if self.index == "flat" and self.neighbours is not None:
             return self._certified(features).logits
-        base, delta = self._parts(features)
-        return base + np.float32(self.alpha) * delta
+        return super()._logits(features)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Choose on held-out rows, or on the support with one shot of every class left out.

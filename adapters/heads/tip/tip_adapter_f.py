@@ -9,29 +9,29 @@ except that the keys of the last epoch are kept: the released code keeps the epo
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import ClassVar, Self
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from adapters.arrays import Support
 from adapters.errors import AdapterError
-from adapters.head import Rows, require
 from adapters.heads.tip.key_index import IndexKind
 from adapters.heads.tip.tip_adapter import TipAdapter
 from adapters.heads.tip.tip_search import search_grid
-from adapters.heads.tip.trained_keys import KeyStack
-from adapters.selection.held_out import held_out_splits
+from adapters.heads.tip.trained_keys import KeyStack, Plan
+from adapters.parameters import AtLeast1, Count, NotNegative
+from adapters.selection.held_out import held_out_splits, sane
+from adapters.support import Rows, Support
 from adapters.training.loop import cosine, epoch_batches
-from adapters.training.stacking import TrainedHead, fit_supports
+from adapters.training.stacking import fit_supports
+from adapters.training.trained_head import TrainedHead
 
 FOLDS = 4
 """Folds over the shots when `tuned` has only the support."""
 
 
-class TipAdapterF(TrainedHead, TipAdapter):
+class TipAdapterF(TrainedHead[Plan], TipAdapter):
     """Tip-Adapter-F with the released recipe as defaults.
 
     With augmented views, epoch e trains on view e modulo the number of views.
@@ -62,16 +62,16 @@ class TipAdapterF(TrainedHead, TipAdapter):
     def __init__(
         self,
         *,
-        alpha: float = 1.0,
-        beta: float = 5.5,
-        train_alpha: float | None = None,
-        train_beta: float | None = None,
-        neighbours: int | None = None,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 5.5,
+        train_alpha: NotNegative | None = None,
+        train_beta: NotNegative | None = None,
+        neighbours: Count | None = None,
         index: IndexKind = "flat",
-        lr: float = 1e-3,
-        weight_decay: float = 0.01,
-        batch_size: int = 256,
-        epochs: int = 20,
+        lr: NotNegative = 1e-3,
+        weight_decay: NotNegative = 0.01,
+        batch_size: AtLeast1 = 256,
+        epochs: Count = 20,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -87,29 +87,19 @@ class TipAdapterF(TrainedHead, TipAdapter):
         self.epochs = epochs
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        for name in ("train_alpha", "train_beta"):
-            value = getattr(self, name)
-            require(value is None or value >= 0, name, value, "0 or more, or None")
-        require(self.lr >= 0, "lr", self.lr, "0 or more")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
-
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return rows * dim
 
     def _keys(self) -> int:
         return len(self.cache_)
 
-    def _plan(self, support: Support) -> tuple[list[Tensor], list[float]]:
-        """Row numbers of every batch, of a pool of all views, and its learning rate."""
+    def _plan(self, support: Support) -> Plan:
         generator = torch.Generator().manual_seed(self.seed)
         rows, views, _ = support.views.shape
         plan = epoch_batches(rows, self.batch_size, self.epochs, generator, drop_last=False)
         seen = [chosen * views + epoch % views for epoch, batches in enumerate(plan) for chosen in batches]
-        return seen, cosine(self.lr, len(seen))
+        trained_with = self._trained_with()
+        return Plan(support, seen, cosine(self.lr, len(seen)), *trained_with, self.weight_decay, self.logit_scale)
 
     def _trained_with(self) -> tuple[float, float]:
         """Alpha and beta while the keys are trained."""
@@ -125,14 +115,16 @@ class TipAdapterF(TrainedHead, TipAdapter):
         return 4 * 3 * support.means.size
 
     def _diverged(self, rows: Rows) -> bool:
-        """Whether keys, or squares of votes at the sharpest beta that `tuned` tries, are no float32 numbers."""
+        """Whether keys, or votes at the sharpest beta that `tuned` tries, are of no training that went well."""
         votes = self.cache_.votes(rows.features, float(search_grid()[0][-1]), self._voters)
-        with np.errstate(over="ignore"):
-            return not (np.isfinite(self.keys_).all() and np.isfinite(np.square(votes)).all())
+        return not (sane(self.keys_).all() and sane(votes).all())
 
-    @classmethod
-    def _stack(cls, heads: Sequence[Self], supports: Sequence[Support]) -> KeyStack:
-        return KeyStack(heads, supports)
+    @staticmethod
+    def _stack(plans: Sequence[Plan], device: torch.device) -> KeyStack:
+        return KeyStack(plans, device)
+
+    def _take(self, learned: Mapping[str, NDArray[Any]]) -> None:
+        self.cache_ = self._cache(learned["keys_"], learned["labels_"], len(self.classes_))
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train the keys with the alpha and beta at hand, then choose those of prediction.

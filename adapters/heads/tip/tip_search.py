@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapters.arrays import Floats, Ints, Support
-from adapters.head import Rows, cosine_logits
+from adapters.arrays import Floats, Ints
+from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache
 from adapters.heads.tip.sharpened import votes_at
 from adapters.selection.alpha_choice import Line, Others, Piece, lines_of_betas
+from adapters.support import Rows, Support
 
 SEARCH_SCALE = (12.0, 10.0)
 """Upper ends of the published grids of beta and alpha. The authors set them for each of their eleven data sets, from

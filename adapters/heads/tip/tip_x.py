@@ -19,13 +19,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Support
-from adapters.head import Rows, cosine_logits, require
+from adapters.arrays import Floats
+from adapters.head import cosine_logits
 from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_adapter import TipAdapter
 from adapters.heads.tip.tip_search import lines_of_splits
+from adapters.parameters import NotNegative
 from adapters.selection.alpha_choice import Piece, set_chosen
 from adapters.selection.held_out import held_out_splits
+from adapters.support import Rows, Support
 
 TEMPERATURE = 0.5
 """Of the soft-max over cosines."""
@@ -98,28 +100,21 @@ class TipX(TipAdapter):
     def __init__(
         self,
         *,
-        alpha: float = 1.0,
-        beta: float = 5.5,
-        gamma: float = 1.0,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 5.5,
+        gamma: NotNegative = 1.0,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
         super().__init__(alpha=alpha, beta=beta, logit_scale=logit_scale, device=device)
         self.gamma = gamma
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        require(self.gamma >= 0, "gamma", self.gamma, "0 or more")
-
     def _fit(self, support: Support) -> None:
         super()._fit(support)
         self.ranges_ = support_ranges(support.means, support.text)
 
-    def parts(self, X: Any) -> tuple[Floats, Floats]:
-        """Zero-shot logits less the divergences, and cache logits, both (N, C): logits = base + alpha * delta."""
-        return super().parts(X)
-
     def _parts(self, features: Floats) -> tuple[Floats, Floats]:
+        """Zero-shot logits less the divergences, and cache logits, both (N, C)."""
         base, delta = super()._parts(features)
         return base - np.float32(self.gamma) * self._divergence_votes(features), delta
 

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from adapters.arrays import Support
+from adapters.support import Support
 from adapters.training.loop import class_logits, cross_entropy
 from adapters.training.padded_batches import PaddedBatches
+from adapters.training.stack import Stack
 from adapters.training.stacked import StackedAdamW, per_head, rates_of
-from adapters.training.stacking import Stack
-
-if TYPE_CHECKING:
-    from adapters.heads.tip.tip_adapter_f import TipAdapterF
 
 EPS = 1e-4
 """Added to the root of AdamW's second moment."""
 
 
-class KeyStack(Stack["TipAdapterF"]):
+class Plan(NamedTuple):
+    """A training of keys: all that is drawn, scheduled or set."""
+
+    support: Support
+    batches: list[Tensor]
+    """Row numbers of every batch, of a pool of all views."""
+    rates: list[float]
+    """Learning rate of every step."""
+    alpha: float
+    """Alpha and beta while the keys are trained."""
+    beta: float
+    weight_decay: float
+    logit_scale: float
+
+
+class KeyStack(Stack):
     """The keys of G caches in training; the gradient is written out by hand.
 
     Attributes:
@@ -31,21 +45,20 @@ class KeyStack(Stack["TipAdapterF"]):
 
     state = ("key_labels", "text", "batches", "optimizer", "alpha", "beta", "logit_scale")
 
-    def __init__(self, heads: Sequence[TipAdapterF], supports: Sequence[Support]) -> None:
-        plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
-        super().__init__(heads, steps=len(plans[0][0]), work=supports[0].means.size)
+    def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
+        supports = [plan.support for plan in plans]
+        super().__init__(len(plans), device=device, steps=len(plans[0].batches), work=supports[0].means.size)
         keys, self.key_labels, self.text = (
-            torch.stack([torch.from_numpy(getattr(each, name)) for each in supports]).to(self.device)
+            torch.stack([torch.from_numpy(getattr(each, name)) for each in supports]).to(device)
             for name in ("means", "labels", "text")
         )
-        self.batches = PaddedBatches.unequal(supports, [batches for batches, _ in plans], self.device)
-        rates = rates_of([rates for _, rates in plans], self.device)
-        decay = per_head([head.weight_decay for head in heads], self.device)
+        self.batches = PaddedBatches.unequal(supports, [plan.batches for plan in plans], device)
+        rates = rates_of([plan.rates for plan in plans], device)
+        decay = per_head([plan.weight_decay for plan in plans], device)
         self.optimizer = StackedAdamW(keys, rates, weight_decay=decay, eps=EPS)
-        trained_with = zip(*(head._trained_with() for head in heads), strict=True)
         self.alpha, self.beta, self.logit_scale = (
-            per_head(values, self.device)[:, None, None]
-            for values in (*trained_with, [head.logit_scale for head in heads])
+            per_head([getattr(plan, name) for plan in plans], device)[:, None, None]
+            for name in ("alpha", "beta", "logit_scale")
         )
 
     def load(self, index: int) -> None:
@@ -64,7 +77,7 @@ class KeyStack(Stack["TipAdapterF"]):
         affinity = sharpened.mul_(gradient.gather(2, voters)).mul_(self.beta)
         self.optimizer.step(affinity.mT @ features)
 
-    def write(self, head: TipAdapterF, place: int) -> None:
-        """A cache of the trained keys."""
+    def learned(self, place: int) -> dict[str, NDArray[Any]]:
+        """The trained keys, and the classes they vote for."""
         keys, labels = (each[place].cpu().numpy() for each in (self.optimizer.weight, self.key_labels))
-        head.cache_ = head._cache(keys, labels, self.text.shape[1])
+        return {"keys_": keys, "labels_": labels}

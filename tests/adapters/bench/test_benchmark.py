@@ -19,9 +19,10 @@ import pytest
 from filelock import FileLock
 
 import featcache
-from adapters import ZeroShot, bench
-from adapters.bench.benchmark import _compute
-from adapters.bench.cells import plan
+from adapters import ZeroShot
+from adapters.bench import benchmark, cells
+from adapters.bench.benchmark import _compute, run
+from adapters.bench.cells import Cell, plan
 from adapters.bench.progress import CellReporter
 from adapters.bench.protocols.settings import Settings
 from adapters.bench.store import opened
@@ -29,6 +30,7 @@ from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
 from adapters.methods import METHODS
 from adapters.selection.calibration import fit_temperature
+from adapters.selection.regimes import NONE
 
 Make = Callable[..., Any]
 
@@ -46,10 +48,10 @@ class Broken(ZeroShot):
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("adapters.fake_heads")
+    module = ModuleType("fake_heads")
     module.Broken = Broken  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "adapters.fake_heads", module)
-    monkeypatch.setitem(METHODS, "broken", "fake_heads:Broken")
+    monkeypatch.setitem(sys.modules, "fake_heads", module)
+    monkeypatch.setitem(METHODS.homes, "broken", "fake_heads:Broken")
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -59,7 +61,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 def test_tidy_rows_in_every_file(make_cache: Make, tmp_path: Path) -> None:
     cache = make_cache()
-    results = bench.run("tip,linear", caches=[cache], shots=[2, 1], seeds=[1, 2], out=tmp_path)
+    results = run("tip,linear", caches=[cache], shots=[2, 1], seeds=[1, 2], out=tmp_path)
     assert (results.ran, results.found, results.methods) == (12, 0, ("zero-shot", "tip", "linear"))
     rows = rows_of(tmp_path)
     assert len(rows) == 12
@@ -83,15 +85,15 @@ def test_tidy_rows_in_every_file(make_cache: Make, tmp_path: Path) -> None:
 
 def test_a_finished_cell_is_not_run_again(make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make_cache()
-    first = bench.run("tip", caches=[cache], shots=[1, 2], seeds=[1, 2], out=tmp_path)
+    first = run("tip", caches=[cache], shots=[1, 2], seeds=[1, 2], out=tmp_path)
     text = (tmp_path / "results.json").read_text()
-    monkeypatch.setattr("adapters.bench.cells.few_shot", lambda *_: pytest.fail("it was run again"))
-    again = bench.run("tip", caches=[cache], shots=[1, 2], seeds=[2, 1], out=tmp_path)
+    monkeypatch.setattr(Cell, "compute", lambda *_: pytest.fail("it was run again"))
+    again = run("tip", caches=[cache], shots=[1, 2], seeds=[2, 1], out=tmp_path)
     assert (again.ran, again.found) == (0, 8)
     assert again.to_json()["rows"] == first.to_json()["rows"]
     assert again.text("markdown") == first.text("markdown")
     assert (tmp_path / "results.json").read_text() == text
-    fewer = bench.run("tip", caches=[cache], shots=[2], seeds=[1], out=tmp_path)
+    fewer = run("tip", caches=[cache], shots=[2], seeds=[1], out=tmp_path)
     assert len(fewer.records) == 2  # the table is of what was asked for
     assert len(rows_of(tmp_path)) == 8
 
@@ -112,8 +114,8 @@ def test_whatever_could_change_a_number_makes_another_cell(
     make_cache: Make, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     asked: dict[str, Any] = {"caches": [make_cache()], "shots": [2], "seeds": [1], "out": tmp_path}
-    bench.run("tip", **asked)
-    assert "tip" in {record.row.method for record in bench.run("tip", **{**asked, **change}).records}
+    run("tip", **asked)
+    assert "tip" in {record.row.method for record in run("tip", **{**asked, **change}).records}
     assert len({row["key"] for row in rows_of(tmp_path) if row["method"] == "tip"}) == 2
 
 
@@ -121,17 +123,18 @@ def test_another_version_or_cache_is_another_cell(
     make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {"shots": [1], "seeds": [1], "out": tmp_path}
-    bench.run("tip", caches=[make_cache()], **asked)
-    assert bench.run("tip", caches=[make_cache(rows=9)], **asked).ran == 2
-    monkeypatch.setattr("adapters.bench.cells.package_version", lambda: "99")
-    assert bench.run("tip", caches=[make_cache()], **asked).ran == 2
+    run("tip", caches=[make_cache()], **asked)
+    assert run("tip", caches=[make_cache(rows=9)], **asked).ran == 2
+    monkeypatch.setattr(cells, "package_version", lambda: "99")
+    assert run("tip", caches=[make_cache()], **asked).ran == 2
 
 
 KILLED = """
 import os, signal, sys
 import featcache
-from adapters import bench
+from adapters.bench.benchmark import run
 from adapters.bench import store
+from adapters.selection.regimes import NONE
 
 add, count = store.Store.add, 0
 def die_later(self, cell, records):
@@ -141,7 +144,7 @@ def die_later(self, cell, records):
     if count == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 store.Store.add = die_later
-bench.run("tip,linear", caches=[featcache.open(sys.argv[1])], shots=[1, 2], seeds=[1, 2], out=sys.argv[2])
+run("tip,linear", caches=[featcache.open(sys.argv[1])], shots=[1, 2], seeds=[1, 2], out=sys.argv[2])
 """
 
 
@@ -159,9 +162,9 @@ def test_a_killed_bench_continues_to_the_same_table(digits: Any, tmp_path: Path)
     assert len(list((tmp_path / "a" / "cells").iterdir())) == 3
     assert not (tmp_path / "a" / "results.csv").exists()
     asked: dict[str, Any] = {"caches": [digits], "shots": [1, 2], "seeds": [1, 2]}
-    continued = bench.run("tip,linear", out=tmp_path / "a", **asked)
+    continued = run("tip,linear", out=tmp_path / "a", **asked)
     assert (continued.ran, continued.found) == (9, 3)
-    straight = bench.run("tip,linear", out=tmp_path / "b", **asked)
+    straight = run("tip,linear", out=tmp_path / "b", **asked)
     timed = ("seconds_fit", "seconds_predict", "created")
 
     def untimed(results: Any) -> list[dict[str, Any]]:
@@ -173,7 +176,7 @@ def test_a_killed_bench_continues_to_the_same_table(digits: Any, tmp_path: Path)
 
 
 def test_every_method_on_a_real_cache_with_selection_and_calibration(digits: Any, tmp_path: Path) -> None:
-    results = bench.run(
+    results = run(
         "zero-shot,tip,tip-f,linear",
         caches=[digits],
         shots=[4],
@@ -202,7 +205,7 @@ def test_a_method_that_cannot_be_fitted_is_told_and_tried_again(
     make_cache: Make, tmp_path: Path, broken: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {"caches": [make_cache()], "shots": [1, 2], "seeds": [1], "out": tmp_path}
-    results = bench.run("broken,tip", **asked)
+    results = run("broken,tip", **asked)
     assert results.failures == ("FAILED broken, shapes-tiny, 1 shot, seed 1: needs two shots a class",)
     assert results.failures[0] in results.notes
     line = results.blocks[0].lines[1]
@@ -210,53 +213,53 @@ def test_a_method_that_cannot_be_fitted_is_told_and_tried_again(
     assert line.entries[0] is None
     assert line.entries[1] is not None
     assert "| broken | – |" in results.text("markdown")
-    again = bench.run("broken,tip", **asked)
+    again = run("broken,tip", **asked)
     assert (again.ran, again.found, len(again.failures)) == (0, 5, 1)
 
 
 def test_what_would_fail_for_all_methods_fails_before_any_work(make_cache: Make, tmp_path: Path) -> None:
     cache = make_cache(rows=5, splits=("train", "test"))
     with pytest.raises(TaskError, match=r"class 'annual crop' has 5 images to draw from, expected 16"):
-        bench.run("tip", caches=[cache], shots=[1, 16], out=tmp_path / "a")
+        run("tip", caches=[cache], shots=[1, 16], out=tmp_path / "a")
     with pytest.raises(TaskError, match="--select val needs a val split"):
-        bench.run("tip", caches=[cache], shots=[1], select="val", out=tmp_path / "a")
+        run("tip", caches=[cache], shots=[1], select="val", out=tmp_path / "a")
     with pytest.raises(AdapterError, match="no method 'tap'"):
-        bench.run("tap", caches=[cache], shots=[1], out=tmp_path / "a")
+        run("tap", caches=[cache], shots=[1], out=tmp_path / "a")
     with pytest.raises(AdapterError, match="tip has no option 'width'"):
-        bench.run("tip", caches=[cache], shots=[1], params={"tip": {"width": 1}}, out=tmp_path / "a")
+        run("tip", caches=[cache], shots=[1], params={"tip": {"width": 1}}, out=tmp_path / "a")
     with pytest.raises(AdapterError, match="parameters of 'clip' given; the bench has zero-shot, tip"):
-        bench.run("tip", caches=[cache], shots=[1], params={"clip": {}}, out=tmp_path / "a")
+        run("tip", caches=[cache], shots=[1], params={"clip": {}}, out=tmp_path / "a")
     with pytest.raises(AdapterError, match="expected each once"):
-        bench.run("tip", caches=[cache, cache], shots=[1], out=tmp_path / "a")
+        run("tip", caches=[cache, cache], shots=[1], out=tmp_path / "a")
     with pytest.raises(AdapterError, match="expected at least one cache"):
-        bench.run("tip", caches=[cache], shots=[], out=tmp_path / "a")
+        run("tip", caches=[cache], shots=[], out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    fewer = bench.run("tip", caches=[cache], shots=[16], seeds=[1], allow_fewer=True, out=tmp_path / "a")
+    fewer = run("tip", caches=[cache], shots=[16], seeds=[1], allow_fewer=True, out=tmp_path / "a")
     assert any("fewer than 16 shots in 4 of 4 classes" in note for note in fewer.notes)
 
 
 def test_two_benches_do_not_write_one_folder(make_cache: Make, tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"), pytest.raises(RunError, match=r"another bench is writing .*give another --out"):
-        bench.run("tip", caches=[make_cache()], shots=[1], out=tmp_path)
+        run("tip", caches=[make_cache()], shots=[1], out=tmp_path)
 
 
 def test_a_damaged_cell_is_named(make_cache: Make, tmp_path: Path) -> None:
-    bench.run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path)
+    run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path)
     path = next((tmp_path / "cells").iterdir())
     path.write_text(path.read_text()[:-9])
     with pytest.raises(RunError, match=f"{path.name} is damaged .*remove it"):
-        bench.run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path)
+        run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path)
 
 
 def test_the_default_folder_is_under_the_root(make_cache: Make, tmp_path: Path) -> None:
-    results = bench.run("tip", caches=[make_cache()], shots=[1], seeds=[1], root=str(tmp_path))
+    results = run("tip", caches=[make_cache()], shots=[1], seeds=[1], root=str(tmp_path))
     assert results.folder == tmp_path / "bench" / "shapes-tiny-few-shot"
 
 
 def test_several_caches_have_a_table_each_and_one_of_averages(make_cache: Make, tmp_path: Path) -> None:
     other = make_cache(rows=8, noise=0.9)
     other.name = "other"
-    results = bench.run("tip", caches=[make_cache(), other], shots=[2], seeds=[1, 2], out=tmp_path)
+    results = run("tip", caches=[make_cache(), other], shots=[2], seeds=[1, 2], out=tmp_path)
     first, second, average = results.blocks
     assert (first.title, second.title, average.title) == ("shapes-tiny", "other", "average of 2 caches")
     means = [block.lines[1].entries[0].mean for block in (first, second, average)]  # type: ignore[union-attr]
@@ -268,7 +271,7 @@ def test_cross_dataset_fits_on_the_first_cache_alone(make_cache: Make, tmp_path:
     near.name, far.name = "near", "far"
     for target, names in ((near, "abcd"), (far, "wxyz")):
         target.texts = {"plain": replace(target.text, class_names=tuple(names))}
-    results = bench.run(
+    results = run(
         "tip,clip",
         caches=[source, near, far],
         shots=[2],
@@ -294,7 +297,7 @@ def test_cross_dataset_fits_on_the_first_cache_alone(make_cache: Make, tmp_path:
 
 
 def test_time_left_is_counted_by_method_and_shots(make_cache: Make) -> None:
-    settings = Settings("few-shot", "none", False, None, None, None, False, "cpu")
+    settings = Settings("few-shot", NONE, False, None, None, None, False, "cpu")
     cells = plan(["zero-shot", "tip"], {}, [make_cache()], [1, 2], [1, 2], settings)
     reporter = CellReporter(cells, found=3, shown=False)
     assert reporter.seconds_left() is None
@@ -307,11 +310,11 @@ def test_time_left_is_counted_by_method_and_shots(make_cache: Make) -> None:
 
 
 def test_progress_goes_to_standard_error(make_cache: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path, progress=True)
+    run("tip", caches=[make_cache()], shots=[1], seeds=[1], out=tmp_path, progress=True)
     told = capsys.readouterr()
     assert told.out == ""
     assert "2/2 cells" in told.err
-    bench.run("tip", caches=[make_cache()], shots=[1], seeds=[2], out=tmp_path)
+    run("tip", caches=[make_cache()], shots=[1], seeds=[2], out=tmp_path)
     assert capsys.readouterr().err == ""
 
 
@@ -322,9 +325,9 @@ def test_an_interrupted_bench_leaves_tables_of_what_is_there(
         _compute(cells[:2], store, reporter)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adapters.bench.benchmark._compute", interrupted)
+    monkeypatch.setattr(benchmark, "_compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bench.run("tip", caches=[make_cache()], shots=[1, 2], seeds=[1], out=tmp_path)
+        run("tip", caches=[make_cache()], shots=[1, 2], seeds=[1], out=tmp_path)
     assert len(rows_of(tmp_path)) == 2
     with opened(tmp_path):  # the lock is free again
         pass

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from adapters import bench
-from adapters.bench.formats import marks, number
+from adapters.bench.benchmark import run
+from adapters.bench.formats.cells import marks, number
 from adapters.bench.plot import draw
 from adapters.bench.protocols.learning import BY_TEXT, REFITTED
 from adapters.bench.results import Results
@@ -27,7 +27,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def results(make_cache: Make, tmp_path: Path) -> Results:
-    return bench.run("tip,linear", caches=[make_cache()], shots=[1, 2], seeds=[1, 2, 3], out=tmp_path)
+    return run("tip,linear", caches=[make_cache()], shots=[1, 2], seeds=[1, 2, 3], out=tmp_path)
 
 
 def test_an_entry_says_mean_spread_tie_and_how() -> None:
@@ -53,7 +53,7 @@ def test_markdown_has_the_regime_zero_shot_first_and_the_best_in_bold(results: R
 
 
 def test_one_seed_and_oracle_are_shouted(make_cache: Make, tmp_path: Path) -> None:
-    results = bench.run("tip", caches=[make_cache()], shots=[2], seeds=[4], select="oracle", out=tmp_path)
+    results = run("tip", caches=[make_cache()], shots=[2], seeds=[4], select="oracle", out=tmp_path)
     assert "select: ORACLE · ONE SEED (4)" in results.title
     assert any(note.startswith("ORACLE: ") for note in results.notes)
     for text in (results.text("markdown"), results.text("latex"), _printed(results)):
@@ -98,9 +98,9 @@ def test_the_terminal_shows_the_same_numbers(results: Results) -> None:
 
 
 def test_fall_backs_are_marked_and_explained(make_cache: Make, tmp_path: Path) -> None:
-    text = bench.run(
-        "tip,clip", caches=[make_cache()], shots=[2], seeds=[1, 2], protocol="base-to-new", out=tmp_path
-    ).text("markdown")
+    text = run("tip,clip", caches=[make_cache()], shots=[2], seeds=[1, 2], protocol="base-to-new", out=tmp_path).text(
+        "markdown"
+    )
     assert "† scored by class text, which is zero-shot" in text
     assert "‡ by what was learned on other classes" in text
     assert "harmonic mean of the mean base and the mean new accuracy" in text
@@ -108,7 +108,7 @@ def test_fall_backs_are_marked_and_explained(make_cache: Make, tmp_path: Path) -
     assert "†" in lines["| tip"][3]
     assert "†" not in lines["| tip"][2]
     assert "†" not in "".join(lines["| zero-shot"])
-    text = bench.run(
+    text = run(
         "tip", caches=[make_cache()], shots=[2], seeds=[1, 2], protocol="incremental", tasks=2, out=tmp_path
     ).text("markdown")
     assert "| method | Last | Average | task 1 | task 2 |" in text
@@ -116,14 +116,14 @@ def test_fall_backs_are_marked_and_explained(make_cache: Make, tmp_path: Path) -
 
 
 def test_notes_are_told_once_with_whom_they_are_about(make_cache: Make, tmp_path: Path) -> None:
-    results = bench.run("tip,linear", caches=[make_cache()], shots=[1, 2], seeds=[1, 2], select="support", out=tmp_path)
+    results = run("tip,linear", caches=[make_cache()], shots=[1, 2], seeds=[1, 2], select="support", out=tmp_path)
     about = [note for note in results.notes if "one shot a class leaves nothing" in note]
     assert len(about) == 1
     assert about[0].startswith("all methods (1 shot): ")
 
 
 def test_another_format_is_refused(results: Results) -> None:
-    with pytest.raises(AdapterError, match="--format xml given; expected one of table, markdown"):
+    with pytest.raises(AdapterError, match="no --format 'xml'; expected one of table, markdown"):
         results.text("xml")
 
 
@@ -139,7 +139,7 @@ def test_plots_are_drawn_with_every_name(results: Results, tmp_path: Path) -> No
 
 
 def test_a_protocol_with_columns_of_its_own_is_drawn_by_the_first(make_cache: Make, tmp_path: Path) -> None:
-    results = bench.run("tip", caches=[make_cache()], shots=[1, 2], seeds=[1, 2], protocol="base-to-new", out=tmp_path)
+    results = run("tip", caches=[make_cache()], shots=[1, 2], seeds=[1, 2], protocol="base-to-new", out=tmp_path)
     assert "test accuracy, HM (%)" in results.plot(tmp_path / "plot.svg").read_text()
 
 

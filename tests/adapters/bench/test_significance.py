@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.bench.columns import columns
+from adapters.bench import significance
+from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record, Row
 from adapters.bench.summary import Block, summarise
@@ -56,7 +57,7 @@ def test_many_results_are_drawn_in_bounded_blocks(monkeypatch: pytest.MonkeyPatc
     rng = np.random.default_rng(0)
     records = {name: record(rng.random(50) < 0.5) for name in range(7)}
     whole = resampled_accuracies(records)
-    monkeypatch.setattr("adapters.bench.significance._COLUMNS", 2)
+    monkeypatch.setattr(significance, "_COLUMNS", 2)
     split = resampled_accuracies(records)
     for name in records:
         np.testing.assert_array_equal(whole[name], split[name])
@@ -195,10 +196,10 @@ def test_harmonic_mean_is_of_the_averages_over_seeds_and_caches() -> None:
 
 def test_the_columns_of_the_other_protocols() -> None:
     values = {"task-1": np.array([0.9]), "task-2": np.array([0.6]), "task-3": np.array([0.3])}
-    found = columns("incremental", list(values))
+    found = PROTOCOLS["incremental"].columns(list(values))
     assert [column.name for column in found] == ["Last", "Average", "task 1", "task 2", "task 3"]
     assert [float(column.combine(values)[0]) for column in found] == pytest.approx([0.3, 0.6, 0.9, 0.6, 0.3])
     values = {"src": np.array([0.9]), "a": np.array([0.6]), "b": np.array([0.2])}
-    found = columns("cross-dataset", list(values))
+    found = PROTOCOLS["cross-dataset"].columns(list(values))
     assert [column.name for column in found] == ["mean of targets", "src (source)", "a", "b"]
     assert [float(column.combine(values)[0]) for column in found] == pytest.approx([0.4, 0.9, 0.6, 0.2])

@@ -38,7 +38,7 @@ def test_every_method_is_fitted_scored_and_saved(make_cache: Make, tmp_path: Pat
     assert set(report.seconds) == {"load", "fit", "evaluate"}
     assert min(report.seconds.values()) > 0
     assert "device" not in report.hyperparameters
-    head = adapters.load(report.run, cache)
+    head = adapters.load(report.run)
     assert report.accuracy["test"] == adapters.accuracy(
         head.decision_function(cache["test"].images), cache["test"].labels
     )

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.heads.clap import CLAP, ZeroShotLinearProbe, class_multipliers
+from adapters.heads.clap import CLAP, PrototypeStack, ZeroShotLinearProbe, class_multipliers
+from adapters.support import Support
 from adapters.training.loop import warmup_cosine
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "clap")
@@ -42,7 +44,8 @@ def _multipliers(shots: int) -> torch.Tensor:
 def _batches(head: ZeroShotLinearProbe, views: np.ndarray, labels: np.ndarray) -> list[tuple[torch.Tensor, ...]]:
     """Features and labels of every step."""
     support = Support.check(views, labels, Text())
-    stack = head._stack([head], [support])
+    stack = InTraining([head], [support]).stack
+    assert isinstance(stack, PrototypeStack)
     seen = []
     for step in range(stack.steps):
         stack.load(step)
@@ -60,7 +63,8 @@ def _train(shots: int, run: str, monkeypatch: pytest.MonkeyPatch) -> ZeroShotLin
     views, labels = _support(shots)
     rows = torch.from_numpy(GOLD[f"k{shots}_pool_rows"]).long()  # theirs count view by view, ours image by image
     ours = rows % len(labels) * views.shape[1] + rows // len(labels)
-    monkeypatch.setattr(ZeroShotLinearProbe, "_plan", lambda *_: (ours, warmup_cosine(0.1, 20, 1)))
+    plan, rates = ZeroShotLinearProbe._plan, warmup_cosine(0.1, 20, 1)
+    monkeypatch.setattr(ZeroShotLinearProbe, "_plan", lambda *own: plan(*own)._replace(rows=ours, rates=rates))
     return HEADS[run == "clap"](device="cpu").fit(views, labels, text=Text())
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from adapters import ZeroShot
 from adapters.errors import AdapterError
+from adapters.heads import gda
 from adapters.heads.gda import GDA, discriminant, new_class_discriminant
 from adapters.selection.exact_alpha import alpha_path
 from tests.golden_files import golden
@@ -122,7 +123,7 @@ def test_identical_views_say_nothing_either(covariance: str) -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     views, labels = _support(4)
     whole = GDA().fit(views, labels, text=TIP).decision_function(TEST)
-    monkeypatch.setattr("adapters.heads.gda.BLOCK", 64 * 7)
+    monkeypatch.setattr(gda, "BLOCK", 64 * 7)
     np.testing.assert_allclose(GDA().fit(views, labels, text=TIP).decision_function(TEST), whole, atol=1e-4)
 
 

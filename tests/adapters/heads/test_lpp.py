@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head import Rows
 from adapters.heads.lpp import BlendedStack, LinearProbePlusPlus
 from adapters.selection.looks import right_along
+from adapters.support import Rows, Support
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, LPP = golden("data", "support", "text_weights", "lpp")
@@ -24,7 +25,9 @@ def _support(shots: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _stack(views: np.ndarray, labels: np.ndarray, text: np.ndarray, epochs: int) -> BlendedStack:
     head = LinearProbePlusPlus(epochs=epochs, device="cpu")
-    return head._stack([head], [Support.check(views, labels, text)])
+    stack = InTraining([head], [Support.check(views, labels, text)]).stack
+    assert isinstance(stack, BlendedStack)
+    return stack
 
 
 def _authors_start(monkeypatch: pytest.MonkeyPatch, shots: int) -> None:

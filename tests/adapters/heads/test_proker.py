@@ -8,6 +8,7 @@ import pytest
 from adapters import ZeroShot
 from adapters.arrays import unit
 from adapters.errors import AdapterError
+from adapters.heads import proker
 from adapters.heads.proker import BETAS, LAMS, ProKeR, kernel_matrix
 from tests.golden_files import golden
 
@@ -84,7 +85,7 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ProKeR().fit(views, labels, text=TIP).decision_function(TEST)
     keys = unit(views).reshape(-1, 64)
     full = np.exp(1.5 * (keys.astype(np.float64) @ keys.T.astype(np.float64) - 1))
-    monkeypatch.setattr("adapters.heads.proker.BLOCK", 400 * 7)
+    monkeypatch.setattr(proker, "BLOCK", 400 * 7)
     np.testing.assert_allclose(kernel_matrix(keys, 1.5).numpy(), full, atol=1e-12)
     np.testing.assert_allclose(ProKeR().fit(views, labels, text=TIP).decision_function(TEST), whole, atol=1e-3)
 
@@ -102,7 +103,7 @@ def test_as_many_views_as_fit_are_keys() -> None:
 def test_search_finds_what_refitting_finds(held_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     views, labels = _support(4)
     views = views[:, :1]
-    monkeypatch.setattr("adapters.heads.proker.SEARCH_ROWS", 10)  # the small grid
+    monkeypatch.setattr(proker, "SEARCH_ROWS", 10)  # the small grid
     chosen = ProKeR().tuned(views, labels, text=TIP, held_out=VAL if held_out else None)
     pairs = [(beta, lam) for beta in (BETAS[0], BETAS[10], BETAS[-1]) for lam in (LAMS[0], LAMS[5], LAMS[-1])]
     shot = np.arange(40) % 4

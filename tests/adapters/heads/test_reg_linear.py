@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import Support
 from adapters.errors import AdapterError
-from adapters.heads.reg_linear import PENALTIES, RegularizedLinearAdapter
+from adapters.heads.reg_linear import MatrixStack, RegularizedLinearAdapter
 from adapters.heads.zero_shot import ZeroShot
+from adapters.parameters import parameters_of
+from adapters.support import Support
 from adapters.training.stacked import StackedAdamW
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "reg_linear")
@@ -36,7 +38,8 @@ def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     views, labels, text = rng.normal(size=(9, 2, 6)), np.arange(9) % 4, rng.normal(size=(4, 6))
     head = RegularizedLinearAdapter(steps=1, penalty=0.3, logit_scale=7.0, device="cpu")
-    stack = head._stack([head], [Support.check(views, labels, text)])
+    stack = InTraining([head], [Support.check(views, labels, text)]).stack
+    assert isinstance(stack, MatrixStack)
     stack.optimizer.weight.copy_(torch.from_numpy(rng.normal(size=(1, 6, 6))))
     matrix = stack.optimizer.weight[0].clone().requires_grad_()
     adapted = torch.nn.functional.normalize(torch.from_numpy(views[:, 1]).float() @ matrix.T, dim=1)
@@ -104,10 +107,11 @@ def test_tuned_takes_the_penalty_that_is_best() -> None:
     views, labels = _support(4)
     rows = DATA["val_features"], DATA["val_labels"]
     make = RegularizedLinearAdapter
-    right = {p: make(steps=60, penalty=p).fit(views, labels, text=TEXT).score(*rows) for p in PENALTIES}
+    tried = parameters_of(RegularizedLinearAdapter)["penalty"].tried
+    right = {p: make(steps=60, penalty=p).fit(views, labels, text=TEXT).score(*rows) for p in tried}
     chosen = make(steps=60).tuned(views, labels, text=TEXT, held_out=rows)
     assert right[chosen.penalty] == max(right.values())
-    assert make(steps=20).tuned(views, labels, text=TEXT).penalty in PENALTIES
+    assert make(steps=20).tuned(views, labels, text=TEXT).penalty in tried
 
 
 @pytest.mark.parametrize("wrong", [{"penalty": -1.0}, {"steps": -1}, {"lr": -1.0}])

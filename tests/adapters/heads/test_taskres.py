@@ -9,8 +9,9 @@ import torch
 from adapters.arrays import unit
 from adapters.errors import AdapterError
 from adapters.heads.prototypes import cosine_loss
-from adapters.heads.taskres import ALPHAS, TaskRes
+from adapters.heads.taskres import TaskRes
 from adapters.heads.zero_shot import ZeroShot
+from adapters.parameters import parameters_of
 from adapters.training.loop import warmup_cosine
 from tests.golden_files import golden
 
@@ -101,10 +102,11 @@ def test_scale_and_order_of_rows_change_nothing() -> None:
 def test_tuned_takes_the_ratio_that_is_best() -> None:
     views, labels = _support(16)
     rows = DATA["val_features"], DATA["val_labels"]
-    right = {a: TaskRes(alpha=a, epochs=40).fit(views, labels, text=Text()).score(*rows) for a in ALPHAS}
+    tried = parameters_of(TaskRes)["alpha"].tried
+    right = {a: TaskRes(alpha=a, epochs=40).fit(views, labels, text=Text()).score(*rows) for a in tried}
     chosen = TaskRes(epochs=40).tuned(views, labels, text=Text(), held_out=rows)
     assert right[chosen.alpha] == max(right.values())
-    assert TaskRes(epochs=10).tuned(views, labels, text=Text()).alpha in ALPHAS
+    assert TaskRes(epochs=10).tuned(views, labels, text=Text()).alpha in tried
 
 
 def test_class_rows_are_given_the_norm_of_raw_text() -> None:

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adapters.arrays import Support, class_means, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head import Rows
 from adapters.heads.gda import GDA, discriminant
 from adapters.heads.timo import TIMO, MatchedPrompts, pieces, prompt_numbers
 from adapters.selection.alpha_choice import lines
+from adapters.support import Rows, Support, class_means
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, EXPECTED = golden("data", "support", "text_weights", "timo")

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
-from adapters.selection.regimes import ORACLE_WARNING
+from adapters.selection.regimes import ORACLE
 
 REPORT = Report(
     method="tip",
@@ -51,7 +51,7 @@ def test_the_card_says_everything_that_a_number_needs(make_cache: Callable[..., 
 
 def test_a_warning_stands_above_the_scores(make_cache: Callable[..., Any]) -> None:
     cache = make_cache()
-    card = model_card(replace(REPORT, note=ORACLE_WARNING, select="oracle"), cache.text, cache.encoder)
+    card = model_card(replace(REPORT, note=ORACLE.warning, select="oracle"), cache.text, cache.encoder)
     assert card.index("ORACLE") < card.index("## Scores")
 
 

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from adapters import CrossModal, Task, TaskRes, TipAdapter, TipAdapterF
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError, TaskError
 from adapters.fitting.fit import fit
 from adapters.head import Head
 from adapters.selection.held_out import held_out_splits
+from adapters.selection.regimes import REGIMES
+from adapters.support import Support
+from adapters.training.trained_head import InTraining
 from tests.adapters.conftest import SEARCH_GRID
 
 Make = Callable[..., Any]
@@ -23,7 +26,7 @@ Make = Callable[..., Any]
 def splits_of(cache: Any, shots: int, seed: int, select: str) -> list[tuple[Any, Any, Any, Any]]:
     """What to fit on and what to score on, by hand."""
     task = Task.sample(cache, shots=shots, seed=seed)
-    held = task.held_out(select)
+    held = REGIMES[select].held_out(task)
     if held is not None:
         return [(task.support.inputs, task.support.labels, *held)]
     support = Support.check(task.support.inputs, task.support.labels, task.text)
@@ -189,10 +192,10 @@ def test_halving_keeps_the_best_third_of_each_draw(search: Any, make_cache: Make
             right = 0
             for X, y, features, labels in splits_of(cache, shots, seed, select):
                 head, support = TaskRes(**setting, seed=seed, logit_scale=20.0), Support.check(X, y, cache.text)
-                head._prepare(support)
-                stack = TaskRes._stack([head], [support])
+                training = InTraining([head], [support])
+                stack = training.stack
                 stack.advance(steps[shots] // 9)
-                stack.finish()
+                training.finish()
                 right += int((head._logits(unit(features)).argmax(1) == labels).sum())
             counts.append(right)
         least = sorted(counts, reverse=True)[(len(counts) - 1) // 3]

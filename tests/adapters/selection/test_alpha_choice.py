@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import GDA, TipAdapter
+from adapters.chosen_alpha import AlphaChoice
+from adapters.heads.tip import sharpened
 from adapters.heads.tip.key_cache import votes
 from adapters.heads.tip.sharpened import votes_at
-from adapters.selection.alpha_choice import HIGHEST, AlphaChoice, Piece, choose, lines, lines_of_betas, set_chosen
+from adapters.selection.alpha_choice import HIGHEST, Piece, choose, lines, lines_of_betas, set_chosen
 
 BASE, Y = np.array([[0.0, 1.0]]), np.array([0])  # wrong at first, by a spread of 1
 
@@ -157,7 +159,7 @@ def test_cache_logits_at_many_betas_are_those_at_each(monkeypatch: pytest.Monkey
     affinity[2, 3:] = -torch.inf
     labels = torch.from_numpy(rng.integers(0, 4, 10)).expand(7, 10)
     weights = [None, torch.from_numpy(rng.uniform(0, 2, 10).astype(np.float32))]
-    monkeypatch.setattr("adapters.heads.tip.sharpened.SLICE", size)
+    monkeypatch.setattr(sharpened, "SLICE", size)
     given = affinity.clone()
     for beta, found in votes_at(affinity, labels, [0.5, 7.0], 5, weights):
         for logits, weight in zip(found, weights, strict=True):

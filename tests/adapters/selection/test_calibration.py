@@ -12,12 +12,15 @@ import torch
 
 import adapters
 from adapters import ClipAdapter, TipAdapter, ZeroShot, metrics
+from adapters.abilities import ClassesFromText
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.errors import AdapterError
 from adapters.fitting.fit import fit
 from adapters.runs.evaluate import evaluate
 from adapters.runs.report import Report
+from adapters.selection import calibration
 from adapters.selection.calibration import calibrate, fit_temperature
+from adapters.selection.regimes import REGIMES
 from adapters.tasks.task import Task
 
 Make = Callable[..., Any]
@@ -52,7 +55,7 @@ def test_temperature_of_samples_of_the_model_itself_is_its_sharpness() -> None:
 def test_blocks_of_rows_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, labels = noisy_logits()
     whole = fit_temperature(logits, labels)
-    monkeypatch.setattr("adapters.selection.calibration._BLOCK", 7)
+    monkeypatch.setattr(calibration, "_BLOCK", 7)
     assert fit_temperature(logits, labels) == pytest.approx(whole, rel=1e-6)
 
 
@@ -117,8 +120,8 @@ def test_a_regime_gives_its_held_out_rows(make_cache: Make, regime: Any) -> None
     task = Task.sample(make_cache(noise=1.6), shots=4)
     head = TipAdapter(logit_scale=20.0).fit(task.support.images, task.support.labels, text=task.text)
     before = head.predict(task.test.images)
-    assert calibrate(head, task, regime) == ""
-    images, labels = task.held_out(regime)  # type: ignore[misc]
+    assert calibrate(head, task, REGIMES[regime]) == ""
+    images, labels = REGIMES[regime].held_out(task)  # type: ignore[misc]
     assert head.temperature_ == fit_temperature(head.decision_function(images), labels) != 1.0
     np.testing.assert_array_equal(head.predict(task.test.images), before)
     expected = metrics.softmax(head.decision_function(task.test.images) / head.temperature_)
@@ -129,7 +132,7 @@ def test_support_gives_logits_of_shots_left_out(make_cache: Make) -> None:
     task = Task.sample(make_cache(noise=1.6), shots=4)
     support = task.support
     head = TipAdapter(logit_scale=20.0).fit(support.images, support.labels, text=task.text)
-    assert calibrate(head, task, "support") == ""
+    assert calibrate(head, task, REGIMES["support"]) == ""
     logits, labels = [], []
     for shot in range(4):  # the support is grouped by class: row i is shot i mod 4
         out = np.arange(16) % 4 == shot
@@ -143,16 +146,16 @@ def test_where_nothing_is_allowed_nothing_is_fitted(make_cache: Make) -> None:
     task = Task.sample(make_cache(), shots=1)
     head = ZeroShot().fit(task.support.images, task.support.labels, text=task.text)
     head.temperature_ = 3.0
-    assert "--select none" in calibrate(head, task, "none")
+    assert "--select none" in calibrate(head, task, REGIMES["none"])
     assert head.temperature_ == 1.0
-    assert "one shot" in calibrate(head, task, "support")
+    assert "one shot" in calibrate(head, task, REGIMES["support"])
     assert head.temperature_ == 1.0
 
 
 def test_a_refit_forgets_the_temperature(make_cache: Make) -> None:
     task = Task.sample(make_cache(noise=1.6), shots=4)
     head = ZeroShot().fit(task.support.images, task.support.labels, text=task.text)
-    calibrate(head, task, "val")
+    calibrate(head, task, REGIMES["val"])
     assert head.temperature_ != 1.0
     assert head.fit(task.support.images, task.support.labels, text=task.text).temperature_ == 1.0
 
@@ -214,4 +217,4 @@ def test_a_head_that_is_not_bound_to_its_classes_scores_others(make_cache: Make,
 def test_a_head_that_is_bound_to_its_classes_says_so(make_cache: Make) -> None:
     task = Task.sample(make_cache(), shots=2)
     head = TipAdapter().fit(task.support.images, task.support.labels, text=task.text)
-    assert head.for_classes(task.text) is None
+    assert not isinstance(head, ClassesFromText)

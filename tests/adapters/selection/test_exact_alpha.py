@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from adapters import ClipAdapter, TipAdapter
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
 from adapters.selection.beta_search import refine
 from adapters.selection.exact_alpha import AlphaPath, alpha_path, alpha_path_blocks
+from adapters.support import Support
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT = golden("data", "support", "text_weights")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 
-from adapters.arrays import Floats, Support
-from adapters.head import Head, Rows
+from adapters.arrays import Floats
+from adapters.head import Head
 from adapters.heads.reg_linear import RegularizedLinearAdapter
 from adapters.heads.taskres import TaskRes
+from adapters.parameters import Tried
 from adapters.selection.alpha_choice import NOTHING_BETTER
 from adapters.selection.held_out import right
 from adapters.selection.refit import choose_by_refit
+from adapters.support import Rows, Support
 
 FEATURES = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1, 2, 3]]
 LABELS = np.arange(8) % 4
@@ -25,7 +27,7 @@ class Answers(Head):
 
     table: dict[float, Any]
 
-    def __init__(self, *, n: float = 7.0) -> None:
+    def __init__(self, *, n: Annotated[float, Tried(*VALUES)] = 7.0) -> None:
         self.n = n
 
     def _fit(self, support: Support) -> None:
@@ -43,7 +45,7 @@ class Answers(Head):
 def chosen(monkeypatch: pytest.MonkeyPatch, *table: float) -> Answers:
     monkeypatch.setattr(Answers, "table", dict(zip(VALUES, table, strict=True)), raising=False)
     head = Answers()
-    choose_by_refit(head, Support.check(FEATURES, LABELS, np.eye(4)), Rows(FEATURES, LABELS), "n", VALUES)
+    choose_by_refit(head, Support.check(FEATURES, LABELS, np.eye(4)), Rows(FEATURES, LABELS), "n")
     return head
 
 

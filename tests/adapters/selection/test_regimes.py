@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 
 from adapters.errors import TaskError
 from adapters.head import Head
-from adapters.methods import METHODS, get
-from adapters.selection.regimes import REGIMES, Select, choose, default_select, parse_select
+from adapters.methods import METHODS
+from adapters.selection.regimes import NONE, REGIMES, SUPPORT, choose, default_regime, parse_select
 from adapters.tasks.task import Task
 
 
@@ -21,9 +21,10 @@ class Recorder:
 
 
 def test_every_regime_is_described_and_parsed() -> None:
-    assert set(REGIMES) == set(get_args(Select))
-    assert [parse_select(name) for name in REGIMES] == list(REGIMES)
-    assert "ORACLE" in REGIMES["oracle"]
+    assert [parse_select(name).name for name in REGIMES] == list(REGIMES)
+    assert all(regime.meaning for regime in REGIMES.values())
+    assert "ORACLE" in REGIMES["oracle"].meaning
+    assert [name for name, regime in REGIMES.items() if regime.warning] == ["oracle"]
 
 
 def test_an_unknown_regime_lists_the_known_ones() -> None:
@@ -33,18 +34,18 @@ def test_an_unknown_regime_lists_the_known_ones() -> None:
 
 def test_none_leaves_the_head_as_it_is(make_cache: Callable[..., Any]) -> None:
     head = Recorder()
-    assert choose(head, Task.sample(make_cache(), shots=1), "none") is head  # type: ignore[arg-type, comparison-overlap]
+    assert choose(head, Task.sample(make_cache(), shots=1), NONE) is head  # type: ignore[arg-type, comparison-overlap]
 
 
 @pytest.mark.parametrize("regime", ["support", "val-kshot", "val", "oracle"])
 def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
-    make_cache: Callable[..., Any], regime: Select
+    make_cache: Callable[..., Any], regime: str
 ) -> None:
     task = Task.sample(make_cache(views=2), shots=3)
-    given: Any = choose(Recorder(), task, regime)  # type: ignore[arg-type]
+    given: Any = choose(Recorder(), task, REGIMES[regime])  # type: ignore[arg-type]
     assert given["X"] is task.support.views
     assert given["text"] is task.text
-    expected = task.held_out(regime)
+    expected = REGIMES[regime].held_out(task)
     if expected is None:
         assert given["held_out"] is None
     else:
@@ -53,12 +54,33 @@ def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
 
 
 def test_what_is_chosen_on_the_shots_by_default() -> None:
-    chosen = {name for name in METHODS if default_select(get(name), ()) == "support"}
+    chosen = {name for name in METHODS if default_regime(METHODS[name].chosen_by_default) is SUPPORT}
     assert chosen == {"tip", "tip-f", "tip-x", "ape", "taskres", "reg-linear"}
     for name in chosen:
-        head_class = get(name)
+        head_class = METHODS[name]
         assert head_class._tuned is not Head._tuned
         assert set(head_class.chosen_by_default) <= set(head_class().get_params())
         for given in head_class.chosen_by_default:  # what a user sets stays
-            assert default_select(head_class, {given, "logit_scale"}) == "none"
-        assert default_select(head_class, {"logit_scale"}) == "support"
+            assert default_regime(head_class.chosen_by_default, {given, "logit_scale"}) is NONE
+        assert default_regime(head_class.chosen_by_default, {"logit_scale"}) is SUPPORT
+
+
+@pytest.mark.parametrize("regime", ["val", "val-kshot"])
+def test_where_there_is_no_validation_split_it_says_what_to_type(make_cache: Callable[..., Any], regime: str) -> None:
+    task = Task.sample(make_cache(splits=("train", "test")), shots=2)
+    with pytest.raises(TaskError, match=f"--select {regime} needs a val split.*--select support"):
+        REGIMES[regime].held_out(task)
+
+
+def test_each_regime_holds_out_what_it_says(make_cache: Callable[..., Any]) -> None:
+    cache = make_cache(rows=12)
+    task = Task.sample(cache, shots=8)
+    assert REGIMES["none"].held_out(task) is None
+    assert REGIMES["support"].held_out(task) is None
+    assert task.val is not None
+    np.testing.assert_array_equal(REGIMES["val"].held_out(task)[0], task.val.images)
+    np.testing.assert_array_equal(REGIMES["oracle"].held_out(task)[0], task.test.images)
+    images, labels = REGIMES["val-kshot"].held_out(task)
+    assert np.bincount(labels).tolist() == [4, 4, 4, 4]  # min(K, 4), not K
+    np.testing.assert_array_equal(images, cache["val"].all_images[task.val_kshot.rows])
+    assert np.bincount(Task.sample(cache, shots=2).val_kshot.labels).tolist() == [2, 2, 2, 2]

@@ -76,13 +76,10 @@ def test_invalid_rows_are_never_given_out(make_cache: Make) -> None:
     assert task.test.rows.tolist() == np.flatnonzero(cache["test"].valid).tolist()
 
 
-def test_a_cache_without_val_has_no_val_and_the_val_regimes_say_what_to_type(make_cache: Make) -> None:
+def test_a_cache_without_val_has_no_val(make_cache: Make) -> None:
     task = Task.sample(make_cache(splits=("train", "test")), shots=2)
     assert task.val is None
-    assert task.held_out("support") is None
-    for regime in ("val", "val-kshot"):
-        with pytest.raises(TaskError, match=f"--select {regime} needs a val split.*--select support"):
-            task.held_out(regime)
+    assert task.val_kshot is None
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
@@ -92,23 +89,9 @@ def test_a_cache_without_train_or_test_is_refused(make_cache: Make, missing: str
         Task.sample(make_cache(splits=splits), shots=2)
 
 
-def test_each_regime_holds_out_what_it_says(make_cache: Make) -> None:
-    cache = make_cache(rows=12)
-    task = Task.sample(cache, shots=8)
-    assert task.held_out("none") is None
-    assert task.held_out("support") is None
-    assert task.val is not None
-    np.testing.assert_array_equal(task.held_out("val")[0], task.val.images)
-    np.testing.assert_array_equal(task.held_out("oracle")[0], task.test.images)
-    images, labels = task.held_out("val-kshot")
-    assert np.bincount(labels).tolist() == [4, 4, 4, 4]  # min(K, 4), not K
-    np.testing.assert_array_equal(images, cache["val"].all_images[task.val_kshot.rows])
-    assert np.bincount(Task.sample(cache, shots=2).val_kshot.labels).tolist() == [2, 2, 2, 2]
-
-
-def test_an_unknown_regime_is_refused(make_cache: Make) -> None:
-    with pytest.raises(TaskError, match="--select test given; expected one of none, support, val-kshot, val, oracle"):
-        Task.sample(make_cache(), shots=1).held_out("test")
+def test_val_kshot_is_at_most_four_images_a_class(make_cache: Make) -> None:
+    task = Task.sample(make_cache(rows=12), shots=8)
+    assert np.bincount(task.val_kshot.labels).tolist() == [4, 4, 4, 4]  # min(K, 4), not K
 
 
 def test_text_is_the_default_set_or_the_named_one(make_cache: Make) -> None:
@@ -153,11 +136,11 @@ def test_the_saved_index_file_draws_the_same_task(make_cache: Make, tmp_path: Pa
     cache = make_cache()
     task = Task.sample(cache, shots=2, seed=9)
     path = tmp_path / "indices.json"
-    path.write_text(json.dumps(task.index_content("val-kshot")), encoding="utf-8")
+    path.write_text(json.dumps(task.index_content(with_val=True)), encoding="utf-8")
     again = Task.sample(cache, shots=2, indices=path)
     assert again.support.rows.tolist() == task.support.rows.tolist()
     assert again.val_kshot.rows.tolist() == task.val_kshot.rows.tolist()
-    assert "val" not in task.index_content("support")
+    assert "val" not in task.index_content()
 
 
 def test_a_split_that_is_not_there_is_refused(make_cache: Make) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.errors import AdapterError
 from adapters.training.loop import (
     AdamW,
     class_logits,
@@ -11,7 +10,6 @@ from adapters.training.loop import (
     cross_entropy,
     default_epochs,
     epoch_batches,
-    resolve_device,
     threads_for,
     warmup_cosine,
 )
@@ -91,15 +89,3 @@ def test_threads_are_put_back() -> None:
     with pytest.raises(KeyError):
         fail()
     assert torch.get_num_threads() == before
-
-
-def test_devices() -> None:
-    assert resolve_device("cpu").type == "cpu"
-    with pytest.raises(AdapterError, match="expected auto, cpu"):
-        resolve_device("gpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(AdapterError, match="this machine has none"):
-        resolve_device("cuda")

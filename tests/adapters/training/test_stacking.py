@@ -25,18 +25,22 @@ from adapters import (
     ZeroShot,
     ZeroShotLinearProbe,
 )
-from adapters.arrays import Support
 from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.heads.clip_adapter.stack import AdapterStack
+from adapters.support import Support
+from adapters.training import stacking
 from adapters.training.gathered_batches import GatheredBatches
 from adapters.training.padded_batches import PaddedBatches
+from adapters.training.side_by_side import side_by_side
 from adapters.training.spanned import SpannedSGD
 from adapters.training.stacked import Batches, Stacked, StackedAdamW, StackedSGD, bytes_of
-from adapters.training.stacking import Block, Stack, TrainedHead, blocks_of, evenly, fit_many, side_by_side
+from adapters.training.stacking import blocks_of, evenly, fit_many
+from adapters.training.trained_head import InTraining, TrainedHead
 
 RNG = np.random.default_rng(0)
 CLASSES, DIM = 5, 16
+Trained = type[TrainedHead[Any]]
 TEXT = RNG.normal(size=(CLASSES, DIM)).astype(np.float32)
 
 
@@ -130,17 +134,17 @@ def test_company_changes_nothing(method: type[Head]) -> None:
 
 @pytest.mark.parametrize(("method", "fixed"), PARTS)
 @pytest.mark.parametrize("begin", [0, 4])  # pools of fewer rows than columns, and of more
-def test_some_may_be_kept_and_the_rest_dropped(method: type[TrainedHead], fixed: dict[str, Any], begin: int) -> None:
+def test_some_may_be_kept_and_the_rest_dropped(method: Trained, fixed: dict[str, Any], begin: int) -> None:
     heads, sets = grid(method, **fixed)
-    stack = started(heads[begin : begin + 4], sets[begin : begin + 4])
-    chosen = stack.heads
+    training = started(heads[begin : begin + 4], sets[begin : begin + 4])
+    stack, chosen = training.stack, training.heads
     if isinstance(stack, AdapterStack):
         assert isinstance(stack.image.first, SpannedSGD) == (begin == 0)
         assert (stack.said is not None) == ("text_alpha" in fixed)
     stack.advance(stack.steps // 2)
-    stack.keep(torch.tensor([3, 1]))
+    training.keep(torch.tensor([3, 1]))
     stack.advance()
-    stack.finish()
+    training.finish()
     for place in (3, 1):
         expected, _ = grid(method, **fixed)
         X, y, text = sets[begin + place]
@@ -150,10 +154,10 @@ def test_some_may_be_kept_and_the_rest_dropped(method: type[TrainedHead], fixed:
         np.testing.assert_allclose(chosen[place].losses_, whole.losses_, rtol=1e-5, atol=1e-6)
 
 
-def started(heads: list[Head], sets: list[tuple[Any, Any, Any]]) -> Stack[TrainedHead]:
+def started(heads: list[Head], sets: list[tuple[Any, Any, Any]]) -> InTraining:
     """Heads of one stack key at the start of their training."""
     trained = [head for head in heads if isinstance(head, TrainedHead)]
-    return Block(list(range(len(trained))), trained, [Support.check(*each) for each in sets]).stack()
+    return InTraining(trained, [Support.check(*each) for each in sets])
 
 
 class Calls(TorchDispatchMode):
@@ -175,10 +179,11 @@ class Calls(TorchDispatchMode):
 
 @pytest.mark.parametrize(("method", "fixed"), PARTS)
 @pytest.mark.parametrize("begin", [0, 4])
-def test_a_step_may_be_captured(method: type[TrainedHead], fixed: dict[str, Any], begin: int) -> None:
+def test_a_step_may_be_captured(method: Trained, fixed: dict[str, Any], begin: int) -> None:
     """Every step makes the same calls with the same numbers, on tensors that stay where they are, and reads none."""
     heads, sets = grid(method, **fixed)
-    stack = started(heads[begin : begin + 4], sets[begin : begin + 4])
+    training = started(heads[begin : begin + 4], sets[begin : begin + 4])
+    stack = training.stack
     for part in (*getattr(stack, "sets", ()), stack):
         batches = getattr(part, "batches", None)
         if isinstance(batches, PaddedBatches):  # as on a GPU
@@ -202,9 +207,11 @@ def test_a_step_may_be_captured(method: type[TrainedHead], fixed: dict[str, Any]
     waits = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "_to_copy")
     assert not [name for step in steps[:1] for name, _ in step if any(wait in name for wait in waits)]
     stack.taken = stack.steps
-    stack.finish()
+    training.finish()
     alone, _ = grid(method, **fixed)
-    for head, other, (X, y, text) in zip(stack.heads, alone[begin : begin + 4], sets[begin : begin + 4], strict=True):
+    for head, other, (X, y, text) in zip(
+        training.heads, alone[begin : begin + 4], sets[begin : begin + 4], strict=True
+    ):
         for name, array in other.fit(X, y, text=text)._arrays().items():
             np.testing.assert_allclose(head._arrays()[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
 
@@ -219,6 +226,25 @@ def held(part: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
     elif isinstance(part, list | tuple):
         for i, value in enumerate(part):
             yield from held(value, f"{name}[{i}]")
+
+
+@pytest.mark.parametrize(("method", "fixed"), PARTS)
+def test_no_stack_sees_a_head(method: Trained, fixed: dict[str, Any]) -> None:
+    heads, sets = grid(method, **fixed)
+    stack = started(heads[:4], sets[:4]).stack
+    seen = [name for name, part in parts_of(stack, "stack") if isinstance(part, Head)]
+    assert not seen
+
+
+def parts_of(part: object, name: str) -> Iterator[tuple[str, object]]:
+    """Everything that a stack, its parts and their lists hold, by where it stands."""
+    yield name, part
+    if isinstance(part, list | tuple):
+        for i, value in enumerate(part):
+            yield from parts_of(value, f"{name}[{i}]")
+    elif isinstance(part, Stacked):
+        for key, value in vars(part).items():
+            yield from parts_of(value, f"{name}.{key}")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: stacks are captured as CUDA graphs there")
@@ -248,27 +274,28 @@ def test_a_stack_is_bounded_by_the_state_it_may_hold(monkeypatch: pytest.MonkeyP
     def sizes() -> list[int]:
         return [len(block.numbers) for block in blocks_of(heads, supports)]
 
-    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert sizes() == [4, 8]  # 1 shot has other shapes than 4
-    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert sizes() == [2, 2, 4, 4]  # no worker is left without
-    monkeypatch.setattr("adapters.training.stacking.CPU_BYTES", 3 * 12 * CLASSES * DIM)
+    monkeypatch.setattr(stacking, "CPU_BYTES", 3 * 12 * CLASSES * DIM)
     assert max(sizes()) <= 3
     assert sorted(i for block in blocks_of(heads, supports) for i in block.numbers) == list(range(12))
 
 
 def test_a_stack_is_bounded_by_all_that_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row numbers of thousands of small steps are much more than the state."""
-    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
-    support = Support.check(*support_set(4, 0))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    drawn = support_set(4, 0)
+    support = Support.check(*drawn)
     heads: list[Head] = [CrossModal(iterations=2000, batch_size=8, seed=seed) for seed in range(8)]
     assert len(blocks_of(heads, [support] * 8)) == 1
-    of_one = bytes_of(CrossModal._stack(heads[:1], [support]))  # type: ignore[arg-type]
+    of_one = bytes_of(started(heads[:1], [drawn]).stack)
     assert of_one > 2000 * 8 * 4 > 20 * heads[0]._state_bytes(support)  # type: ignore[attr-defined]
-    monkeypatch.setattr("adapters.training.stacking.CPU_MEMORY", 3 * of_one)
+    monkeypatch.setattr(stacking, "CPU_MEMORY", 3 * of_one)
     blocks = blocks_of(heads, [support] * 8)
     assert [len(block.numbers) for block in blocks] == [2, 3, 3]
-    assert all(bytes_of(block.stack()) <= 3 * of_one for block in blocks)
+    assert all(bytes_of(block.begin().stack) <= 3 * of_one for block in blocks)
 
 
 class Part(NamedTuple):

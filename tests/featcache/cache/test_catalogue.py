@@ -48,16 +48,3 @@ def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> 
     assert "not valid JSON" in str(listed["torn"].problem)
     assert listed["begun"].done() == 0
     assert featcache.latest().name == "sound"
-
-
-def test_a_split_that_is_not_there(root: Path, image_folder: ImageFolder) -> None:
-    cache = make(image_folder(per_class=5), "c")
-    with pytest.raises(CacheError, match="no split 'dev'; it has train, val, test"):
-        cache["dev"]
-
-
-def test_some_rows_are_the_same_as_all_rows_and_then_some(root: Path, image_folder: ImageFolder) -> None:
-    train = make(image_folder(), "c")["train"]
-    rows = [5, 0, 3]
-    assert train.take_images(rows).tobytes() == train.images[rows].tobytes()  # type: ignore[arg-type]
-    assert train.take_views(slice(0, 2)) is None

@@ -1,26 +1,17 @@
+"""Prompt sets in a cache's folder, and the weights that follow from them."""
+
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import featcache
-from featcache.cache.text_sets import TextFeatures
-from featcache.encoders.encoder import Encoder
-from featcache.errors import CacheError, CacheMismatch
-from featcache.extraction.add_text import add_prompt_set
-from tests.conftest import ImageFolder
+from featcache.cache.text_sets import EncodedPrompts, TextFeatures, TextIndex
+from featcache.errors import CacheError
+from featcache.places.folder import Folder
 
-
-@pytest.fixture
-def cache(root: Path, image_folder: ImageFolder) -> featcache.Cache:
-    return featcache.extract("tiny", str(image_folder()), workers=0, device="cpu", progress=False)
-
-
-def add(cache: featcache.Cache, templates: Path | str, name: str | None = None, default: bool = True) -> None:
-    add_prompt_set(cache.folder, str(templates), name=name, default=default, device="cpu")
+WORDS = ("a", "b")
 
 
 def test_weights_are_normalised_averaged_normalised_with_prompts_left_out_where_there_are_none() -> None:
@@ -33,49 +24,26 @@ def test_weights_are_normalised_averaged_normalised_with_prompts_left_out_where_
         np.testing.assert_allclose(text.weights()[row], mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_features_are_raw_and_in_the_order_of_classes_and_templates(cache: featcache.Cache, tmp_path: Path) -> None:
-    (tmp_path / "two.txt").write_text("a {} here\nsome {} there\n")
-    add(cache, tmp_path / "two.txt")
-    encoder = Encoder.load("tiny", device="cpu")
-    expected = encoder.encode_texts(["a class 1 here", "some class 1 there"])
-    np.testing.assert_allclose(cache.text.features[1], expected, atol=1e-5)
-    assert cache.text.prompts[1] == ("a class 1 here", "some class 1 there")
-    assert cache.text.logit_scale == pytest.approx(encoder.logit_scale)
+def encoded(value: float) -> EncodedPrompts:
+    return EncodedPrompts(np.full((2, 1, 3), value, np.float32), 100.0, None, "sha")
 
 
-def test_sets_live_side_by_side_and_replacing_one_leaves_images_alone(cache: featcache.Cache, tmp_path: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in Path(cache.path, "train").rglob("*") if file.is_file()}
-    first = cache.text.name
-    (tmp_path / "mine.txt").write_text("a {} here\n")
-    add(cache, tmp_path / "mine.txt", default=False)
-    assert (cache.text.name, set(cache.prompt_sets)) == (first, {first, "mine"})
-    old = cache.text_set("mine").features
-    (tmp_path / "mine.txt").write_text("one more {}\n")
-    add(cache, tmp_path / "mine.txt")
-    assert cache.text.name == "mine"
-    assert not np.array_equal(cache.text_set("mine").features, old)
-    assert len([name for name in cache.folder.names("text") if name.startswith("mine-")]) == 1, "the old set is left"
-    assert before == {file: file.stat().st_mtime_ns for file in Path(cache.path, "train").rglob("*") if file.is_file()}
-
-
-def test_prompts_per_class_as_cupl_has_them(cache: featcache.Cache, tmp_path: Path) -> None:
-    prompts = {"class 0": ["a zero."], "class 1": ["a one.", "the one."], "class 2": ["a two."]}
-    (tmp_path / "cupl.json").write_text(json.dumps(prompts))
-    add(cache, tmp_path / "cupl.json")
-    assert cache.text.prompts == (("a zero.",), ("a one.", "the one."), ("a two.",))
-    assert np.isnan(cache.text.features[0, 1]).all()
-    assert np.isfinite(cache.text.weights()).all()
-
-
-def test_an_unknown_set_is_refused(cache: featcache.Cache) -> None:
-    with pytest.raises(CacheError, match=r"no prompt set 'other'.*featcache text"):
-        cache.text_set("other")
-
-
-def test_text_of_other_weights_is_refused(cache: featcache.Cache, tmp_path: Path) -> None:
-    manifest = json.loads(Path(cache.path, "manifest.json").read_text())
-    manifest["identity"]["encoder"]["weights_sha256"] = "0" * 64
-    Path(cache.path, "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "t.txt").write_text("a {}\n")
-    with pytest.raises(CacheMismatch, match="differ from this cache's"):
-        add(cache, tmp_path / "t.txt")
+def test_a_set_is_replaced_in_one_step_and_the_default_comes_first(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    index = TextIndex(folder)
+    index.write("z", [["a z."], ["b z."]], encoded(1.0), default=False)
+    index.write("m", [["a m."], ["b m."]], encoded(2.0), default=False)
+    assert (index.default, index.names) == ("z", ("z", "m"))  # the first one, until another is made it
+    index.write("m", [["an m."], ["b m."]], encoded(3.0), default=True)
+    again = TextIndex(folder)
+    assert again.names == ("m", "z")
+    assert again.has("m", [["an m."], ["b m."]])
+    assert not again.has("m", [["a m."], ["b m."]])
+    assert again.read(WORDS).features.tolist() == [[[3.0] * 3]] * 2
+    assert again.read(WORDS, "z").prompts == (("a z.",), ("b z.",))
+    assert [name[:2] for name in folder.names("text")] == ["in", "m-", "z-", "za"]  # nothing is left of the old one
+    assert again.summary()[0] == {"name": "m", "prompts": 2, "example": "an m.", "logit_scale": 100.0}
+    again.forget("m")
+    assert TextIndex(folder).names == ("z",)
+    with pytest.raises(CacheError, match=r"no prompt set 'm'.*there are: z; .*featcache text"):
+        again.read(WORDS, "m")

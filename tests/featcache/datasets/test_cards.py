@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from featcache.datasets import Card, list_cards
-from featcache.datasets.cards import find_card
+from featcache.datasets.cards import Card, find_card, list_cards
 
 CARDS = {card.name: card for card in list_cards()}
 

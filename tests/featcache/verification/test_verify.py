@@ -11,17 +11,6 @@ import featcache
 from featcache.errors import CacheIncomplete
 from featcache.places.folder import Folder, array_in
 from featcache.verification.verify import verify
-from tests.conftest import ImageFolder
-
-
-@pytest.fixture
-def cache(root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> featcache.Cache:
-    monkeypatch.setattr("featcache.cache.plan.SECONDS_PER_SHARD", 1e-9)  # one batch a shard
-    folder = image_folder()
-    (folder / "class_0" / "broken.png").write_bytes(b"")
-    return featcache.extract(
-        "tiny", str(folder), batch_size=4, workers=0, views=1, on_error="skip", device="cpu", progress=False
-    )
 
 
 def test_a_sound_cache(cache: featcache.Cache) -> None:
@@ -135,17 +124,6 @@ def test_numbers_in_an_unreadable_row_are_a_problem(cache: featcache.Cache) -> N
     split, row = next((s, int(np.flatnonzero(~cache[s].valid)[0])) for s in cache.splits if not cache[s].valid.all())
     _write(cache, f"{split}/images", row, 0.0)
     assert any("marked as unreadable" in found for found in verify(cache.folder, sample=0).problems)
-
-
-def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcache.Cache) -> None:
-    images = array_in(cache.folder.group("a"), "train/images")
-    shuffled, readable = np.asarray(images[:]), cache["train"].valid
-    shuffled[readable] = shuffled[readable][::-1]
-    images[:] = shuffled
-    found = verify(cache.folder, sample=1000)
-    assert any("1 - cosine" in problem and ".png" in problem for problem in found.problems)
-    assert found.largest_difference is not None
-    assert found.largest_difference > 1e-3
 
 
 def test_an_unfinished_cache(cache: featcache.Cache) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from adapters import ClipAdapter
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
 from adapters.heads.clip_adapter.bottleneck import adapt, blend, initial
-from adapters.heads.clip_adapter.stack import AdapterStack, Plan
+from adapters.heads.clip_adapter.stack import Plan
+from adapters.support import Support
 from adapters.training.loop import threads_for, warmup_cosine
 from adapters.training.spanned import SpannedSGD
+from adapters.training.stack import Stack
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, FORWARD, TRAIN = golden("data", "support", "text_weights", "clip_adapter", "clip_adapter_train")
@@ -30,24 +34,23 @@ def one_thread() -> Iterator[None]:
 class Planned(ClipAdapter):
     """A head whose training is given: what it starts from, sees and at which rates."""
 
-    plan: Plan
+    given: Mapping[str, Any]
 
     def _plan(self, support: Support) -> Plan:
-        return self.plan
+        return super()._plan(support)._replace(**self.given)
 
 
 def _logits(rows: torch.Tensor) -> np.ndarray:
     return (100 * rows @ TIP.T).numpy()
 
 
-def _train(support: Support, plan: Plan, **settings: float) -> tuple[Planned, AdapterStack]:
+def _train(support: Support, given: Mapping[str, Any], **settings: float) -> tuple[Planned, Stack]:
     head = Planned(**settings)
-    head.plan = plan
-    head._prepare(support)
-    stack = head._stack([head], [support])
-    stack.advance()
-    stack.finish()
-    return head, stack
+    head.given = given
+    training = InTraining([head], [support])
+    training.stack.advance()
+    training.finish()
+    return head, training.stack
 
 
 @pytest.mark.parametrize("normalise", [True, False])
@@ -79,7 +82,7 @@ def test_training_is_the_authors(run: str, shots: int, spanned: bool, monkeypatc
     }[run]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-12)
     start = torch.from_numpy(TRAIN["w1_init"]), torch.from_numpy(TRAIN["w2_init"])
-    head, stack = _train(support, Plan(start, None, rows, rates))
+    head, stack = _train(support, {"image": start, "rows": rows, "rates": rates})
     assert isinstance(stack.image.first, SpannedSGD) == spanned
     np.testing.assert_allclose(head.w1_, golden["w1"], atol=2e-6)
     np.testing.assert_allclose(head.w2_, golden["w2"], atol=2e-6)
@@ -112,7 +115,8 @@ def test_step_is_autograds(rows: int, text_alpha: float) -> None:
         optimizer.step()
         expected.append(float(loss.detach()))
     settings = {"alpha": 0.3, "text_alpha": text_alpha, "logit_scale": 10.0, "weight_decay": 0.1}
-    plan = Plan(starts[0], starts[1] if text_alpha else None, batches, [0.05] * 30)
+    text = starts[1] if text_alpha else None
+    plan = {"image": starts[0], "text": text, "rows": batches, "rates": [0.05] * 30}
     head, stack = _train(support, plan, **settings)
     assert isinstance(stack.image.first, SpannedSGD) == (rows <= 8)
     np.testing.assert_allclose(head.losses_, expected, rtol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 
 from adapters import ClipAdapter
 from adapters.errors import AdapterError
-from adapters.heads.clip_adapter.clip_adapter import RATIOS
+from adapters.parameters import parameters_of
 from adapters.selection.exact_alpha import AlphaPath
 from adapters.training.loop import threads_for
 from tests.golden_files import golden
@@ -55,7 +55,7 @@ def test_chosen_ratios_are_the_best_on_held_out_rows(shots: int) -> None:
     assert choice.lo <= head.alpha <= choice.hi
     # The chosen head is that with which the choice was made, and no ratio of prediction does better at any of training.
     assert head.fit(views, labels, text=TEXT["tip"]).score(X, y) == pytest.approx(choice.accuracy, abs=1.5 / len(y))
-    for ratio in RATIOS:
+    for ratio in parameters_of(ClipAdapter)["train_alpha"].tried:
         other = ClipAdapter(train_alpha=ratio, **settings).fit(views, labels, text=TEXT["tip"])
         scores = [other.set_params(alpha=alpha).score(X, y) for alpha in np.linspace(0, 1, 21).tolist()]
         assert max(scores) <= choice.accuracy + 1e-9
@@ -89,10 +89,10 @@ def test_of_equals_the_ratio_nearest_to_the_training_is_taken() -> None:
         return AlphaPath(starts, stops, 9, 0.0, 1.0)
 
     head = ClipAdapter(alpha=0.4)
-    head._take({0.2: path(1, 2, 3, 3, 2), 0.6: path(3, 1, 1, 2, 3), 1.0: path(1, 1, 1, 2, 2)}, "support", 0.4)
+    head._choose({0.2: path(1, 2, 3, 3, 2), 0.6: path(3, 1, 1, 2, 3), 1.0: path(1, 1, 1, 2, 2)}, "support", 0.4)
     assert (head.train_alpha, head.alpha) == pytest.approx((0.2, 0.4))  # those of 0.6 are 0.4 and 0.2 away as well
     assert (head.alpha_choice_.lo, head.alpha_choice_.hi) == pytest.approx((0.4, 0.8))
     flat = ClipAdapter(alpha=0.4)
-    flat._take({0.2: path(2), 0.6: path(2)}, "support", 0.4)
+    flat._choose({0.2: path(2), 0.6: path(2)}, "support", 0.4)
     assert (flat.alpha, flat.train_alpha) == (0.4, None)
     assert "as they were" in flat.selection_note_

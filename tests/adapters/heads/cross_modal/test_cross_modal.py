@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits
-from adapters.heads.cross_modal.cross_modal import CHECK_EVERY, LRS, CrossModal, LayerStack, warmup_rates
-from adapters.heads.cross_modal.pool import draw_rows, pool_of
+from adapters.heads.cross_modal import stack as layers
+from adapters.heads.cross_modal.cross_modal import CHECK_EVERY, CrossModal
+from adapters.heads.cross_modal.pool import batches_of, draw_rows, pool_of
+from adapters.heads.cross_modal.stack import LayerStack, warmup_rates
 from adapters.heads.zero_shot import ZeroShot
+from adapters.parameters import parameters_of
+from adapters.support import Support
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "cross_modal")
@@ -40,12 +45,12 @@ def _stack(shots: int, monkeypatch: pytest.MonkeyPatch) -> LayerStack:
     theirs = GOLD[f"k{shots}_image_rows"].astype(np.int64)  # theirs count view by view, ours image by image
     ours = theirs % count * 2 + theirs // count
     batches = torch.from_numpy(np.concatenate([ours, GOLD[f"k{shots}_text_rows"].astype(np.int64) + 2 * count], 1))
-    monkeypatch.setattr(CrossModal, "_rows", lambda *_: batches)
-    monkeypatch.setattr(
-        "adapters.heads.cross_modal.cross_modal.warmup_rates", lambda lr, steps: warmup_rates(lr, steps, warmup=10)
-    )
+    monkeypatch.setattr(layers, "batches_of", lambda *_: batches)
+    monkeypatch.setattr(layers, "warmup_rates", lambda lr, steps: warmup_rates(lr, steps, warmup=10))
     head = CrossModal(iterations=40, device="cpu")
-    return head._stack([head], [Support.check(images, labels, Text())])
+    stack = InTraining([head], [Support.check(images, labels, Text())]).stack
+    assert isinstance(stack, LayerStack)
+    return stack
 
 
 @pytest.mark.parametrize("shots", [4, 16])
@@ -138,9 +143,27 @@ def test_pool_is_every_view_and_every_prompt() -> None:
     assert torch.isfinite(pool).all()
     np.testing.assert_array_equal(codes[:400], np.repeat(labels, 10))
     np.testing.assert_array_equal(np.bincount(codes[400:]), [7, 7, 7, 2, 7, 7, 7, 7, 7, 7])
-    rows = CrossModal(iterations=200)._rows(support)
+    rows = batches_of(support, 32, 200, seed=0)
     assert rows.shape == (200, 32)
     assert int(rows[:, :16].max()) < 400 <= int(rows[:, 16:].min()) <= int(rows.max()) < 465
+
+
+def test_trainings_of_one_seed_share_their_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def noted(support: Support, batch_size: int, steps: int, seed: int) -> torch.Tensor:
+        drawn.append(seed)
+        return batches_of(support, batch_size, steps, seed)
+
+    monkeypatch.setattr(layers, "batches_of", noted)
+    support = Support.check(*_support(4), Text())
+    heads = [CrossModal(iterations=60, seed=seed, lr=lr) for seed in (0, 1) for lr in (1e-3, 1e-4, 1e-5)]
+    stack = InTraining(heads, [support] * 6).stack
+    assert isinstance(stack, LayerStack)
+    assert sorted(drawn) == [0, 1]
+    rows = stack.batches.rows
+    assert (rows[0] == rows[2]).all()
+    assert (rows[3] == batches_of(support, 32, 60, seed=1)).all()
 
 
 def test_stop_is_a_point_on_the_way() -> None:
@@ -157,12 +180,12 @@ def test_tuned_takes_rate_and_iteration_that_are_best(held_out: bool) -> None:
     views, labels = _support(4)
     rows = (DATA["val_features"], DATA["val_labels"]) if held_out else None
     chosen = CrossModal(iterations=250).tuned(views, labels, text=Text(), held_out=rows)
-    assert chosen.lr in LRS
+    assert chosen.lr in parameters_of(CrossModal)["lr"].tried
     assert (chosen.stop - 1) % CHECK_EVERY == 0
     if rows is not None:
         right = {
             (lr, stop): CrossModal(iterations=250, lr=lr, stop=stop).fit(views, labels, text=Text()).score(*rows)
-            for lr in LRS
+            for lr in parameters_of(CrossModal)["lr"].tried
             for stop in (1, 101, 201)
         }
         assert right[chosen.lr, chosen.stop] == max(right.values())

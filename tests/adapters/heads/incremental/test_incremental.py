@@ -12,13 +12,13 @@ import torch
 
 from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head_files import load
 from adapters.heads.incremental.cil_attention import CilAttention
 from adapters.heads.incremental.cil_linear import CilLinear, retained
 from adapters.heads.incremental.gaussians import Gaussians
 from adapters.heads.incremental.head import IncrementalHead, step_rates
 from adapters.heads.incremental.rapf import Rapf, fused
 from adapters.heads.zero_shot import ZeroShot
+from adapters.methods import load
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, RAPF = golden("data", "support", "text_weights", "rapf")

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
 from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
 from adapters.heads.meta_adapter.attention import Weights, attend, attend_backward
 from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
-from adapters.heads.meta_adapter.stack import MetaSet, MetaStack, Step
+from adapters.heads.meta_adapter.stack import MetaSet, MetaStack
+from adapters.heads.meta_adapter.steps import Step, epoch_of
+from adapters.support import Support
 from adapters.training.stacking import fit_many
+from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, META, TRAINED = golden("data", "support", "text_weights", "meta_adapter", "meta_adapter_train")
@@ -50,20 +53,22 @@ def test_adapted_text_and_logits_are_the_authors(shots: int) -> None:
 
 
 @pytest.mark.parametrize("shots", [4, 16])
-def test_training_with_the_fifo_memory_is_the_authors(shots: int) -> None:
+def test_training_with_the_fifo_memory_is_the_authors(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = SUPPORT[f"rows_k{shots}"], _support(shots)[1]
     order = torch.from_numpy(TRAINED[f"k{shots}_train_order"].astype(np.int64)).flatten(0, 1)
     steps = [Step(0, batch, NONE) for batch in order]
     support = Support.check(SUPPORT["center"][rows], labels, TIP)
     head = MetaAdapter(memory="fifo", device="cpu")
-    stack = MetaStack([head], [[support]], [(_weights(), steps)])
+    monkeypatch.setattr(head, "_learning", lambda supports: head._with(supports, _weights(), steps))
+    training = InTraining([head], [support])
+    stack = training.stack
+    assert isinstance(stack, MetaStack)
     data = stack.sets[0]
     # The authors' memory begins with other features than their batches are made of.
     data.pools[0][data.memories[0].rows] = torch.from_numpy(META[f"k{shots}_memory"])
     data.rows.copy_(torch.from_numpy(META[f"k{shots}_memory"]))
-    head._prepare(support)
     stack.advance()
-    stack.finish()
+    training.finish()
     np.testing.assert_allclose(head.losses_, TRAINED[f"k{shots}_trained_loss"], atol=1e-5)
     for name in Weights._fields:
         np.testing.assert_allclose(getattr(head, name + "_"), TRAINED[f"k{shots}_trained_{name}"], atol=5e-6)
@@ -108,7 +113,7 @@ def test_a_class_without_rows_keeps_its_text() -> None:
 def test_a_batch_is_not_in_the_memory_that_it_is_scored_with() -> None:
     views, labels = _support(16)
     support = Support.check(views, labels, TIP)
-    steps = MetaAdapter()._epoch(0, support, torch.Generator().manual_seed(0))
+    steps = epoch_of(0, support, torch.Generator().manual_seed(0), fifo=False, batch_size=64)
     data = MetaSet([support], [steps], fifo=False, device=torch.device("cpu"))
     assert sorted(torch.cat([step.rows for step in steps]).tolist()) == list(range(160))
     for place, step in enumerate(steps):

@@ -13,11 +13,12 @@ from torch.nn.functional import gelu, multi_head_attention_forward, normalize
 
 from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head_files import load
+from adapters.heads.multi_modal_adapter import attention
 from adapters.heads.multi_modal_adapter.attention import TextTokens, adapted_logits, initial_weights, train
 from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
 from adapters.heads.zero_shot import ZeroShot
-from adapters.training.loop import threads_for
+from adapters.methods import load
+from adapters.training.loop import AdamW, threads_for
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, MMA = golden("data", "support", "text_weights", "clip_mma")
@@ -115,8 +116,8 @@ def test_it_is_the_plain_formula_and_so_are_the_gradients(
     loss = torch.nn.functional.cross_entropy(logits, labels)
     expected = torch.autograd.grad(loss, list(leaves.values()))
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr("adapters.heads.multi_modal_adapter.attention.BLOCK", 4 * classes * 32)
-    monkeypatch.setattr("adapters.training.loop.AdamW.step", lambda self, gradient, lr: seen.append(gradient))
+    monkeypatch.setattr(attention, "BLOCK", 4 * classes * 32)
+    monkeypatch.setattr(AdamW, "step", lambda self, gradient, lr: seen.append(gradient))
     batch = features, labels
     with threads_for(0):
         losses = train(weights, text, [batch], mask=mask, heads=4, alpha=0.2, adapt_text=True, weight_decay=0.0)

@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head import Rows
 from adapters.heads.tip.ape import APE, criterion, search_grid
 from adapters.selection.alpha_choice import lines
+from adapters.support import Rows, Support
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, EXPECTED = golden("data", "support", "text_weights", "ape")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.arrays import Floats, Ints, unit
-from adapters.heads.tip import class_moments
+from adapters.heads.tip import certified, class_moments
 from adapters.heads.tip.certified import Found, certified_logits, certify, product_error, vote_bounds
 from adapters.heads.tip.class_moments import ClassMoments
 from adapters.heads.tip.key_cache import KeyCache
@@ -227,7 +227,7 @@ def test_blocks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         return found.logits, found.by_neighbours
 
     whole = run()
-    monkeypatch.setattr("adapters.heads.tip.certified.BLOCK", 500)
+    monkeypatch.setattr(certified, "BLOCK", 500)
     parts = run()
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-5)
     np.testing.assert_array_equal(parts[1], whole[1])

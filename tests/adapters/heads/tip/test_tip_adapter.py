@@ -7,11 +7,13 @@ import pytest
 from sklearn.base import clone
 
 from adapters import TipAdapter, ZeroShot
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head import Rows
+from adapters.heads.tip import key_cache
 from adapters.heads.tip.tip_search import SEARCH_SCALE, held_out_logits, pieces, search_grid
+from adapters.selection import alpha_choice
 from adapters.selection.alpha_choice import lines
+from adapters.support import Rows, Support
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, TIP = golden("data", "support", "text_weights", "tip_adapter")
@@ -112,10 +114,10 @@ def test_the_choice_is_never_below_the_published_grid(shots: int, held_out: bool
 def test_a_search_in_blocks_and_refined_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     views, labels = _support(16)
     every = TipAdapter().tuned(views, labels, text=TEXT["tip"])
-    monkeypatch.setattr("adapters.heads.tip.key_cache.BLOCK", 160 * 7)
+    monkeypatch.setattr(key_cache, "BLOCK", 160 * 7)
     blocks = TipAdapter().tuned(views, labels, text=TEXT["tip"])
     assert blocks.get_params() == {**every.get_params(), "alpha": pytest.approx(every.alpha, rel=1e-6)}
-    monkeypatch.setattr("adapters.selection.alpha_choice.AFFINITIES", 0)
+    monkeypatch.setattr(alpha_choice, "AFFINITIES", 0)
     few = TipAdapter().tuned(views, labels, text=TEXT["tip"])
     assert few.alpha_choice_.accuracy == every.alpha_choice_.accuracy
 
@@ -123,7 +125,7 @@ def test_a_search_in_blocks_and_refined_is_as_good(monkeypatch: pytest.MonkeyPat
 def test_the_only_row_of_a_class_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     views, labels = _support(4)
     kept = (labels >= 5) | (np.arange(40) % 4 == 0)  # one row each of the first five classes
-    monkeypatch.setattr("adapters.heads.tip.key_cache.BLOCK", 25)  # a query at a time
+    monkeypatch.setattr(key_cache, "BLOCK", 25)  # a query at a time
     chosen = TipAdapter().tuned(views[kept], labels[kept], text=TEXT["tip"])
     assert chosen.alpha_choice_.rows == 20
 

@@ -8,9 +8,10 @@ from scipy.special import rel_entr, softmax
 
 from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.head import Rows
+from adapters.heads.tip import tip_x
 from adapters.heads.tip.tip_x import TextView, TipX, divergences, search_grid, support_ranges
 from adapters.selection.alpha_choice import lines
+from adapters.support import Rows
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, EXPECTED = golden("data", "support", "text_weights", "tip_x")
@@ -63,7 +64,7 @@ def test_ranges_are_those_between_different_rows(monkeypatch: pytest.MonkeyPatch
     views = TextView.of(keys, text)
     kl, affinity = divergences(views, views)[other], (keys @ keys.T)[other]
     np.testing.assert_allclose(head.ranges_, [[kl.min(), kl.max()], [affinity.min(), affinity.max()]], atol=1e-7)
-    monkeypatch.setattr("adapters.heads.tip.tip_x.BLOCK", 40 * 7)
+    monkeypatch.setattr(tip_x, "BLOCK", 40 * 7)
     np.testing.assert_allclose(support_ranges(keys, text), head.ranges_, atol=1e-7)
 
 

@@ -1,0 +1,1 @@
+"""Tables of a bench as text: one format a file, and their list."""

@@ -1,0 +1,78 @@
+"""`adapters bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.bench.formats.formats import FORMATS, ON_SCREEN
+from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
+from adapters.commands.caches import open_cache
+from adapters.commands.shared_options import AllowFewer, Prompts, Seeds, Shots, numbers, select_option
+from adapters.selection.regimes import NONE
+from featcache.commands.choices import choice
+from featcache.commands.options import Device, Json, Root
+from featcache.commands.show import show, tell
+
+
+def bench(
+    methods: Annotated[str, typer.Option(help="Methods, such as clip,tip,gda (see adapters list), or all.")] = "all",
+    shots: Shots = "1,2,4,8,16",
+    seeds: Seeds = "1,2,3",
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A cache's name, folder or URL; may be given several times. Default: the one finished last. Under "
+            "cross-dataset the first is fitted on, and the others are only tested on."
+        ),
+    ] = None,
+    protocol: Annotated[str, choice(of=PROTOCOLS, help="On which classes and caches heads are fitted, and tested.")] = (
+        DEFAULT_PROTOCOL
+    ),
+    tasks: Annotated[int | None, typer.Option(min=2, help="Of the incremental protocol: number of tasks.")] = None,
+    select: Annotated[str, select_option("What may choose hyper-parameters.")] = NONE.name,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Also fit temperatures on what --select allows.")
+    ] = False,
+    prompts: Prompts = None,
+    allow_fewer: AllowFewer = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results are kept and continued. Default: a folder under ROOT/bench.")
+    ] = None,
+    table: Annotated[str, choice("--format", of=FORMATS, help="How to show the table.")] = ON_SCREEN,
+    plot: Annotated[Path | None, typer.Option(help="Draw accuracy against shots to this .svg or .png file.")] = None,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Fit and score methods side by side over shots and seeds.
+
+    Stop it at any moment: the same command continues, and finished cells are not run again. Results are also kept as
+    results.csv, results.parquet and results.json.
+    """
+    from adapters.bench.benchmark import run
+
+    results = run(
+        methods,
+        caches=[open_cache(name, root) for name in cache] if cache else [open_cache(None, root)],
+        shots=numbers("--shots", shots),
+        seeds=numbers("--seeds", seeds),
+        select=select,
+        protocol=protocol,
+        tasks=tasks,
+        calibrate=calibrate,
+        prompts=prompts,
+        allow_fewer=allow_fewer,
+        out=out,
+        root=root,
+        device=device,
+        progress=True,
+    )
+    if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        results.plot(plot)
+    show(results.to_json, lambda: FORMATS[table](results.tables), json=json)
+    kept = f"results.csv, .parquet and .json are in {results.folder}"
+    tell(f"{results.ran} cells computed, {results.found} found done; {kept}")

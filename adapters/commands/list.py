@@ -1,0 +1,50 @@
+"""`adapters list`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from featcache.commands.options import Json
+from featcache.commands.show import show
+from featcache.show.page import Page, Table
+
+
+def list_methods(
+    method: Annotated[str | None, typer.Argument(help="A method: show its options; none: list all methods.")] = None,
+    json: Json = False,
+) -> None:
+    """List the methods, or the options of one."""
+    if method:
+        from adapters.commands.options import describe_options
+
+        options = describe_options(method)
+        show(lambda: {"method": method, "options": options}, lambda: options_page(method, options), json=json)
+    else:
+        from adapters.methods import describe_methods
+
+        known = describe_methods()
+        show(lambda: {"methods": known}, lambda: methods_page(known), json=json)
+
+
+def methods_page(methods: Sequence[Mapping[str, Any]]) -> Page:
+    """All methods; parameters are counted at D = 512, C = 10, K = 16."""
+    columns = ("method", "trains", "parameters", "needs", "source", "select")
+    keys = ("name", *columns[1:])
+    rows = [[f"{method[key]:,}" if key == "parameters" else method[key] for key in keys] for method in methods]
+    notes = (
+        "Parameters at 512 numbers a feature, 10 classes, 16 shots. Select: the default of `adapters fit --select`. "
+        "`adapters list METHOD` shows a method's options."
+    )
+    return Page([Table(columns, rows, numbers=["parameters"]), notes])
+
+
+def options_page(method: str, options: Sequence[Mapping[str, Any]]) -> Page:
+    """The options of one method."""
+    if not options:
+        return Page([f"{method} has no options of its own."])
+    columns = ("option", "type", "default", "range", "meaning")
+    rows = [[str(option[key]) for key in columns] for option in options]
+    return Page([Table(columns, rows, title=f"adapters fit {method} …")])

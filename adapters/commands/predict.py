@@ -1,0 +1,59 @@
+"""`adapters predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapters.commands.shared_options import RunName
+from adapters.show.numbers import percent
+from featcache.commands.options import Device, Json, Root
+from featcache.commands.show import show, tell
+from featcache.show.page import Page, Styled, Table
+
+if TYPE_CHECKING:
+    from adapters.runs.predict import Prediction, Predictions
+
+
+def predict(
+    run: RunName,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER…", help="Image files, or folders of them.")],
+    top_k: Annotated[int, typer.Option(min=1, help="Classes to show for an image.")] = 5,
+    csv: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Classify new images with a saved head.
+
+    Loads the very encoder that the head was trained on. Exit status 1 if an image could not be read.
+    """
+    from adapters.runs.predict import predict, write_csv
+
+    found = predict(run, images, top_k=top_k, root=root, device=device)
+    if csv:
+        with csv.open("w", newline="", encoding="utf-8") as stream:
+            write_csv(found, stream)
+    show(found.to_json, lambda: predictions_page(found), json=json)
+    if found.failed:
+        tell(f"{found.failed} of {len(found.items)} files could not be read")
+        raise typer.Exit(1)
+
+
+def predictions_page(found: Predictions) -> Page:
+    """The most probable classes of each image, and below them why some have none."""
+    most = max((len(item.classes) for item in found.items), default=0)
+    table = Table(
+        ("image", *(f"{rank + 1}." for rank in range(most))),
+        [_row(item, most) for item in found.items if item.error is None],
+        title=f"{Path(found.run).name} · {found.model}",
+    )
+    unreadable = [Styled(f"{item.file}: {item.error}", "red") for item in found.items if item.error is not None]
+    return Page([table, *unreadable, *([found.note] if found.note else [])])
+
+
+def _row(item: Prediction, most: int) -> list[str]:
+    ranked = [f"{entry.name} {percent(entry.probability)}" for entry in item.classes]
+    return [item.file, *ranked, *[""] * (most - len(ranked))]

@@ -1,0 +1,54 @@
+"""`adapters runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.show.numbers import percent
+from featcache.commands.options import Json, Root
+from featcache.commands.show import show
+from featcache.show.page import Page, Styled, Table
+
+if TYPE_CHECKING:
+    from adapters.runs.catalogue import SavedRun
+    from adapters.runs.report import Report
+
+
+def runs(root: Root = None, json: Json = False) -> None:
+    """List the saved heads, newest first."""
+    from adapters.runs.catalogue import list_runs
+    from featcache.places.home import runs_folder
+
+    saved = list_runs(root)
+    show(lambda: runs_json(saved), lambda: runs_page(saved, runs_folder(root)), json=json)
+
+
+def runs_json(saved: Sequence[SavedRun]) -> dict[str, Any]:
+    """The object that `adapters runs --json` prints."""
+    return {
+        "runs": [
+            {"run": str(run.path), "problem": run.problem, "report": run.report.to_json() if run.report else None}
+            for run in saved
+        ]
+    }
+
+
+def runs_page(saved: Sequence[SavedRun], folder: Path) -> Page:
+    """The saved heads under a folder, and below them those that cannot be read."""
+    if not saved:
+        return Page([f"No runs under {folder}. Fit a head: adapters fit clip --shots 4"])
+    folder = folder.resolve()
+    named = [(run.path.resolve().relative_to(folder).as_posix(), run) for run in saved]
+    rows = [_row(name, run.report) for name, run in named if run.report is not None]
+    problems = [Styled(f"{name}: {run.problem}", "red") for name, run in named if run.report is None]
+    columns = ("run", "cache", "prompts", "select", "zero-shot", "test")
+    return Page([Table(columns, rows, title=f"Saved heads under {folder}", numbers=columns[4:]), *problems])
+
+
+def _row(name: str, report: Report) -> tuple[str, ...]:
+    regime = report.regime
+    select = Styled(regime.title, "red") if regime.warning else regime.title
+    scores = percent(report.accuracy["zero_shot"]), percent(report.accuracy["test"])
+    return name, report.cache_name, report.prompts, select, *scores

@@ -1,0 +1,80 @@
+"""`adapters search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.commands.caches import open_cache
+from adapters.commands.shared_options import (
+    AllowFewer,
+    Method,
+    OneCache,
+    Prompts,
+    Seeds,
+    Shots,
+    numbers,
+    select_option,
+)
+from adapters.selection.regimes import SUPPORT
+from featcache.commands.options import Device, Json, Root, again
+from featcache.commands.show import show, tell
+
+
+def search(
+    context: typer.Context,
+    method: Method,
+    shots: Shots = "1,2,4,8,16",
+    seeds: Seeds = "1,2,3",
+    cache: OneCache = None,
+    select: Annotated[str, select_option("What chooses.")] = SUPPORT.name,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Give up all but the best third after a ninth and after a third of the steps."),
+    ] = False,
+    prompts: Prompts = None,
+    allow_fewer: AllowFewer = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results are kept. Default: a folder under ROOT/search.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw accuracy against alpha, or against another option where alpha does not vary, to this .svg or "
+            ".png file. Default: in OUT, named after that option: alpha.svg, lr.svg, …"
+        ),
+    ] = None,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Try every combination of a method's options for every number of shots and seed, as one program.
+
+    Options of a method take several values, `--lr 1e-3,1e-2`, or ranges with both ends, `--alpha 0:1:0.05`;
+    `adapters list METHOD` shows them. The whole grid is also kept as search.parquet and search.csv.
+    """
+    from adapters.commands.options import parse_grid
+    from adapters.search.search import run
+
+    results = run(
+        method,
+        parse_grid(method, context.args),
+        cache=open_cache(cache, root),
+        shots=numbers("--shots", shots),
+        seeds=numbers("--seeds", seeds),
+        select=select,
+        halving=halving,
+        prompts=prompts,
+        allow_fewer=allow_fewer,
+        out=out,
+        plot=plot,
+        root=root,
+        device=device,
+        progress=True,
+    )
+    show(results.to_json, results.table, json=json)
+    tell(f"search.parquet, .csv and .json are in {results.folder}; picture: {results.picture}")
+    if results.next_command:
+        tell(f"keep one: {results.next_command}{again(root)}")

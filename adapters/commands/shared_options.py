@@ -1,0 +1,38 @@
+"""Options that several commands share; those of `featcache` besides are in `featcache.commands.options`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from adapters.errors import AdapterError
+from adapters.selection.regimes import REGIMES
+from featcache.commands.choices import choice
+
+Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
+OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")]
+Prompts = Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")]
+AllowFewer = Annotated[
+    bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
+]
+Shots = Annotated[str, typer.Option(help="Numbers of labelled images a class.")]
+Seeds = Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name (see adapters runs) or folder.")]
+
+
+def select_option(help: str) -> Any:
+    """The option that names a regime."""
+    return choice(of=REGIMES, help=help, meanings={name: regime.meaning for name, regime in REGIMES.items()})
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The numbers of `1,4,16`.
+
+    Raises:
+        AdapterError: they are no whole numbers; names the option.
+    """
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise AdapterError(f"{option} {text}: expected whole numbers, such as {option} 1,4,16") from error

@@ -1,0 +1,47 @@
+"""Tidy tables as files: one row a result, written as CSV to be read and as Parquet with types."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+"""At least one column; all rows have the same."""
+Types = Mapping[str, str]
+"""Types of columns by name, `str`, `int`, `float` or `bool`; those that are not there follow from their values."""
+
+
+def csv_bytes(rows: Rows, columns: Sequence[str], types: Types) -> bytes:
+    """Comma-separated text with a line of names."""
+    text = io.StringIO(newline="")
+    lines = csv.DictWriter(text, columns, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_bytes(rows: Rows, columns: Sequence[str], types: Types) -> bytes:
+    """Parquet; a column of words and numbers becomes text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+
+    def column(name: str) -> Any:
+        values = [row[name] for row in rows]
+        if name in types:  # also where no row has one
+            return pa.array(values, known[types[name]])
+        kinds = {type(value) for value in values if value is not None}
+        if str in kinds and len(kinds) > 1:
+            values = [value if value is None else str(value) for value in values]
+        return pa.array(values)
+
+    content = io.BytesIO()
+    pq.write_table(pa.table({name: column(name) for name in columns}), content)
+    return content.getvalue()
+
+
+TIDY_FORMATS = {".csv": csv_bytes, ".parquet": parquet_bytes}
+"""The list: a file's suffix, and what makes its content."""

@@ -1,0 +1,112 @@
+"""Where everything of a cache lies and how it is stored: docs/format.md in code, and the only file that knows it.
+
+manifest.json, complete.json     what it is made from; that it is finished
+<split>/images, views, state     embeddings in shards; which rows are done
+<split>/ids, labels              the listing
+text/index.json, text/<set>-…    the prompt sets, each a group with `features`
+bad/<split>-<row>.json           the unreadable images of a shard
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from featcache.cache.plan import Shard, ShardPlan
+
+MANIFEST, COMPLETE = "manifest.json", "complete.json"
+ROOT_GROUP = "zarr.json"
+IMAGES, VIEWS, STATE, IDS, LABELS = "images", "views", "state", "ids", "labels"
+TEXT_INDEX, TEXT_FEATURES = "text/index.json", "features"
+BAD = "bad"
+
+MISSING, UNREADABLE, ENCODED = -1, 0, 1
+"""States of a row: not done yet; its image cannot be read; it has an embedding."""
+DAMAGE = (ValueError, KeyError, RuntimeError, OSError)
+"""What Zarr raises for a chunk or its metadata that is broken."""
+
+LISTING_ROWS = 65_536
+"""Rows of a chunk of ids and labels, at most."""
+
+
+def array(group: str, name: str) -> str:
+    """Where an array of a split or of a prompt set is."""
+    return f"{group}/{name}"
+
+
+def chunk(shard: Shard, name: str, plan: ShardPlan) -> str:
+    """The file of a shard of an array."""
+    return f"{array(shard.split, name)}/c/{shard.start // plan.rows_per_shard}"
+
+
+def bad_file(shard: Shard) -> str:
+    """The file that lists the unreadable images of a shard."""
+    return f"{BAD}/{shard.split}-{shard.start}.json"
+
+
+def shard_of(bad_name: str, plan: ShardPlan) -> Shard:
+    """The shard whose unreadable images a file in `BAD` lists."""
+    split, start = bad_name.removesuffix(".json").rsplit("-", 1)
+    return Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split]))
+
+
+def text_group(name: str, token: str) -> str:
+    """The group of one writing of a prompt set."""
+    return f"text/{name}-{token}"
+
+
+def embeddings(shape: tuple[int, ...], plan: ShardPlan, dtype: str) -> dict[str, Any]:
+    """How embeddings (N, D) or (N, V, D) are stored."""
+    tail = shape[1:]
+    return {
+        "shape": shape,
+        "shards": (plan.rows_per_shard, *tail),
+        "chunks": (plan.rows_per_chunk, *tail),
+        "dtype": dtype,
+        "fill_value": np.nan,
+        "compressors": Crc32cCodec(),
+    }
+
+
+def states(rows: int, plan: ShardPlan) -> dict[str, Any]:
+    """How the states (N,) of rows are stored."""
+    return {
+        "shape": (rows,),
+        "chunks": (plan.rows_per_shard,),
+        "dtype": "int8",
+        "fill_value": MISSING,
+        "compressors": Crc32cCodec(),
+    }
+
+
+def ids(rows: int, width: int) -> dict[str, Any]:
+    """How ids (N, W) are stored: UTF-8, padded with zero bytes."""
+    return _listing((rows, width), "uint8", 0)
+
+
+def labels(rows: int) -> dict[str, Any]:
+    """How labels (N,) are stored."""
+    return _listing((rows,), "int64", -1)
+
+
+def text_features(shape: tuple[int, ...]) -> dict[str, Any]:
+    """How the embeddings (C, T, D) of a prompt set are stored."""
+    return {
+        "shape": shape,
+        "chunks": shape,
+        "dtype": "float32",
+        "fill_value": np.nan,
+        "compressors": Crc32cCodec(),
+    }
+
+
+def _listing(shape: tuple[int, ...], dtype: str, fill_value: int) -> dict[str, Any]:
+    return {
+        "shape": shape,
+        "chunks": (min(shape[0], LISTING_ROWS), *shape[1:]),
+        "dtype": dtype,
+        "fill_value": fill_value,
+        "compressors": ZstdCodec(level=3, checksum=True),
+    }

@@ -1,0 +1,149 @@
+"""`featcache extract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from featcache.commands.choices import choice
+from featcache.commands.options import Device, Json, Root, again
+from featcache.commands.show import show
+from featcache.commands.words import classes, counts, encoder, split_origin
+from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
+from featcache.show.page import Facts, Page, Styled, Typed
+
+if TYPE_CHECKING:
+    from featcache.cache.reading import Cache
+    from featcache.extraction.extract import ExtractionReport
+
+
+def extract(
+    model: Annotated[
+        str, typer.Option(help="open_clip's name (ViT-B/16), `tiny` (embedded), or a local open_clip model directory.")
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="A data set's name (featcache datasets), a folder of class folders (optionally under train/val/test), "
+            "or a CSV with the columns path,label and optionally split."
+        ),
+    ],
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained tag (featcache models MODEL), a checkpoint file, or `random` (only to measure speed). "
+            "Default: openai.",
+            show_default=False,
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where the images are: a folder or a zip. Default: downloaded, where possible."),
+    ] = None,
+    splits: Annotated[str | None, typer.Option(help="Only these splits, such as train,test.")] = None,
+    split_file: Annotated[
+        Path | None,
+        typer.Option(help="CoOp's split_zhou_*.json. One that lies beside the images is found by itself."),
+    ] = None,
+    class_names: Annotated[
+        Path | None, typer.Option(help="Class names to use: a text file, one a line, or JSON {folder: name}.")
+    ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(help="A prompt set of the data set, or a file: one template a line, or JSON prompts per class."),
+    ] = None,
+    views: Annotated[int, typer.Option(min=0, help="Augmented views of each training image.")] = 0,
+    precision: Annotated[
+        Literal["auto", "fp32", "fp16", "bf16"], typer.Option(help="Of the encoder; auto: fp16 on CUDA, else fp32.")
+    ] = "auto",
+    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Of the stored embeddings.")] = "float16",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images encoded together. Default: 32 on a CPU, 256 on a GPU.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes. Default: one fewer than there are cores.")
+    ] = None,
+    on_error: Annotated[
+        Literal["fail", "skip"],
+        typer.Option(help="What an unreadable image does: fail the run, or leave its row empty and list it."),
+    ] = "fail",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows of each split, balanced.")] = None,
+    seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
+    engine: Annotated[str, choice(of=ENGINES, help="What runs the shards.")] = DEFAULT_ENGINE,
+    root: Root = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Encode a data set once; continue what was begun, or say that all is there already.
+
+    Stop it at any moment: the same command continues, and ends with the same bits.
+    """
+    from featcache.extraction.extract import run_extraction
+    from featcache.extraction.request import Request
+
+    request = Request(
+        model=model,
+        dataset=dataset,
+        pretrained=pretrained,
+        data_root=data_root,
+        splits=splits.split(",") if splits else None,
+        split_file=split_file,
+        class_names=class_names,
+        templates=templates,
+        views=views,
+        precision=precision,
+        dtype=dtype,
+        batch_size=batch_size,
+        workers=workers,
+        on_error=on_error,
+        limit=limit,
+        seed=seed,
+        engine=engine,
+        device=device,
+        root=root,
+        name=name,
+    )
+    report = run_extraction(request, progress=True)
+    show(report.to_json, lambda: extraction_page(report, root), json=json)
+
+
+def extraction_page(report: ExtractionReport, root: str | None) -> Page:
+    """What `extract` did under the root that was given."""
+    cache = report.cache
+    rows = [*_done(report), ("rows", counts(cache.rows))]
+    rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
+    rows.append(("encoder", encoder(cache.encoder)))
+    if cache.encoder["pretrained"] == "random":
+        warning = Styled("random weights", "bold red")
+        rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
+    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"), ("where", cache.path)]
+    if {"train", "test"} <= set(cache.splits):
+        rows.append(("next", Typed(_next_command(cache, root))))
+    return Page([Facts(rows, title=f"Cache {cache.name}")])
+
+
+def _done(report: ExtractionReport) -> list[tuple[str, str]]:
+    """What was there, and what this run added."""
+    cache = report.cache
+    if report.encoded:
+        rate = report.images_per_second or 0.0
+        encoded = f"{report.encoded:,} images in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
+        rows = [("encoded", encoded)]
+        rows += [("found done", f"{report.resumed:,} images")] if report.resumed else []
+    else:
+        readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
+        rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
+    if report.skipped:
+        rows.append(("unreadable", f"{report.skipped:,} images; `featcache info {cache.name}` lists them"))
+    return rows
+
+
+def _next_command(cache: Cache, root: str | None) -> str:
+    """What to type to fit a first head: with as many shots as every class has, at most 4."""
+    import numpy as np
+
+    images = np.bincount(cache["train"].labels[cache["train"].valid], minlength=len(cache.class_names))
+    return f"adapters fit clip --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"

@@ -1,0 +1,68 @@
+"""`featcache info`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from featcache.commands.options import CacheName, Json, Root
+from featcache.commands.show import show
+from featcache.commands.words import classes, counts, encoder, split_origin
+from featcache.show.page import Facts, Page, Styled
+
+if TYPE_CHECKING:
+    from featcache.places.folder import Folder
+
+MOST = 20
+"""Unreadable images that are listed."""
+
+
+def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
+    """Show what a cache holds and what it was made from."""
+    from featcache.cache.catalogue import locate
+
+    found = cache_json(locate(cache, root))
+    show(lambda: found, lambda: cache_page(found), json=json)
+
+
+def cache_json(folder: Folder) -> dict[str, Any]:
+    """The object that `featcache info --json` prints: the manifest, the completion, prompt sets, unreadable images."""
+    from featcache.cache.layout import BAD, COMPLETE
+    from featcache.cache.reading import read_manifest
+    from featcache.cache.text_sets import TextIndex
+
+    bad = [entry for name in folder.names(BAD) for entry in folder.read_json(f"{BAD}/{name}")]
+    return {
+        "path": folder.location,
+        **read_manifest(folder),
+        "complete": folder.read_json(COMPLETE) if folder.exists(COMPLETE) else None,
+        "prompt_sets": TextIndex(folder).summary(),
+        "unreadable": bad,
+    }
+
+
+def cache_page(info: Mapping[str, Any]) -> Page:
+    """What a cache holds and what it was made from."""
+    identity, plan, views = info["identity"], info["plan"], info["identity"]["views"]
+    rows = [
+        ("where", info["path"]),
+        ("finished", info["complete"]["finished"] if info["complete"] else Styled("not yet", "yellow")),
+        ("data set", identity["dataset"]["name"]),
+        ("rows", counts(plan["rows"])),
+        ("splits", split_origin(info["provenance"]["split"])),
+        ("images", info["request"]["images"]["location"]),
+        ("classes", classes(identity["dataset"]["class_names"])),
+        ("encoder", encoder(identity["encoder"])),
+        ("stored", f"{identity['encoder']['dim']} numbers a row, {identity['dtype']}, not normalised"),
+        ("views", f"{views['count']} of each image in {views['split']}" if views else "none"),
+        ("shards", f"{plan['rows_per_shard']:,} rows each, batches of {identity['batch_size']}"),
+    ]
+    for place, prompts in enumerate(info["prompt_sets"]):
+        default = "" if place else " (default)"
+        rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, such as: {prompts['example']}{default}"))
+    rows.append(("digest", info["digest"]))
+    bad = info["unreadable"]
+    rows += [(Styled("unreadable", "yellow"), f"{entry['id']}: {entry['reason']}") for entry in bad[:MOST]]
+    if len(bad) > MOST:
+        rows.append(("", f"and {len(bad) - MOST} more (--json lists all)"))
+    return Page([Facts(rows, title=f"Cache {info['name']}")])

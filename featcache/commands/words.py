@@ -1,0 +1,33 @@
+"""Facts of a cache in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def counts(rows: Mapping[str, int]) -> str:
+    """`train 1,078, test 360`."""
+    return ", ".join(f"{split} {count:,}" for split, count in rows.items())
+
+
+def encoder(identity: Mapping[str, Any]) -> str:
+    """`ViT-B-16 (openai)`; weights that lie beside the architecture need no name."""
+    name = Path(identity["architecture"]).name
+    return name if identity["pretrained"] == "local" else f"{name} ({identity['pretrained']})"
+
+
+def classes(names: Sequence[str], most: int = 5) -> str:
+    """How many, and the first of them."""
+    return f"{len(names)}: " + ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def split_origin(origin: Mapping[str, Any]) -> str:
+    """How the splits came about."""
+    if "fractions" in origin:
+        shares = ", ".join(f"{100 * share:.0f} % {split}" for split, share in origin["fractions"].items())
+        return f"made here: {shares}, class by class, seed {origin['seed']}"
+    made = origin.get("val")
+    carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
+    return str(origin.get("file", origin["from"])) + carved

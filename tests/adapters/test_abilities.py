@@ -1,0 +1,57 @@
+"""Which head can do what beside `fit` and logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adapters.abilities import (
+    BoundToEncoder,
+    ClassesFromNeighbours,
+    ClassesFromText,
+    Incremental,
+    LearntOnce,
+    LineInAlpha,
+    Online,
+)
+from adapters.blended_head import BlendedHead
+from adapters.methods import METHODS
+from adapters.training.trained_head import TrainedHead
+
+RNG = np.random.default_rng(0)
+BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal"}
+INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
+
+
+@pytest.mark.parametrize(
+    ("ability", "methods"),
+    [
+        (BlendedHead, BLENDED),
+        (LineInAlpha, {*BLENDED, "clip", "proker"}),
+        (
+            TrainedHead,
+            {"clip", "tip-f", "taskres", "zs-lp", "clap", "lp++", "cross-modal", "reg-linear", "meta"},
+        ),
+        (ClassesFromText, {"zero-shot", "clip", "reg-linear", "mma", *INCREMENTAL}),
+        (ClassesFromNeighbours, {"gda"}),
+        (Online, {"meta"}),
+        (LearntOnce, {"meta"}),
+        (BoundToEncoder, {"meta"}),
+        (Incremental, INCREMENTAL),
+    ],
+)
+def test_who_has_it(ability: type, methods: set[str]) -> None:
+    assert {name for name in METHODS if issubclass(METHODS[name], ability)} == methods
+    assert {name for name in METHODS if isinstance(METHODS[name](), ability)} == methods
+
+
+@pytest.mark.parametrize("method", sorted(BLENDED - {"cross-modal"}))
+def test_logits_are_a_line_in_alpha(method: str) -> None:
+    views, labels, text = RNG.normal(size=(12, 2, 8)), np.arange(12) % 3, RNG.normal(size=(3, 8))
+    head = METHODS[method](alpha=0.7).fit(views, labels, text=text)
+    rows = RNG.normal(size=(5, 8))
+    assert isinstance(head, BlendedHead)
+    base, delta = head.parts(rows)
+    assert base.shape == delta.shape == (5, 3)
+    np.testing.assert_array_equal(head.decision_function(rows), base + np.float32(0.7) * delta)
+    np.testing.assert_array_equal(head.set_params(alpha=0.0).decision_function(rows), base)

@@ -1,0 +1,64 @@
+"""A shard counts when its state is written, and only then."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featcache.cache.layout import ENCODED, UNREADABLE
+from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk
+from featcache.errors import CacheError, CacheIncomplete
+from featcache.places.folder import Folder
+
+IDS, LABELS = ["a", "b", "c", "d", "e"], np.arange(5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CacheStore:
+    plan = ShardPlan(rows={"train": 5}, batch_size=2, rows_per_shard=2)
+    made = CacheStore(Folder(str(tmp_path)), plan, dim=3, dtype="float16")
+    made.prepare({"train": (IDS, LABELS)}, {})
+    return made
+
+
+def result(shard: Shard, *, unreadable: bool = False) -> ShardResult:
+    images, state = np.ones((len(shard), 3), np.float32), np.full(len(shard), ENCODED, np.int8)
+    if unreadable:
+        images[0], state[0] = np.nan, UNREADABLE
+    bad = [{"row": shard.start, "id": IDS[shard.start], "reason": "empty"}] if unreadable else []
+    return ShardResult(shard, images, None, state, bad)
+
+
+def test_shards_are_pending_until_they_are_written(store: CacheStore) -> None:
+    first, second, third = store.pending("train")
+    store.write(result(second, unreadable=True))
+    store.write(result(third))
+    assert store.pending("train") == [first]
+    assert store.encoded() == 2
+    with pytest.raises(CacheIncomplete, match="2 of 5 rows of train are missing"):
+        store.require_complete()
+    store.write(result(first))
+    assert store.require_complete() == {"train": 1}
+    assert store.folder.names("bad") == ["train-2.json"]
+    store.forget(second)
+    assert (store.pending("train"), store.folder.names("bad")) == ([second], [])
+
+
+def test_preparing_again_keeps_what_is_there_and_mends_the_listing(store: CacheStore) -> None:
+    first = store.pending("train")[0]
+    store.write(result(first))
+    store.forget_listing("train")
+    store.prepare({"train": (IDS, LABELS)}, {})
+    assert first not in store.pending("train")
+    assert np.asarray(store._array("train", "labels")[:]).tolist() == LABELS.tolist()
+
+
+def test_a_full_disk_is_told_and_other_errors_are_left_alone(store: CacheStore) -> None:
+    with pytest.raises(CacheError, match="is full; free some space"), explain_full_disk(store.folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(PermissionError), explain_full_disk(store.folder):
+        raise PermissionError(errno.EACCES, "Permission denied")

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import featcache
+from featcache.commands.extract import extraction_page
+from featcache.extraction.extract import ExtractionReport
+from tests.conftest import ImageFolder
+from tests.pages import assert_all_is_told, texts
+from tests.processes import program, run
+
+
+def test_an_interrupted_run_says_that_it_continues(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder(per_class=400)
+    words = ["featcache", "extract", "--model", "tiny", "--dataset", str(folder), "--workers", "0"]
+    process = subprocess.Popen([*program("featcache"), *words], stderr=subprocess.PIPE, text=True)
+    manifest = root / "caches/photos-tiny/manifest.json"
+    while not manifest.exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told.count("Traceback")) == (130, 0), told
+    assert "the same command continues" in told
+    assert json.loads(run(*words, "--json").stdout)["encoded"] > 0
+
+
+def cache(**changes: Any) -> Any:
+    train = SimpleNamespace(labels=np.repeat(np.arange(6), 3), valid=np.ones(18, bool))
+    content = {
+        "name": "a-data-set-with-a-long-name-ViT-H-14-378-quickgelu-dfn5b",
+        "path": "/scratch/" + "project-" * 9 + "/caches/a",
+        "rows": {"train": 18, "test": 7},
+        "splits": {"train": train, "test": train},
+        "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
+        "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},
+        "text": SimpleNamespace(name="coop", prompts=[["a centered satellite photo of Highway or Road. " * 3]]),
+        "manifest": {"provenance": {"split": {"fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0}}},
+        **changes,
+    }
+    found = type("Cache", (SimpleNamespace,), {"__getitem__": lambda self, split: self.splits[split]})
+    return found(**content)
+
+
+def test_all_is_told_at_any_width() -> None:
+    report = ExtractionReport(cache(), encoded=12, resumed=6, skipped=2, seconds=3.0, encoding_seconds=2.0)
+    page = extraction_page(report, "/home/somebody/featcache")
+    assert_all_is_told(page)
+    assert {"12 images in 2.0 s (6 images/s)", "6 images", "train 18, test 7"} <= set(texts(page))
+    assert any(text.startswith("adapters fit clip --shots 3 --cache a-data") for text in texts(page))
+    assert any(text.endswith(" --root /home/somebody/featcache") for text in texts(page))
+
+
+def test_nothing_to_do_and_random_weights_are_told() -> None:
+    random = cache(encoder={"architecture": "tiny", "pretrained": "random"}, splits={})
+    told = set(texts(extraction_page(ExtractionReport(random, 0, 25, 0, 0.1, 0.0), None)))
+    assert {"nothing to do", "all 25 images were encoded before (0.10 s to check)", "random weights"} <= told
+    assert "next" not in told
+
+
+def test_the_engine_that_was_asked_for_runs(root: Path, image_folder: ImageFolder, monkeypatch: Any) -> None:
+    from typer.testing import CliRunner
+
+    import cli
+    from featcache.extraction import request
+
+    asked = []
+    check = request.Request.__post_init__
+    monkeypatch.setattr(request.Request, "__post_init__", lambda self: (asked.append(self.engine), check(self))[1])
+    words = ["extract", "--model", "tiny", "--dataset", str(image_folder(per_class=4)), "--engine", "local"]
+    done = CliRunner().invoke(cli.featcache_app(), [*words, "--json"])
+    assert (done.exit_code, asked) == (0, ["local"])
+    assert featcache.latest().name == json.loads(done.stdout)["name"]

@@ -1,0 +1,109 @@
+"""Folders and zip archives of class folders."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from featcache.datasets.dataset import Split
+from featcache.datasets.load import load_dataset
+from tests.pictures import listing_of, make_class_folders, split_sizes, tiny_png
+
+
+def counts(split: Split) -> list[int]:
+    return [int(n) for n in np.bincount(split.labels)]
+
+
+def test_folder_without_splits_is_split_by_class(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"dog": 20, "cat": 10, ".hidden": 3})
+    (tmp_path / "cat" / ".thumbnail.png").write_bytes(tiny_png(0))
+    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / "loose.png").write_bytes(tiny_png(0))
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.name == tmp_path.name
+    assert dataset.class_names == ("cat", "dog")
+    assert {name: counts(split) for name, split in dataset.splits.items()} == {
+        "train": [5, 10],
+        "val": [2, 4],
+        "test": [3, 6],
+    }
+    for split in dataset.splits.values():
+        assert list(split.ids) == sorted(split.ids)  # listing order: by class folder, then by name
+        assert [image.split("/")[0] for image in split.ids] == [dataset.class_names[y] for y in split.labels]
+        assert split.labels.dtype == np.int64
+    everything = [image for split in dataset.splits.values() for image in split.ids]
+    assert len(everything) == len(set(everything)) == 30
+    assert dataset.reader.read("dog/007.png") == tiny_png(7)
+    assert dataset.provenance["split"]["from"] == "seeded stratified"
+    assert dataset.prompts[dataset.default_prompts].expand(dataset.class_names)[0] == ("a photo of a cat.",)
+
+
+def test_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"a": 30, "b": 30})
+    first, again, other = (load_dataset(str(tmp_path), seed=seed) for seed in (1, 1, 2))
+    assert listing_of(first) == listing_of(again) != listing_of(other)
+
+
+def test_train_val_test_folders(tmp_path: Path) -> None:
+    for split, n in (("train", 4), ("valid", 2), ("test", 3)):
+        make_class_folders(tmp_path / split, {"cat": n, "dog": n})
+    dataset = load_dataset(str(tmp_path))
+    assert split_sizes(dataset) == {"train": 8, "val": 4, "test": 6}
+    assert dataset.splits["val"].ids[0] == "valid/cat/000.png"
+    assert dataset.provenance["split"] == {"from": "folders"}
+
+
+def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "train", {"cat": 10, "dog": 20})
+    make_class_folders(tmp_path / "test", {"cat": 3, "dog": 3})
+    dataset = load_dataset(str(tmp_path))
+    assert {name: counts(split) for name, split in dataset.splits.items()} == {
+        "train": [10, 20],
+        "test": [3, 3],
+    }
+
+
+def test_train_and_val_folders_test_on_val(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "train", {"cat": 10, "dog": 10})
+    make_class_folders(tmp_path / "val", {"cat": 3, "dog": 4})
+    dataset = load_dataset(str(tmp_path))
+    assert counts(dataset.splits["test"]) == [3, 4]
+    assert counts(dataset.splits["val"]) == [2, 2]
+    assert dataset.provenance["split"]["test"] == "the source's val split"
+
+
+def test_nested_folders_and_links_belong_to_their_class(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "set", {"cat/indoor": 2, "cat": 1, "dog": 3})
+    make_class_folders(tmp_path / "elsewhere", {"fox": 3})
+    (tmp_path / "set/fox").symlink_to(tmp_path / "elsewhere/fox")
+    dataset = load_dataset(str(tmp_path / "set"))
+    assert dataset.class_names == ("cat", "dog", "fox")
+    assert sum(map(len, dataset.splits.values())) == 9
+    assert dataset.reader.read("cat/indoor/001.png") == tiny_png(1)
+
+
+def test_zip_of_class_folders_reads_like_the_folder(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "pets", {"cat": 9, "dog": 9})
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(tmp_path))
+    packed, unpacked = load_dataset(str(tmp_path / "pets.zip")), load_dataset(str(folder))
+    assert listing_of(packed) == listing_of(unpacked)
+    assert packed.reader.read("cat/004.png") == unpacked.reader.read("cat/004.png")
+
+
+def test_split_file_for_a_folder_of_ones_own(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "set", {"cat": 4, "dog": 4})
+    split = {
+        "train": [["dog/003.png", 1, "a dog"], ["cat/002.png", 0, "a cat"]],
+        "val": [],
+        "test": [["cat/000.png", 0, "a cat"]],
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    dataset = load_dataset(str(tmp_path / "set"), split_file=tmp_path / "split.json")
+    assert dataset.class_names == ("a cat", "a dog")
+    assert dataset.splits["train"].ids == ("dog/003.png", "cat/002.png")
+    assert list(dataset.splits) == ["train", "test"]

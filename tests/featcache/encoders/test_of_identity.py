@@ -1,0 +1,30 @@
+"""The encoder that an identity names, at the precision that it had or a machine can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from featcache.encoders.encoder import Encoder
+from featcache.encoders.of_identity import encoder_of
+from featcache.errors import ModelError
+from tests.featcache.encoders.conftest import MakeFolder
+
+
+def test_it_is_the_same_encoder_again(encoder: Encoder) -> None:
+    assert encoder_of(encoder.identity, device="cpu").identity == encoder.identity
+
+
+@pytest.mark.parametrize(
+    ("had", "asked", "gets"), [("fp16", None, "fp32"), ("bf16", None, "bf16"), ("bf16", "fp32", "fp32")]
+)
+def test_a_cpu_stands_in_for_fp16_with_fp32(encoder: Encoder, had: str, asked: str | None, gets: str) -> None:
+    again = encoder_of({**encoder.identity, "precision": had}, device="cpu", precision=asked)
+    assert again.identity == {**encoder.identity, "precision": gets}
+
+
+def test_other_weights_are_the_callers_to_find(make_folder: MakeFolder) -> None:
+    identity = Encoder.load(str(make_folder()), device="cpu").identity
+    other = encoder_of({**identity, "architecture": str(make_folder("other", seed=8))}, device="cpu")
+    assert other.identity["weights_sha256"] != identity["weights_sha256"]
+    with pytest.raises(ModelError, match="did you mean"):
+        encoder_of({**identity, "architecture": "ViT-B-61"}, device="cpu")

@@ -1,0 +1,83 @@
+"""What any engine does with a batch, whatever the encoder is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from featcache.cache.layout import ENCODED, UNREADABLE
+from featcache.cache.plan import Shard, ShardPlan
+from featcache.errors import DataError, ModelError
+from featcache.extraction.engine import Job, empty_result, encode_batch, fill
+from featcache.ids import encode_ids
+from featcache.images.batches import PixelBatch
+
+SHARD = Shard("train", 4, 7)
+
+
+class Brightness:
+    """Embeds an image as its brightness, twice; counts what it is given."""
+
+    dim, device = 2, torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        self.sizes.append(len(pixels))
+        return np.asarray(pixels.mean((1, 2, 3))[:, None].expand(-1, self.dim), np.float32)
+
+
+def job(encoder: Any, **changes: Any) -> Job:
+    plan = ShardPlan(rows={"train": 7}, batch_size=4, rows_per_shard=4)
+    given = {"reader": None, "views": {"train": 1}, "view_seed": 0, "skip_unreadable": True, "workers": 0} | changes
+    return Job(encoder=encoder, ids={"train": encode_ids([f"{row}.png" for row in range(7)])}, plan=plan, **given)
+
+
+def batch() -> PixelBatch:
+    pixels = torch.arange(6.0).reshape(3, 2, 1, 1, 1).expand(-1, -1, 3, 2, 2).clone()
+    return PixelBatch(pixels, torch.tensor([True, False, True]), ["", "the file is empty", ""])
+
+
+def test_a_short_batch_is_padded_so_that_bits_do_not_depend_on_what_follows() -> None:
+    encoder = Brightness()
+    embeddings = encode_batch(job(encoder), batch())
+    assert encoder.sizes == [4, 4]  # once for each view
+    assert np.isnan(embeddings[1]).all()
+    assert embeddings[[0, 2], :, 0].tolist() == [[0.0, 1.0], [4.0, 5.0]]
+
+
+def test_nothing_readable_is_not_encoded() -> None:
+    encoder, nothing = Brightness(), batch()
+    nothing.readable[:] = False
+    assert np.isnan(encode_batch(job(encoder), nothing)).all()
+    assert encoder.sizes == []
+
+
+def test_a_batch_fills_its_rows_of_a_shard() -> None:
+    this = job(Brightness())
+    result = empty_result(SHARD, this)
+    assert (result.state == UNREADABLE).all()
+    fill(result, range(4, 7), batch(), this)
+    assert result.state.tolist() == [ENCODED, UNREADABLE, ENCODED]
+    assert result.views is not None
+    assert (result.images[2, 0], result.views[2, 0, 0]) == (4.0, 5.0)
+    assert result.bad == [{"row": 5, "id": "5.png", "reason": "the file is empty"}]
+
+
+def test_an_unreadable_image_stops_a_run_that_does_not_skip() -> None:
+    this = job(Brightness(), skip_unreadable=False)
+    with pytest.raises(DataError, match=r"cannot read 5\.png \(train row 5\): the file is empty; .*--on-error skip"):
+        fill(empty_result(SHARD, this), range(4, 7), batch(), this)
+
+
+def test_a_batch_that_is_too_large_says_what_to_type() -> None:
+    class Full(Brightness):
+        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ModelError, match="a batch of 4 images does not fit .*--batch-size 2 and another --name"):
+        encode_batch(job(Full()), batch())

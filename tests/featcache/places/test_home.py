@@ -1,0 +1,24 @@
+"""Where things live: what is given, else the environment, else the default; never behind a URL what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featcache.places.home import DEFAULT_HOME, caches_location, datasets_folder, resolve_root, runs_folder
+
+
+def test_what_is_given_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATCACHE_HOME", str(tmp_path / "environment"))
+    assert resolve_root(tmp_path / "given") == str(tmp_path / "given")
+    assert caches_location() == str(tmp_path / "environment/caches")
+    monkeypatch.delenv("FEATCACHE_HOME")
+    assert resolve_root() == str(Path(DEFAULT_HOME).expanduser().resolve())
+
+
+def test_behind_a_url_are_the_caches_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATCACHE_HOME", "s3://bucket/home/")
+    assert caches_location() == "s3://bucket/home/caches"
+    default = Path(DEFAULT_HOME).expanduser()
+    assert (runs_folder(), datasets_folder()) == (default / "runs", default / "datasets")

@@ -1,0 +1,50 @@
+"""A file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from featcache.places import whole
+from featcache.places.folder import Folder
+from featcache.places.whole import PARTIAL, write_whole
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        write_whole(tmp_path / "file", content)
+        assert (tmp_path / "file").read_bytes() == content
+    assert os.listdir(tmp_path) == ["file"]
+    before = os.umask(0o022)
+    try:
+        write_whole(tmp_path / "readable", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "readable").stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "file", b"old")
+
+    def full(_: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(whole.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(str(tmp_path))
+    left: list[str] = []
+    monkeypatch.setattr(whole.os, "fsync", lambda _: left.extend(folder.names("bad")))
+    folder.write_json("bad/one.json", {})  # while it is written, it is where a kill would leave it
+    assert len(left) == 1
+    assert left[0].endswith(PARTIAL)
+    (tmp_path / "bad" / left[0]).write_text("{")
+    folder.remove_partial_files()
+    assert folder.names("bad") == ["one.json"]

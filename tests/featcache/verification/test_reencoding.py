@@ -1,0 +1,36 @@
+"""A sample is encoded again and compared with the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import featcache
+from featcache.places.folder import array_in
+from featcache.verification.verify import verify
+from tests.conftest import ImageFolder
+
+
+def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcache.Cache) -> None:
+    images = array_in(cache.folder.group("a"), "train/images")
+    shuffled, readable = np.asarray(images[:]), cache["train"].valid
+    shuffled[readable] = shuffled[readable][::-1]
+    images[:] = shuffled
+    found = verify(cache.folder, sample=1000)
+    assert any("1 - cosine" in problem and ".png" in problem for problem in found.problems)
+    assert found.largest_difference is not None
+    assert found.largest_difference > 1e-3
+
+
+def test_a_cache_of_a_gpu_can_be_verified_and_given_prompts_on_a_cpu(
+    root: Path, image_folder: ImageFolder, tmp_path: Path
+) -> None:
+    folder = image_folder(per_class=5)
+    cache = featcache.extract("tiny", str(folder), workers=0, device="cpu", progress=False)
+    manifest = Path(cache.path, "manifest.json")
+    manifest.write_text(manifest.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    assert verify(cache.folder, device="cpu").problems == []
+    (tmp_path / "mine.txt").write_text("my {}\n")
+    again = featcache.extract("tiny", str(folder), templates=tmp_path / "mine.txt", device="cpu", progress=False)
+    assert again.text.name == "mine"
