@@ -12,7 +12,7 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -67,19 +67,19 @@ def run(app: Any, *arguments: str) -> Any:
 
 def methods() -> list[str]:
     """Every method's name."""
-    return [method["name"] for method in run(cli.adapters, "list")["methods"]]
+    return [method["name"] for method in run(cli.adapters_app(), "list")["methods"]]
 
 
 def digits(root: Path) -> str:
     """The cache of digits under a root; its name."""
-    return Path(run(cli.featcache, "extract", *_tiny(root), "--dataset", "digits")["cache"]).name
+    return Path(run(cli.featcache_app(), "extract", *_tiny(root), "--dataset", "digits")["cache"]).name
 
 
 def eurosat(root: Path, shared: Path) -> str:
     """The cache of some of EuroSAT under a root; its name."""
     zipped = shared / "data" / "eurosat" / "EuroSAT.zip"
     asked = ["--dataset", "eurosat", "--data-root", str(zipped), "--limit", str(EUROSAT_ROWS)]
-    return Path(run(cli.featcache, "extract", *_tiny(root), *asked)["cache"]).name
+    return Path(run(cli.featcache_app(), "extract", *_tiny(root), *asked)["cache"]).name
 
 
 def _tiny(root: Path) -> list[str]:
@@ -95,7 +95,7 @@ RECIPES = {
 
 def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[str, Any]:
     """Scores, what was chosen and the logits of one fit."""
-    report = run(cli.adapters, "fit", method, *options, *_where(root, cache))
+    report = run(cli.adapters_app(), "fit", method, *options, *_where(root, cache))
     test = featcache.open(cache, str(root))["test"]
     logits = adapters.load(report["run"], device="cpu").decision_function(test.images)
     kept = ("select", "accuracy", "ece", "hyperparameters", "parameters", "temperature", "alpha_interval", "note")
@@ -105,14 +105,14 @@ def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[
 def of_bench(root: Path, cache: str, protocol: str) -> list[list[Any]]:
     """Method, part, accuracy and ECE of every row of a bench on two shots."""
     asked = ["--protocol", protocol, *PROTOCOLS[protocol], "--shots", "2", "--seeds", "1"]
-    found = run(cli.adapters, "bench", *asked, *_where(root, cache))
+    found = run(cli.adapters_app(), "bench", *asked, *_where(root, cache))
     return [[row[name] for name in ("method", "part", "how", "accuracy", "ece")] for row in found["rows"]]
 
 
 def of_search(root: Path, cache: str, method: str) -> list[dict[str, Any]]:
     """What a small grid chose on one and on four shots, and how well that does."""
     grid = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
-    found = run(cli.adapters, "search", method, *grid, "--shots", "1,4", "--seeds", "1", *_where(root, cache))
+    found = run(cli.adapters_app(), "search", method, *grid, "--shots", "1,4", "--seeds", "1", *_where(root, cache))
     return list(found["best"])
 
 
@@ -120,28 +120,28 @@ def _where(root: Path, cache: str) -> Sequence[str]:
     return "--cache", cache, "--root", str(root), "--device", "cpu"
 
 
-def everything(root: Path, cache: str, names: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
-    """All of a cache's numbers."""
-    found: dict[str, Any] = {"fit": {}, "bench": {}, "search": {}}
-    for name in names:
-        tell(f"{cache}: {name}")
-        found["fit"][name] = {recipe: of_fit(root, cache, name, options) for recipe, options in RECIPES.items()}
-        if name in GRIDS:
-            found["search"][name] = of_search(root, cache, name)
-    for protocol in PROTOCOLS:
-        tell(f"{cache}: {protocol}")
-        found["bench"][protocol] = of_bench(root, cache, protocol)
-    return found
+def measure(root: Path, cache: str, command: str, name: str) -> Any:
+    """What a command gives for a method, or a bench under a protocol."""
+    if command == "fit":
+        return {recipe: of_fit(root, cache, name, options) for recipe, options in RECIPES.items()}
+    return of_search(root, cache, name) if command == "search" else of_bench(root, cache, name)
+
+
+def measured() -> list[tuple[str, str]]:
+    """Commands, each with the names that it is run for."""
+    every = {"fit": methods(), "search": GRIDS, "bench": PROTOCOLS}
+    return [(command, name) for command, names in every.items() for name in names]
 
 
 def machine() -> dict[str, Any]:
     """What floating-point results depend on."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    told = [line.partition(":") for line in info.read_text().splitlines()] if info.exists() else []
+    cpu = {key.strip(): value.strip() for key, _, value in reversed(told)}  # of the first core
     installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
     return {
-        "processor": model,
+        "processor": [cpu.get(key, "") for key in ("model name", "cpu family", "model", "stepping", "cache size")],
+        "instructions": sorted(flag for flag in cpu.get("flags", "").split() if flag.startswith(("avx", "fma", "sse"))),
         "system": platform.system(),
         "threads": torch.get_num_threads(),
         "libraries": {name: installed[name.lower()] for name in LIBRARIES if name.lower() in installed},
@@ -154,14 +154,16 @@ def same_machine(recorded: dict[str, Any]) -> bool:
 
 
 def main(shared: Path) -> None:
-    """Record all numbers anew."""
+    """Record all numbers anew, a line each."""
+    found: dict[str, Any] = {"machine": machine()}
     with tempfile.TemporaryDirectory() as folder:
-        root, names = Path(folder), methods()
-        found = {
-            name: everything(root, make(root), names, print)
-            for name, make in (("digits", digits), ("eurosat", lambda root: eurosat(root, shared)))
-        }
-    FILE.write_text(json.dumps({"machine": machine(), **found}, indent=1, sort_keys=True) + "\n")
+        root = Path(folder)
+        for cache in (digits(root), eurosat(root, shared)):
+            for command, name in measured():
+                print(cache, command, name)
+                found[f"{cache} {command} {name}"] = measure(root, cache, command, name)
+    lines = (f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in found.items())
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":
