@@ -1,6 +1,6 @@
 """Tip-Adapter's search: the published loop against the exact alpha path, in one run on synthetic features.
 
-    python benchmarks/alpha_path.py [--sizes eurosat-512 dtd …] [--repeats 5] [--seeds 0 1 2] [--threads 1] [--full]
+    python -m benchmarks.alpha_path [--sizes eurosat-512 dtd …] [--repeats 5] [--seeds 0 1 2] [--threads 1] [--full]
 
 The published loop visits 200 betas x 20 alphas and recomputes affinities and zero-shot logits in every cell:
 
@@ -22,10 +22,9 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +34,7 @@ from torch import Tensor
 from adapters.heads.tip.tip_search import search_grid
 from adapters.selection.beta_search import refine
 from adapters.selection.exact_alpha import AlphaPath, alpha_path
+from benchmarks.timing import timed
 
 CELLS = 10
 """Cells of the published loop that are timed."""
@@ -42,7 +42,6 @@ RANK, SPREAD, BIAS, TEXT, TEXT_NOISE = 64, 0.4, 1.0, 0.3, 0.1
 """Of the synthetic features: their rank, how far classes lie apart, how far the keys' class means are off, how much
 class text knows of the means, and its noise."""
 
-T = TypeVar("T")
 Grid = NDArray[np.float64]
 
 
@@ -150,13 +149,6 @@ def exact_search(problem: Problem, betas: Grid, alphas: Grid, stride: int) -> tu
     refine(best_at, betas, stride=stride)
     best = min(found, key=lambda beta: (-int(found[beta].correct.max()), beta))
     return best, found[best], len(found)
-
-
-def timed(call: Callable[..., T], *arguments: Any) -> tuple[float, T]:
-    """Seconds and the result."""
-    start = time.perf_counter()
-    result = call(*arguments)
-    return time.perf_counter() - start, result
 
 
 def measure(size: Size, seed: int, repeats: int, full: bool) -> str:

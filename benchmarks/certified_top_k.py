@@ -1,8 +1,8 @@
 """Certified predictions of a large Tip-Adapter cache against the dense formula, in one run on synthetic features.
 
-    python benchmarks/certified_top_k.py [--keys 1000000] [--classes 100] [--queries 300] [--dim 512] [--threads 1]
+    python -m benchmarks.certified_top_k [--keys 1000000] [--classes 100] [--queries 300] [--dim 512] [--threads 1]
                                          [--betas 1 5.5 10 20 50] [--neighbours 0 100 1000] [--repeats 3]
-    python benchmarks/certified_top_k.py --index ivf hnsw --keys 100000 --neighbours 10 100 1000
+    python -m benchmarks.certified_top_k --index ivf hnsw --keys 100000 --neighbours 10 100 1000
 
 Logits are 100 f T^T + alpha exp(-beta (1 - f F^T)) Y. The dense side is `KeyCache.votes` over all keys, which works in
 blocks; the published formula with one product for all keys is timed once beside it. The certified side is
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -33,6 +32,7 @@ import torch
 from adapters.arrays import Floats, Ints, unit
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
 from adapters.heads.tip.key_cache import KeyCache
+from benchmarks.timing import timed
 
 CLASS, SAMPLE, TEXT, NOISE = 0.5, 0.7, 0.3, 0.1
 """Of the synthetic features beside a common cone of norm 1: spread of the class means and of the samples about them;
@@ -83,13 +83,6 @@ def published(keys: Floats, key_labels: Ints, queries: Floats, classes: int, bet
     values = torch.nn.functional.one_hot(torch.from_numpy(key_labels), classes).float()
     affinity = torch.from_numpy(queries) @ torch.from_numpy(keys).T
     return (-(beta - beta * affinity)).exp() @ values
-
-
-def timed(call: Callable[..., T], *arguments: Any) -> tuple[float, T]:
-    """Seconds and the result."""
-    start = time.perf_counter()
-    result = call(*arguments)
-    return time.perf_counter() - start, result
 
 
 def peak(call: Callable[..., T], *arguments: Any) -> tuple[float, T]:

@@ -1,6 +1,6 @@
 """Our `clip` fit against the published recipe as a plain PyTorch loop, on the features of a cache, in one run.
 
-    python benchmarks/clip_recipe.py --caches digits-tiny eurosat-tiny [--shots 16] [--seeds 10] [--lrs 0.002 0.1]
+    python -m benchmarks.clip_recipe --caches digits-tiny eurosat-tiny [--shots 16] [--seeds 10] [--lrs 0.002 0.1]
 
 The recipe: 200 epochs in batches of 32, SGD, one warm-up epoch, cosine per epoch, learning rate 0.002 (Gao et al.,
 CLIP-Adapter, arXiv 2110.04544); ours defaults to 0.1, and a line compares equal rates. Both sides train from the same
@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from statistics import mean, median, stdev
 from typing import NamedTuple
 
 import torch
-from plain_clip import Plain
 
 from adapters import ClipAdapter
-from adapters.arrays import Support, unit
+from adapters.arrays import unit
+from adapters.support import Support
 from adapters.tasks.task import Task
 from adapters.training.stacking import fit_supports
+from benchmarks.plain_clip import Plain
+from benchmarks.timing import timed
 from featcache.cache.catalogue import open_cache
 
 
 class Seed(NamedTuple):
-    """What one seed gave: seconds and test accuracies of both sides."""
+    """What one seed gave: seconds, and test accuracies in percent, of both sides."""
 
     loop: float
     fit: float
@@ -39,34 +40,28 @@ class Seed(NamedTuple):
     fit_accuracy: float
 
 
-def measure(name: str, shots: int, seeds: int, lr: float) -> str:
+def measure(name: str, options: argparse.Namespace, lr: float) -> str:
     """The cells of one line of the table."""
-    cache, found, supports = open_cache(name), [], []
-    head = ClipAdapter(lr=lr, epochs=200, device="cpu")
+    cache, found, supports = open_cache(name, options.root), [], []
+    shots, seeds, epochs = options.shots, options.seeds, options.epochs
     for seed in range(1, seeds + 1):
         task = Task.sample(cache, shots=shots, seed=seed)
         support = Support.check(task.support.images, task.support.labels, task.text)
         rows, labels = unit(task.test.images), task.test.labels
-        head = ClipAdapter(lr=lr, epochs=200, seed=seed, device="cpu")
+        head = ClipAdapter(lr=lr, epochs=epochs, seed=seed, device="cpu")
         plain = Plain(support)
-        start = time.perf_counter()
-        weights = plain.train(head)
-        middle = time.perf_counter()
-        head._fit_support(support)
-        end = time.perf_counter()
+        loop_seconds, weights = timed(plain.train, head)
+        fit_seconds, _ = timed(head._fit_support, support)
         said = plain.logits(head, weights, torch.from_numpy(rows)).argmax(1).numpy()
         right = (said == labels).mean(), (head.predict(rows) == labels).mean()
-        found.append(Seed(middle - start, end - middle, *(100 * float(each) for each in right)))
+        found.append(Seed(loop_seconds, fit_seconds, *(100 * float(each) for each in right)))
         supports.append(support)
-    heads = [ClipAdapter(lr=lr, epochs=200, seed=seed, device="cpu") for seed in range(1, seeds + 1)]
-    start = time.perf_counter()
-    for _ in fit_supports(heads, supports):
-        pass
-    together = time.perf_counter() - start
-    columns = Seed(*map(list, zip(*found, strict=True)))  # type: ignore[arg-type]
-    times = f"{median(columns.loop):.2f} | {median(columns.fit):.2f} | {together / seeds:.2f}"
-    ratios = f"{median(f.loop / f.fit for f in found):.1f} | {sum(columns.loop) / together:.1f}"
-    accuracies = (f"{mean(each):.2f} ± {stdev(each):.2f}" for each in (columns.loop_accuracy, columns.fit_accuracy))
+    heads = [ClipAdapter(lr=lr, epochs=epochs, seed=seed, device="cpu") for seed in range(1, seeds + 1)]
+    together, _ = timed(lambda: [*fit_supports(heads, supports)])
+    loop, fit, loop_accuracy, fit_accuracy = zip(*found, strict=True)
+    times = f"{median(loop):.2f} | {median(fit):.2f} | {together / seeds:.2f}"
+    ratios = f"{median(each.loop / each.fit for each in found):.1f} | {sum(loop) / together:.1f}"
+    accuracies = (f"{mean(each):.2f} ± {stdev(each):.2f}" for each in (loop_accuracy, fit_accuracy))
     return " | ".join([name, f"{lr:g}", times, ratios, *accuracies])
 
 
@@ -77,6 +72,8 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--lrs", nargs="+", type=float, default=[0.002, 0.1])
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--root", help="of the caches; default as everywhere")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -90,7 +87,7 @@ def main() -> None:
     print("|" + "---|" * 9)
     for name in options.caches:
         for lr in options.lrs:
-            print(f"| {measure(name, options.shots, options.seeds, lr)} |", flush=True)
+            print(f"| {measure(name, options, lr)} |", flush=True)
 
 
 if __name__ == "__main__":

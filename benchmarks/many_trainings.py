@@ -1,6 +1,6 @@
 """Many CLIP-Adapters: one stacked program against a plain PyTorch loop that trains one after another, in one run.
 
-    python benchmarks/many_trainings.py [--dims 512 1024 128] [--configs 105] [--repeats 5] [--device cuda]
+    python -m benchmarks.many_trainings [--dims 512 1024 128] [--configs 105] [--repeats 5] [--device cuda]
 
 The configurations are a grid of residual ratios and learning rates on one support set of EuroSAT's size (10 classes of
 16 shots) with synthetic features: batches of 32, 200 epochs, 1,000 steps. Both sides take the same initial weights,
@@ -18,20 +18,20 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
-from plain_clip import Plain
 from sklearn.base import clone
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from adapters import ClipAdapter
-from adapters.arrays import Support
+from adapters.support import Support
 from adapters.training.stacking import fit_supports
+from benchmarks.plain_clip import Plain
+from benchmarks.timing import timed
 
 CLASSES, SHOTS, QUERIES = 10, 16, 2000
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -43,7 +43,7 @@ def synthetic(dim: int) -> tuple[Support, Tensor]:
     basis = torch.randn(64, dim, generator=generator) / dim**0.5
 
     def normal(rows: int) -> Tensor:
-        return torch.randn(rows, 64, generator=generator) / 8 @ basis
+        return torch.randn(rows, 64, generator=generator).div(8).mm(basis)
 
     cone, means = normal(1), normal(CLASSES)
     labels = torch.arange(CLASSES).repeat_interleave(SHOTS)
@@ -76,7 +76,7 @@ class Race:
         self.heads = grid(options.configs, options.epochs, options.device)
         self.places = np.linspace(0, options.configs - 1, options.plain).astype(int).tolist()
         steps = len(self.heads[0]._plan(self.support).rates)
-        self.steps = steps, steps // options.epochs * options.plain_epochs
+        self.steps: tuple[int, int] = steps, steps // options.epochs * options.plain_epochs
 
     def loop(self, threads: int) -> float:
         """Seconds of a step in the plain loop."""
@@ -97,11 +97,13 @@ class Race:
 
     def timed(self, call: Callable[[], object]) -> float:
         """Seconds, to the end of what was launched."""
-        start = time.perf_counter()
-        call()
-        if self.options.device != "cpu":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
+
+        def to_the_end() -> None:
+            call()
+            if self.options.device != "cpu":
+                torch.cuda.synchronize()
+
+        return timed(to_the_end)[0]
 
     def line(self) -> str:
         """The cells of one line of the table."""

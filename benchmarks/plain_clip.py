@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from adapters import ClipAdapter
-from adapters.arrays import Support
+from adapters.support import Support
 
 
 class Plain:
@@ -51,7 +51,7 @@ class Plain:
                 blended = blended / blended.norm(dim=-1, keepdim=True)
                 loss = cross_entropy(head.logit_scale * blended @ self.text.t(), self.labels[rows])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # PyTorch's
                 optimizer.step()
         w1, w2 = (weight.detach().cpu() for weight in adapter.parameters())
         return w1, w2
@@ -61,4 +61,4 @@ class Plain:
         w1, w2 = (weight.to(self.dtype) for weight in weights)
         rows = rows.to(self.dtype)
         blended = head.alpha * (rows @ w1.T).relu().mm(w2.T).relu() + (1 - head.alpha) * rows
-        return blended / blended.norm(dim=-1, keepdim=True) @ self.text.cpu().T
+        return blended.div(blended.norm(dim=-1, keepdim=True)).mm(self.text.cpu().T)

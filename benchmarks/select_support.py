@@ -1,6 +1,6 @@
 """Does choosing hyper-parameters on the shots themselves beat fixed defaults, on the same draws?
 
-    python benchmarks/select_support.py [--methods tip gda …] [--caches digits-tiny eurosat-tiny] [--seeds 1-10]
+    python -m benchmarks.select_support [--methods tip gda …] [--caches digits-tiny eurosat-tiny] [--seeds 1-10]
         [--shots 1,2,4,8,16] [--root FOLDER]
 
 Prints Markdown: per method and cache, for every number of shots, the mean test accuracy with `--select none` and with
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from adapters.fitting.fit import build
 from adapters.head import Head
-from adapters.methods import METHODS, get
-from adapters.selection.regimes import Select, choose
+from adapters.methods import METHODS
+from adapters.selection.regimes import NONE, SUPPORT, Regime, choose
 from adapters.tasks.task import Task
 from featcache.cache.catalogue import open_cache
 from featcache.cache.reading import Cache
@@ -30,18 +30,18 @@ SKIPPED = ("meta", "mma", "cil-linear", "cil-attention", "rapf")
 """Methods that learn elsewhere, or class by class, or for minutes."""
 
 
-def accuracy(method: str, task: Task, select: Select) -> float:
+def accuracy(method: str, task: Task, regime: Regime) -> float:
     """Test accuracy of a head fitted under a regime, in percent."""
-    asked = build(get(method), {}, logit_scale=float(task.text.logit_scale), seed=task.seed, device="auto")
+    asked = build(METHODS[method], {}, logit_scale=float(task.text.logit_scale), seed=task.seed, device="auto")
     support = task.support
-    head = choose(asked, task, select).fit(support.inputs, support.labels, text=task.text)
+    head = choose(asked, task, regime).fit(support.inputs, support.labels, text=task.text)
     return 100 * head.score(task.test.images, task.test.labels)
 
 
 def measure(method: str, cache: Cache, shots: int, seeds: range) -> NDArray[np.float64]:
     """Accuracies (seeds, 2) of `none` and `support`."""
     tasks = [Task.sample(cache, shots=shots, seed=seed) for seed in seeds]
-    return np.array([[accuracy(method, task, "none"), accuracy(method, task, "support")] for task in tasks])
+    return np.array([[accuracy(method, task, NONE), accuracy(method, task, SUPPORT)] for task in tasks])
 
 
 def cell(pairs: NDArray[np.float64]) -> tuple[float, str]:
@@ -55,7 +55,7 @@ def cell(pairs: NDArray[np.float64]) -> tuple[float, str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = [name for name in METHODS if name not in SKIPPED and get(name)._tuned is not Head._tuned]
+    chosen = [name for name in METHODS if name not in SKIPPED and METHODS[name]._tuned is not Head._tuned]
     parser.add_argument("--methods", nargs="+", choices=chosen, default=chosen)
     parser.add_argument("--caches", nargs="+", default=["digits-tiny", "eurosat-tiny"])
     parser.add_argument("--seeds", default="1-10", help="first-last")

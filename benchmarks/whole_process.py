@@ -1,6 +1,6 @@
 """Where the seconds of a whole `adapters fit` go, from the shell's prompt to the shell's prompt.
 
-    python benchmarks/whole_process.py [--repeats 5] [--cache CACHE] [fit's own arguments …]
+    python -m benchmarks.whole_process [--repeats 5] [--cache CACHE] [fit's own arguments …]
 
 Each repeat is a fresh process of the installed command. Load, fit and evaluate are the report's own seconds. Imports
 are those of one more process under `python -X importtime`, scaled to the time that is left: importtime slows imports

@@ -1,0 +1,88 @@
+"""Every benchmark runs, and both sides that it compares say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import alpha_path
+
+BENCHMARKS = {
+    "alpha_path",
+    "certified_top_k",
+    "clip_recipe",
+    "large",
+    "many_trainings",
+    "select_support",
+    "whole_process",
+}
+PARTS = {"plain_clip", "timing"}
+
+Tables = Callable[..., Any]
+
+
+def test_every_benchmark_is_here() -> None:
+    files = {file.stem for file in Path(alpha_path.__file__).parent.glob("*.py")}
+    assert files == BENCHMARKS | PARTS
+    assert all(f"def test_{name}(" in Path(__file__).read_text() for name in BENCHMARKS)
+
+
+def test_alpha_path(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(alpha_path.SIZES, "small", alpha_path.Size(80, 4, 4, 32, (7.0, 3.0)))
+    ((row,),) = tables("alpha_path", "--sizes", "small", "--repeats", "1")
+    best, exact, refined = (float(row[name].rstrip("%")) for name in ("grid's best", "(i)", "(ii)"))
+    assert exact >= best >= float(row["zero-shot"].rstrip("%"))
+    assert exact >= refined
+    assert 0 < int(row["betas of (ii)"]) < 200
+
+
+def test_certified_top_k(tables: Tables) -> None:
+    sizes = ("--keys", "2000", "--classes", "5", "--queries", "40", "--dim", "32", "--repeats", "1")
+    (rows,) = tables("certified_top_k", *sizes, "--neighbours", "0", "50", "--betas", "5.5")
+    assert len(rows) == 4
+    assert {row["equal"] for row in rows} == {"40 of 40"}
+    (rows,) = tables("certified_top_k", "--index", "hnsw", *sizes, "--neighbours", "50", "--betas", "5.5")
+    assert all(float(row["recall"].rstrip("%")) > 50 for row in rows)
+
+
+def test_clip_recipe(tables: Tables, digits_root: Path) -> None:
+    small = ("--shots", "2", "--seeds", "2", "--epochs", "5", "--lrs", "0.1", "--root", str(digits_root))
+    ((row,),) = tables("clip_recipe", "--caches", "digits-tiny", *small, "--threads", "1")
+    assert row["accuracy of the loop"] == row["of `fit`"]
+    assert float(row["`fit` is faster"]) > 0
+
+
+def test_large(printed: Callable[..., str]) -> None:
+    small = ("--classes", "5", "--shots", "2", "--rows", "100", "--dim", "64")
+    names, *lines = printed("large", "zero-shot", *small).splitlines()
+    (line,) = (line.split() for line in lines)
+    assert names.split()[0] == "method"
+    assert line[0] == "zero-shot"
+    assert 0.5 < float(line[-1]) <= 1  # accuracy
+
+
+def test_many_trainings(tables: Tables) -> None:
+    small = ("--dims", "32", "--configs", "4", "--plain", "2", "--plain-epochs", "1", "--epochs", "2", "--repeats", "1")
+    ((row,),) = tables("many_trainings", *small)
+    assert float(row["than plain"]) > 0
+    assert float(row["weights off float64"]) < 1e-4
+    assert row["predictions that differ"] == "0 of 4000"
+
+
+def test_select_support(tables: Tables, digits_root: Path) -> None:
+    asked = ("--methods", "gda", "--caches", "digits-tiny", "--root", str(digits_root), "--seeds", "1-2")
+    (rows,) = tables("select_support", *asked, "--shots", "1,2")
+    assert [row["cache"] for row in rows] == ["digits-tiny", "mean of caches"]
+    assert rows[0]["1 shots"].endswith("+0.0 ± 0.0")  # nothing can be left out
+    assert "→" in rows[0]["2 shots"]
+
+
+def test_whole_process(tables: Tables, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATCACHE_HOME", str(digits_root))
+    (rows,) = tables("whole_process", "--repeats", "1", "--cache", "digits-tiny", "linear", "--shots", "1")
+    seconds = {row["stage"]: float(row["seconds"]) for row in rows}
+    assert {"import torch", "start, parse, save, exit", "fit", "in all"} <= set(seconds)
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["in all"], abs=0.1)
