@@ -23,7 +23,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import faiss
 import numpy as np
@@ -32,6 +32,7 @@ import torch
 from adapters.arrays import Floats, Ints, unit
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
 from adapters.heads.tip.key_cache import KeyCache
+from adapters.heads.tip.key_index import IndexKind
 from benchmarks.timing import timed
 
 CLASS, SAMPLE, TEXT, NOISE = 0.5, 0.7, 0.3, 0.1
@@ -44,6 +45,7 @@ MOST_ONE_HOT = 1 << 28
 """Entries of the published formula's one-hot matrix, of 8 bytes; with more it is not run."""
 CPU = torch.device("cpu")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -85,10 +87,10 @@ def published(keys: Floats, key_labels: Ints, queries: Floats, classes: int, bet
     return (-(beta - beta * affinity)).exp() @ values
 
 
-def peak(call: Callable[..., T], *arguments: Any) -> tuple[float, T]:
+def peak(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> tuple[float, T]:
     """MiB that the process grew by at most during a call, and the result (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to the present size
-    before, result = _status("VmRSS"), call(*arguments)
+    before, result = _status("VmRSS"), call(*arguments, **options)
     return (_status("VmHWM") - before) / 1024, result
 
 
@@ -140,7 +142,7 @@ def flat_table(data: Data, alphas: tuple[float, float], options: argparse.Namesp
                 print("|", " | ".join([*cells, f"{median(ratios):.2f}", f"{most:.0f}"]), "|", flush=True)
 
 
-def approximate_table(kind: Any, data: Data, alphas: tuple[float, float], options: argparse.Namespace) -> None:
+def approximate_table(kind: IndexKind, data: Data, alphas: tuple[float, float], options: argparse.Namespace) -> None:
     """What an approximate index gives: nothing certified."""
     exact = KeyCache(data.keys, data.key_labels, options.classes, CPU)
     built, cache = timed(KeyCache, data.keys, data.key_labels, options.classes, CPU, kind)

@@ -61,7 +61,9 @@ def measure(name: str, options: argparse.Namespace, lr: float) -> str:
     loop, fit, loop_accuracy, fit_accuracy = zip(*found, strict=True)
     times = f"{median(loop):.2f} | {median(fit):.2f} | {together / seeds:.2f}"
     ratios = f"{median(each.loop / each.fit for each in found):.1f} | {sum(loop) / together:.1f}"
-    accuracies = (f"{mean(each):.2f} ± {stdev(each):.2f}" for each in (loop_accuracy, fit_accuracy))
+    spreads = (stdev(each) if seeds > 1 else float("nan") for each in (loop_accuracy, fit_accuracy))
+    means = (mean(loop_accuracy), mean(fit_accuracy))
+    accuracies = (f"{value:.2f} ± {spread:.2f}" for value, spread in zip(means, spreads, strict=True))
     return " | ".join([name, f"{lr:g}", times, ratios, *accuracies])
 
 

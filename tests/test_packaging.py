@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -51,3 +52,15 @@ def test_code_installed_from_the_wheel_finds_its_data(wheel: Path, tmp_path: Pat
 def test_a_checkout_finds_its_data() -> None:
     assert data_dir() == CHECKOUT / "data"
     assert (data_dir() / "tiny" / "open_clip_config.json").is_file()
+
+
+def test_the_source_distribution_holds_what_its_tests_need(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(CHECKOUT)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("adapters", "benchmarks", "data", "docs", "featcache", "tests"):
+        files = [file.relative_to(CHECKOUT).as_posix() for file in (CHECKOUT / folder).rglob("*") if file.is_file()]
+        assert {file for file in files if "__pycache__" not in file} <= packed
+    assert {"CONTRIBUTING.md", "Makefile", "README.md", "cli.py", "pyproject.toml"} <= packed
