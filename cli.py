@@ -28,12 +28,11 @@ def featcache_app() -> typer.Typer:
     from featcache.commands import datasets, extract, info, list, models, text, verify
     from featcache.commands.command import Command
 
-    told = (
-        "Run a frozen CLIP once over a data set and keep what it saw: image and class-text embeddings in Zarr shards."
+    app = _app(
+        "featcache",
+        "Run a frozen CLIP once over a data set and keep what it saw: image and class-text embeddings in Zarr shards.",
+        start="featcache extract --model tiny --dataset digits",
     )
-    start = "Start with: featcache extract --model tiny --dataset digits"
-    app = typer.Typer(name="featcache", help=told, epilog=start, **SETTINGS)
-    app.callback()(_options)
     app.command("extract", cls=Command)(extract.extract)
     app.command("list", cls=Command)(list.list_caches)
     app.command("info", cls=Command)(info.info)
@@ -49,10 +48,11 @@ def adapters_app() -> typer.Typer:
     from adapters.commands import bench, eval, fit, list, predict, runs, search
     from featcache.commands.command import Command, CommandOfMethod
 
-    told = "Train lightweight heads on cached CLIP features in seconds, and score them honestly."
-    start = "Start with: adapters fit clip --shots 4   (after `featcache extract --model tiny --dataset digits`)"
-    app = typer.Typer(name="adapters", help=told, epilog=start, **SETTINGS)
-    app.callback()(_options)
+    app = _app(
+        "adapters",
+        "Train lightweight heads on cached CLIP features in seconds, and score them honestly.",
+        start="adapters fit clip --shots 4   (after `featcache extract --model tiny --dataset digits`)",
+    )
     app.command("fit", cls=CommandOfMethod)(fit.fit)
     app.command("search", cls=CommandOfMethod)(search.search)
     app.command("bench", cls=Command)(bench.bench)
@@ -60,6 +60,14 @@ def adapters_app() -> typer.Typer:
     app.command("predict", cls=Command)(predict.predict)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
+    return app
+
+
+def _app(name: str, told: str, *, start: str) -> typer.Typer:
+    from featcache.commands.command import Commands
+
+    app = typer.Typer(name=name, cls=Commands, help=told, epilog=f"Start with: {start}", **SETTINGS)
+    app.callback()(_options)
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from adapters.bench.formats.cells import MARKS, TIED
+from adapters.bench.formats.cells import BEST, MARKS, TIED
 from adapters.bench.protocols.learning import CONTINUED, HOW
 from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings
@@ -46,9 +46,9 @@ def notes(
     found = [
         spread,
         chosen,
-        f"Bold: the best of a column. {TIED}: cannot be told from it: the {100 * LEVEL:.0f} % interval of the "
-        f"difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all methods; "
-        "not corrected for the number of methods).",
+        f"Bold, or {BEST}: the best of a column. {TIED}: cannot be told from it: the {100 * LEVEL:.0f} % interval of "
+        f"the difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all "
+        "methods; not corrected for the number of methods).",
     ]
     found += filter(None, [PROTOCOLS[settings.protocol].about(settings)])
     used = dict.fromkeys(record.row.how for record in records)

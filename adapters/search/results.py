@@ -82,7 +82,13 @@ class Results:
 
     @property
     def next_command(self) -> str:
-        """What to type to fit and save the head that was chosen for most shots and the first seed; may be empty."""
+        """What to type to fit and save the head that was chosen for most shots and the first seed.
+
+        Empty where nothing was chosen, and after a choice on test rows, which `adapters fit` could no longer tell from
+        an honest one.
+        """
+        if self.facts.regime.warning:
+            return ""
         of_most = [each for each in self.chosen if each.number is not None and each.shots == max(self.facts.shots)]
         if not of_most:
             return ""

@@ -28,7 +28,7 @@ def choice(*flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str
     return typer.Option(
         *flags,
         metavar=f"<{'|'.join(names)}>",
-        help="\n".join([help, "", *told]).rstrip(),
+        help="\n\n".join([help, *told]),
         callback=check,
         autocompletion=lambda: names,
     )

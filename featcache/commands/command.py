@@ -1,15 +1,29 @@
-"""What every command has in common: an option that takes one value is given once."""
+"""What every command has in common: an option that takes one value is given once, and help is not cut off."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections import Counter
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+ROOM_FOR_COLUMNS = 80
+"""Letters of a line, below which help in columns cuts the names of options off."""
 
 
 class Command(TyperCommand):
     """A command that refuses an option given twice, of which the last alone would count."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with no name cut off."""
+        _fit_help(self)
+        super().format_help(ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """What the command does, for the list of all: whole, whatever the `limit`."""
+        return super().get_short_help_str(limit=sys.maxsize)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse what was typed.
@@ -29,6 +43,21 @@ class CommandOfMethod(Command):
 
     allow_extra_args = True
     ignore_unknown_options = True
+
+
+class Commands(TyperGroup):
+    """A command line of several commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with no name cut off."""
+        _fit_help(self)
+        super().format_help(ctx, formatter)
+
+
+def _fit_help(command: TyperCommand | TyperGroup) -> None:
+    """Lay help out in columns, or on a narrow terminal in paragraphs."""
+    if shutil.get_terminal_size().columns < ROOM_FOR_COLUMNS:
+        command.rich_markup_mode = None
 
 
 def given_twice(flag: str) -> str:

@@ -8,6 +8,7 @@ from adapters.bench.protocols.learning import ADAPTED, BY_OWN, BY_TEXT, REFITTED
 from adapters.bench.summary import Block, Entry
 from adapters.show.numbers import points
 
+BEST = "*"
 TIED = "≈"
 MARKS = {BY_TEXT: "†", BY_OWN: "‡", ADAPTED: "§", REFITTED: "¶"}
 """What stands behind a number that did not simply come from the fitted head."""

@@ -12,7 +12,7 @@ import cli
 from adapters.commands.fit import report_page
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES
-from tests.adapters.commands.reports import REPORT
+from tests.adapters.reports import WIDE
 from tests.pages import assert_all_is_told, drawn, texts
 from tests.processes import imported, run
 
@@ -24,7 +24,7 @@ def test_fit_imports_neither_open_clip_nor_torchvision(root: Path) -> None:
 
 def test_all_is_told_at_any_width() -> None:
     interval = {"alpha": 0.2, "lo": 0.1, "hi": None, "accuracy": 0.9, "rows": 40, "chosen_on": "val"}
-    report = replace(REPORT, select="val", note="a note " * 30, temperature=0.5, alpha_interval=interval)
+    report = replace(WIDE, select="val", note="a note " * 30, temperature=0.5, alpha_interval=interval)
     page = report_page(report, None)
     assert_all_is_told(page)
     assert {"75.00 %", "50.00 %", "40.00 %", REGIMES["val"].meaning, "temperature", "alpha"} <= set(texts(page))
@@ -34,12 +34,12 @@ def test_all_is_told_at_any_width() -> None:
 
 
 def test_what_to_type_next_is_for_the_same_root() -> None:
-    typed = [text for text in texts(report_page(REPORT, "a/b")) if text.startswith("adapters bench")]
+    typed = [text for text in texts(report_page(WIDE, "a/b")) if text.startswith("adapters bench")]
     assert [text.split("   ")[0].endswith(" --root a/b") for text in typed] == [True]
 
 
 def test_oracle_is_shouted() -> None:
-    assert "select: ORACLE" in drawn(report_page(replace(REPORT, select="oracle"), None), 80)
+    assert "select: ORACLE" in drawn(report_page(replace(WIDE, select="oracle"), None), 80)
 
 
 def test_a_regime_needs_no_change_of_the_command() -> None:
@@ -56,7 +56,7 @@ def test_options_of_the_method_reach_it(monkeypatch: pytest.MonkeyPatch) -> None
 
     def fake(method: str, **options: Any) -> Report:
         asked.update(options, method=method)
-        return REPORT
+        return WIDE
 
     monkeypatch.setattr(fit, "fit", fake)
     monkeypatch.setattr(featcache, "open", lambda name, root: SimpleNamespace(name=name), raising=False)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from adapters.commands.runs import runs_json, runs_page
 from adapters.runs.catalogue import SavedRun
-from tests.adapters.commands.reports import REPORT
+from tests.adapters.reports import WIDE
 from tests.pages import assert_all_is_told, texts
 
 
 def test_all_is_told_at_any_width(tmp_path: Path) -> None:
     names = ("eurosat/ViT-H-14-378-quickgelu-dfn5b/multi-modal-adapter-16shot-seed1-val-kshot-12345678", "b/c/d")
-    reports = (REPORT, replace(REPORT, select="oracle"))
+    reports = (WIDE, replace(WIDE, select="oracle"))
     saved = [SavedRun(tmp_path / name, report) for name, report in zip(names, reports, strict=True)]
     saved.append(SavedRun(tmp_path / "a/b/torn", None, "metrics.json is not a JSON object"))
     page = runs_page(saved, tmp_path)

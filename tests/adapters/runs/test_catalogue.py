@@ -8,31 +8,7 @@ import pytest
 from adapters.errors import RunError
 from adapters.runs.catalogue import find_run, list_runs
 from adapters.runs.report import Report
-
-REPORT = Report(
-    method="clip",
-    dataset="eurosat",
-    model="ViT-B-16",
-    pretrained="openai",
-    shots=4,
-    seed=1,
-    select="none",
-    hyperparameters={"alpha": 0.2},
-    accuracy={"zero_shot": 0.5, "val": None, "test": 0.75},
-    ece={"zero_shot": 0.1, "test": 0.05},
-    seconds={"load": 0.1, "fit": 0.2, "evaluate": 0.3},
-    parameters=131072,
-    cache="/caches/eurosat",
-    cache_name="eurosat",
-    cache_digest="d" * 64,
-    prompts="coop",
-    classes=10,
-    rows={"support": 40, "val": None, "test": 8100},
-    indices={"file": None, "digest": "e" * 64},
-    note="",
-    created="2026-01-01T00:00:00+00:00",
-    run="",
-)
+from tests.adapters.reports import REPORT
 
 
 def add(root: Path, name: str, created: str = "2026-01-01", place: str = "eurosat/ViT-B-16-openai") -> Path:

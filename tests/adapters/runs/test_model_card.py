@@ -7,29 +7,21 @@ from typing import Any
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
 from adapters.selection.regimes import ORACLE
+from tests.adapters import reports
 
-REPORT = Report(
+REPORT = replace(
+    reports.REPORT,
     method="tip",
     dataset="shapes",
     model="tiny",
-    pretrained="local",
     shots=1,
     seed=3,
     select="support",
     hyperparameters={"alpha": 1.0, "beta": 5.5},
-    accuracy={"zero_shot": 0.5012, "val": None, "test": 0.7549},
-    ece={"zero_shot": 0.1, "test": 0.0523},
-    seconds={"load": 0.1, "fit": 0.2, "evaluate": 0.3},
     parameters=0,
-    cache="/home/me/caches/shapes-tiny",
-    cache_name="shapes-tiny",
-    cache_digest="d" * 64,
     prompts="plain",
     classes=4,
     rows={"support": 4, "val": None, "test": 48},
-    indices={"file": None, "digest": "e" * 64},
-    note="",
-    created="2026-01-01T00:00:00+00:00",
     run="/home/me/runs/tip-1shot",
 )
 

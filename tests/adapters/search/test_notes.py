@@ -21,6 +21,7 @@ def test_oracle_and_one_seed_are_shouted(searched: Any) -> None:
         assert "select: ORACLE · ONE SEED (3)" in text
     assert found.to_json()["notes"][0].startswith("ORACLE: ")
     assert not any("chose nothing" in note for note in found.notes)
+    assert found.next_command == ""  # fitted with fixed settings, the head would pass for an honest one
 
 
 def test_a_grid_that_is_too_narrow_is_told(searched: Any) -> None:
