@@ -50,6 +50,7 @@ def extract(
     splits: Sequence[str] | None = None,
     split_file: str | Path | None = None,
     class_names: str | Path | None = None,
+    class_depth: int | None = None,
     templates: str | Path | None = None,
     views: int = 0,
     precision: str = "auto",
@@ -75,6 +76,8 @@ def extract(
         splits: Only these splits.
         split_file: A CoOp split file (`split_zhou_*.json`); one that lies beside the images is found by itself.
         class_names: A file of class names to use instead of the data set's own.
+        class_depth: How many folders deep class folders lie. Default: 1, but where the folders there hold folders and
+            no image, those that hold images are the classes.
         templates: A prompt set of the data set, or a file of templates or of prompts per class.
         views: Augmented views of each training image, beside the centre view.
         precision: Of the encoder: auto (fp16 on CUDA, else fp32), fp32, fp16 or bf16.
@@ -107,6 +110,7 @@ def extract(
         splits=splits,
         split_file=split_file,
         class_names=class_names,
+        class_depth=class_depth,
         templates=templates,
         views=views,
         precision=precision,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ from typing import Any
 from featcache.errors import PromptError
 
 PLACEHOLDERS = ("{}", "{c}")
+ARTICLE = "{a}"
+_SPOKEN_WITH_A_VOWEL = re.compile(
+    r"(?!(?i:eu|ewe|one(?![a-z])|u[bkrst][aeiou]|uni(?!nt)))(?i:[aeiou])"  # not: European, one, utility, unicorn
+    r"|(?:[FHLMNRSX](?![a-z])|x-)(?!$)"  # spelled out: MRI, X-ray
+)
+"""Beginnings before which English says `an`."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,11 @@ class PromptSpec:
         if self.templates is not None:
             return tuple(tuple(fill(template, name) for template in self.templates) for name in names)
         assert self.per_class is not None  # __post_init__
-        by_key = {_key(name): prompts for name, prompts in self.per_class.items()}
-        missing = [name for name in names if _key(name) not in by_key]
+        by_key = {reads_as(name): prompts for name, prompts in self.per_class.items()}
+        missing = [name for name in names if reads_as(name) not in by_key]
         if missing:
             raise PromptError(_missing_classes(missing, len(names), list(self.per_class)))
-        return tuple(tuple(fill(prompt, name) for prompt in by_key[_key(name)]) for name in names)
+        return tuple(tuple(fill(prompt, name) for prompt in by_key[reads_as(name)]) for name in names)
 
     def names(self, class_names: Sequence[str]) -> tuple[str, ...]:
         """(C,) class names that the prompts are about: the set's own where it has them.
@@ -103,12 +110,24 @@ class PromptSpec:
 def fill(template: str, class_name: str) -> str:
     """Put a class name into a template, underscores as spaces ("annual_crop" reads "annual crop").
 
+    `{a}` becomes the article that goes before the name: "a photo of {a} {}." gives "a photo of an annual crop.".
     Plain replacement, not `str.format`: class names and prompts may hold braces of their own.
     """
     name = class_name.replace("_", " ")
+    template = template.replace(ARTICLE, _article(name))
     for placeholder in PLACEHOLDERS:
         template = template.replace(placeholder, name)
     return template
+
+
+def _article(name: str) -> str:
+    """`a` or `an`, by how a name is most likely spoken."""
+    return "an" if _SPOKEN_WITH_A_VOWEL.match(name) else "a"
+
+
+def reads_as(class_name: str) -> str:
+    """What a class name is compared by: case, underscores and spacing do not count ("Annual_Crop" is "annual crop")."""
+    return " ".join(class_name.replace("_", " ").casefold().split())
 
 
 def read_prompts(path: Path | str) -> PromptSpec:
@@ -176,20 +195,15 @@ def _check_per_class(per_class: Mapping[str, tuple[str, ...]]) -> None:
     for name, prompts in per_class.items():
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise PromptError(f'class "{name}" has an empty list of prompts or an empty prompt: give it at least one')
-        if _key(name) in seen:
-            raise PromptError(f'classes "{seen[_key(name)]}" and "{name}" are the same name: keep one of them')
-        seen[_key(name)] = name
-
-
-def _key(name: str) -> str:
-    """Class names match whatever their case, underscores or spacing: "Annual_Crop" is "annual crop"."""
-    return " ".join(name.replace("_", " ").casefold().split())
+        if reads_as(name) in seen:
+            raise PromptError(f'classes "{seen[reads_as(name)]}" and "{name}" are the same name: keep one of them')
+        seen[reads_as(name)] = name
 
 
 def _missing_classes(missing: list[str], total: int, given: list[str]) -> str:
     first = missing[0]
-    near_keys = difflib.get_close_matches(_key(first), [_key(name) for name in given], n=3)
-    near = [next(name for name in given if _key(name) == key) for key in near_keys]
+    near_keys = difflib.get_close_matches(reads_as(first), [reads_as(name) for name in given], n=3)
+    near = [next(name for name in given if reads_as(name) == key) for key in near_keys]
     hint = f" (did you mean {', '.join(repr(name) for name in near)}?)" if near else ""
     others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return (

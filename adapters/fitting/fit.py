@@ -256,7 +256,7 @@ def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, An
             class_names=list(text.class_names),
             prompts={"name": text.name, "prompts": [list(prompts) for prompts in text.prompts]},
             encoder=dict(cache.encoder),
-            cache={"name": cache.name, "digest": cache.digest},
+            cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
             dataset=report.dataset,
         )
         write_json(fresh / METRICS, report.to_json())

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from featcache.encoders.encoder import Encoder
 
 TOP_K = 5
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,12 @@ def predict(
     top_k: int = TOP_K,
     root: str | None = None,
     device: str = "auto",
-    batch_size: int = BATCH_SIZE,
 ) -> Predictions:
     """Classify image files with a saved head.
+
+    Images are encoded as those of the head's cache were, in batches of the same size and rounded to the same numbers,
+    so that an image's embedding is the cache's, bit for bit, whatever other images are given (on the same kind of
+    device, with the same libraries).
 
     Args:
         run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
@@ -98,7 +100,6 @@ def predict(
         top_k: classes an image, >= 1; at most all of them are given.
         root: where runs are looked for.
         device: where the encoder computes.
-        batch_size: images encoded at once.
 
     Raises:
         RunError: no such run, it is broken, or the encoder is not the one that it was fitted on.
@@ -117,14 +118,19 @@ def predict(
         raise RunError(message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))")
     if not any(Path(path).expanduser().exists() for path in images):
         raise AdapterError(f"no such file or folder: {images[0]}; give image files, or folders of them")
+    from featcache.extraction.speed import default_batch_size
+
     encoder, note = load_encoder(config["encoder"], saved.name, device=device)
     names = tuple(config["class_names"])
+    # Heads that were saved before they said how their cache was encoded, or by hand, lack the last two.
+    how = {"batch_size": default_batch_size(encoder.device), "dtype": "float16", **config.get("cache", {})}
+    batch_size = int(how["batch_size"])
     items: list[Prediction] = []
     files = list(find_images(images))
     for start in range(0, len(files), batch_size):
         batch = [_pixels(found, encoder) for found in files[start : start + batch_size]]
         readable = [pixels for pixels in batch if not isinstance(pixels, str)]
-        probabilities = iter(softmax(_logits(head, encoder, readable)) if readable else ())
+        probabilities = iter(_probabilities(head, encoder, readable, **how) if readable else ())
         for found, pixels in zip(files[start : start + batch_size], batch, strict=True):
             if isinstance(pixels, str):
                 items.append(Prediction(found.file, error=pixels))
@@ -207,10 +213,16 @@ def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
         return error.strerror or str(error)
 
 
-def _logits(head: Head, encoder: Encoder, pixels: Sequence[torch.Tensor]) -> np.ndarray:
+def _probabilities(
+    head: Head, encoder: Encoder, pixels: Sequence[torch.Tensor], *, batch_size: int, dtype: str, **_: Any
+) -> np.ndarray:
+    """Class probabilities (B, C) of at most `batch_size` images."""
     import torch
 
-    return head.decision_function(encoder.encode_images(torch.stack(list(pixels)))) / head.temperature_
+    embeddings = encoder.encode_images(torch.stack(list(pixels)), pad_to=batch_size).astype(dtype).astype(np.float32)
+    # As for the encoder: the head's matrix products may round differently with another number of rows.
+    whole = np.resize(embeddings, (batch_size, embeddings.shape[1]))
+    return softmax(head.decision_function(whole)[: len(embeddings)] / head.temperature_)
 
 
 def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[RankedClass, ...]:

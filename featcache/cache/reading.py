@@ -124,6 +124,12 @@ class Cache:
         return f"<Cache {self.name}: {rows}; {len(self.class_names)} classes>"
 
     @property
+    def how_encoded(self) -> dict[str, Any]:
+        """What beside the encoder decides the bits of an embedding: `batch_size` and the stored `dtype`."""
+        identity = self.manifest["identity"]
+        return {"batch_size": identity["batch_size"], "dtype": identity["dtype"]}
+
+    @property
     def path(self) -> str:
         """Where the cache is: a folder or a URL."""
         return self.folder.location

@@ -152,6 +152,12 @@ class TextIndex:
         if old:
             self._folder.remove(old["group"])
 
+    def first_prompts(self) -> list[str]:
+        """(C,) the first prompt of each class in the default set; empty while there is none."""
+        if self.default is None:
+            return []
+        return [prompts[0] for prompts in self._index["sets"][self.default]["prompts"]]
+
     def summary(self) -> list[dict[str, Any]]:
         """Name, number of prompts and an example of each prompt set, the default one first."""
         sets = ((name, self._index["sets"][name]) for name in self.names)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from featcache.commands.choices import choice
+from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, encoder, split_origin
+from featcache.commands.words import classes, counts, encoder, left_out, split_origin
 from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
 from featcache.show.page import Facts, Page, Styled, Typed
 
@@ -49,6 +50,14 @@ def extract(
     ] = None,
     class_names: Annotated[
         Path | None, typer.Option(help="Class names to use: a text file, one a line, or JSON {folder: name}.")
+    ] = None,
+    class_depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many folders deep class folders lie. Default: 1, but where the folders there hold folders and no "
+            "image, those that hold images are the classes.",
+        ),
     ] = None,
     templates: Annotated[
         str | None,
@@ -92,6 +101,7 @@ def extract(
         splits=splits.split(",") if splits else None,
         split_file=split_file,
         class_names=class_names,
+        class_depth=class_depth,
         templates=templates,
         views=views,
         precision=precision,
@@ -107,7 +117,12 @@ def extract(
         name=name,
     )
     report = run_extraction(request, progress=True)
-    show(report.to_json, lambda: extraction_page(report, root), json=json)
+    show(lambda: extraction_json(report), lambda: extraction_page(report, root), json=json)
+
+
+def extraction_json(report: ExtractionReport) -> dict[str, Any]:
+    """The object that `featcache extract --json` prints."""
+    return {**report.to_json(), "classes": _classes(report.cache), "left_out": left_out(report.cache.manifest)}
 
 
 def extraction_page(report: ExtractionReport, root: str | None) -> Page:
@@ -119,10 +134,15 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     if cache.encoder["pretrained"] == "random":
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
+    rows += [(Styled("left out", "yellow"), f"{n:,} images {why}") for why, n in left_out(cache.manifest).items()]
     rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"), ("where", cache.path)]
     if {"train", "test"} <= set(cache.splits):
         rows.append(("next", Typed(_next_command(cache, root))))
-    return Page([Facts(rows, title=f"Cache {cache.name}")])
+    return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(_classes(cache))])
+
+
+def _classes(cache: Cache) -> list[dict[str, Any]]:
+    return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts])
 
 
 def _done(report: ExtractionReport) -> list[tuple[str, str]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import CacheName, Json, Root
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, encoder, split_origin
+from featcache.commands.words import classes, counts, encoder, left_out, split_origin
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -26,17 +27,19 @@ def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
 
 
 def cache_json(folder: Folder) -> dict[str, Any]:
-    """The object that `featcache info --json` prints: the manifest, the completion, prompt sets, unreadable images."""
+    """The object that `featcache info --json` prints: manifest, completion, prompt sets, classes, unreadable images."""
     from featcache.cache.layout import BAD, COMPLETE
     from featcache.cache.reading import read_manifest
     from featcache.cache.text_sets import TextIndex
 
+    manifest, index = read_manifest(folder), TextIndex(folder)
     bad = [entry for name in folder.names(BAD) for entry in folder.read_json(f"{BAD}/{name}")]
     return {
         "path": folder.location,
-        **read_manifest(folder),
+        **manifest,
         "complete": folder.read_json(COMPLETE) if folder.exists(COMPLETE) else None,
-        "prompt_sets": TextIndex(folder).summary(),
+        "prompt_sets": index.summary(),
+        "classes": classes_json(manifest, index.first_prompts()),
         "unreadable": bad,
     }
 
@@ -61,8 +64,9 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         default = "" if place else " (default)"
         rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, such as: {prompts['example']}{default}"))
     rows.append(("digest", info["digest"]))
+    rows += [(Styled("left out", "yellow"), f"{n:,} images {why}") for why, n in left_out(info).items()]
     bad = info["unreadable"]
     rows += [(Styled("unreadable", "yellow"), f"{entry['id']}: {entry['reason']}") for entry in bad[:MOST]]
     if len(bad) > MOST:
         rows.append(("", f"and {len(bad) - MOST} more (--json lists all)"))
-    return Page([Facts(rows, title=f"Cache {info['name']}")])
+    return Page([Facts(rows, title=f"Cache {info['name']}"), *class_words(info["classes"])])

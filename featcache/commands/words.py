@@ -31,3 +31,8 @@ def split_origin(origin: Mapping[str, Any]) -> str:
     made = origin.get("val")
     carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
     return str(origin.get("file", origin["from"])) + carved
+
+
+def left_out(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Why images of the source are in no split, and how many."""
+    return dict(manifest["provenance"].get("left_out", {}))

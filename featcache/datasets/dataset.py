@@ -71,7 +71,8 @@ class Dataset:
         reader: Reads every id of every split.
         prompts: Named prompt sets, at least one.
         default_prompts: The key of `prompts` to use when nobody asks for another.
-        provenance: JSON values: card, folders, where split and class names came from, licence, source.
+        provenance: JSON values: card, folders, labels, where split and class names came from, what was left out,
+            licence, source.
     """
 
     name: str
@@ -81,6 +82,14 @@ class Dataset:
     prompts: Mapping[str, PromptSpec]
     default_prompts: str
     provenance: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """(C,) what the source itself calls the classes, such as names of folders; the class names where it does not.
+
+        A class name is what prompts are made of.
+        """
+        return tuple(self.provenance.get("labels") or self.class_names)
 
     @property
     def location(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from featcache.datasets import stratified
 from featcache.datasets.dataset import Split
 from featcache.errors import DataError
+from featcache.prompts import reads_as
 
 SPLIT_NAMES = {
     "train": "train",
@@ -33,12 +34,16 @@ class Listing:
         splits: Some of train, val, test, in this order.
         split_origin: JSON values for the provenance.
         names_origin: Where the class names came from, for the provenance.
+        labels: (C,) what the source itself calls the classes, such as names of folders; None: as the class names.
+        left_out: Why images of the source are in no split, and how many.
     """
 
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
     split_origin: Mapping[str, Any]
     names_origin: str
+    labels: tuple[str, ...] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_split(rows: Iterable[tuple[str, int]]) -> Split:
@@ -120,7 +125,7 @@ def check_classes(class_names: Sequence[str], where: str) -> None:
         raise DataError(f"{where} has {len(class_names)} class{only}, a classifier needs 2 or more: add another class")
     seen: dict[str, str] = {}
     for name in class_names:
-        key = " ".join(name.replace("_", " ").casefold().split())
+        key = reads_as(name)
         if not key:
             raise DataError(f"{where} has a class without a name: name every class")
         if key in seen:

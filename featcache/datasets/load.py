@@ -24,7 +24,7 @@ from featcache.errors import DataError
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
 
-OWN_PROMPTS = {"default": PromptSpec(templates=("a photo of a {}.",))}
+OWN_PROMPTS = {"default": PromptSpec(templates=("a photo of {a} {}.",))}
 """The prompt set of a folder or CSV."""
 
 
@@ -34,6 +34,7 @@ def load_dataset(
     data_root: Path | str | None = None,
     split_file: Path | str | None = None,
     class_names: Path | str | None = None,
+    class_depth: int | None = None,
     seed: int = 0,
     download: bool = True,
     download_root: Path | str | None = None,
@@ -46,6 +47,7 @@ def load_dataset(
         split_file: One of CoOp's split files; without it, the one beside the images, else the set's own split, else a
             seeded one.
         class_names: A file of names in place of the set's own; see `read_class_names`.
+        class_depth: How many folders deep the class folders of a folder or zip lie; see `list_class_folders`.
         seed: Of the splits that are made here.
         download: Whether a set that is not there may be downloaded.
         download_root: Where named sets are when there is no `data_root`; default: `places.home.datasets_folder()`.
@@ -56,6 +58,8 @@ def load_dataset(
     split = None if split_file is None else Path(split_file).expanduser()
     card = find_card(dataset)
     try:
+        if class_depth is not None and (card or split or dataset.lower().endswith(".csv")):
+            raise DataError("--class-depth is for a folder or zip of class folders: leave it out")
         if card is not None:
             root = Path(data_root or download_root or datasets_folder()).expanduser().absolute()
             if data_root is not None and not root.exists():
@@ -66,7 +70,7 @@ def load_dataset(
                 raise no_such_set(dataset)
             if data_root is not None:
                 raise DataError(f"--data-root is for sets with a name, {dataset} is a path: give only --dataset")
-            found = _load_path(dataset, split, seed)
+            found = _load_path(dataset, split, seed, class_depth)
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
     if class_names is None:
@@ -74,14 +78,14 @@ def load_dataset(
     file = Path(class_names).expanduser()
     return replace(
         found,
-        class_names=read_class_names(file, found.class_names),
+        class_names=read_class_names(file, found.class_names, found.labels),
         # Names that were given go before those that a prompt set has of its own.
         prompts={name: replace(spec, class_names=None) for name, spec in found.prompts.items()},
         provenance={**found.provenance, "class_names": f"given, {file.name}"},
     )
 
 
-def _load_path(dataset: str, split_file: Path | None, seed: int) -> Dataset:
+def _load_path(dataset: str, split_file: Path | None, seed: int, class_depth: int | None) -> Dataset:
     path = Path(dataset).expanduser()
     if not path.exists():
         if "/" in dataset or path.suffix:
@@ -99,8 +103,9 @@ def _load_path(dataset: str, split_file: Path | None, seed: int) -> Dataset:
         return _own(path, list_csv(path, seed), FolderReader(path.parent))
     else:
         raise DataError(f"{path} is neither a folder, a .zip nor a .csv: give one of these")
-    listing = list_class_folders(files, seed) if split_file is None else list_coop_split(split_file, files)
-    return _own(path, listing, files)
+    if split_file is not None:
+        return _own(path, list_coop_split(split_file, files), files)
+    return _own(path, list_class_folders(files, seed, depth=class_depth), files)
 
 
 def _only_folder(archive: ZipReader) -> ZipReader:
@@ -186,4 +191,9 @@ def _reordered(prompts: Mapping[str, PromptSpec], card: Card, class_names: tuple
 
 
 def _origins(listing: Listing) -> dict[str, Any]:
-    return {"split": dict(listing.split_origin), "class_names": listing.names_origin}
+    return {
+        "split": dict(listing.split_origin),
+        "class_names": listing.names_origin,
+        "labels": list(listing.labels or listing.class_names),
+        "left_out": dict(listing.left_out),
+    }

@@ -105,11 +105,13 @@ class Encoder:
         return cls(load_model(info), tokenizer, info, device=target, precision=resolved)
 
     @torch.inference_mode()
-    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+    def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.
 
         Args:
             pixels: (B, 3, H, W) as `transform` makes them; copied without waiting when its memory is pinned.
+            pad_to: Encode at least as many, with zeros behind the last. Matrix products of another shape may round
+                differently, and then an embedding would depend on how many images are encoded with it.
 
         Returns:
             (B, D) float32, raw: not normalised.
@@ -121,11 +123,14 @@ class Encoder:
             raise ValueError(f"pixels are {tuple(pixels.shape)}: expected (B, 3, H, W)")
         if len(pixels) == 0:
             return np.zeros((0, self.dim), np.float32)
+        count = len(pixels)
+        if count < pad_to:
+            pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
         pinned = self.device.type == "cuda" and pixels.is_pinned()
         batch = pixels.to(self.device, non_blocking=pinned)
         with self._autocast(), _reproducible(self._precision):
             features = self._model.eval().encode_image(batch, normalize=False)  # type: ignore[operator]
-        embeddings: np.ndarray = features.float().cpu().numpy()
+        embeddings: np.ndarray = features[:count].float().cpu().numpy()
         if not np.isfinite(embeddings).all():
             remedy = (
                 "the weights or the pixels are damaged"

@@ -53,7 +53,7 @@ def add_prompt_set(
     chosen, spec = choose_prompts(named, provenance["default_prompts"], templates)
     words = tuple(identity["dataset"]["class_names"])
     if class_names is not None:
-        spec = replace(spec, class_names=read_class_names(class_names, words))
+        spec = replace(spec, class_names=read_class_names(class_names, words, provenance.get("labels", words)))
     spec.expand(words)  # fails here, before the encoder is loaded
     encoder = load_text_encoder(manifest, device=device)
     with writing(folder):

@@ -88,21 +88,17 @@ class Engine(Protocol):
 def encode_batch(job: Job, batch: PixelBatch) -> np.ndarray:
     """(B, 1 + V, D) float32 embeddings of one decoded batch, NaN where unreadable.
 
-    A short batch (the last of a split) is padded to the full size: matrix products of another shape may round
-    differently, and then a row would depend on how many rows follow it.
+    A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
     """
     count, views = batch.pixels.shape[:2]
     result = np.full((count, views, job.encoder.dim), np.nan, np.float32)
     readable = batch.readable.numpy()
     if not readable.any():
         return result
-    padding = job.plan.batch_size - count
     for view in range(views):
-        pixels = batch.pixels[:, view]
-        if padding:
-            pixels = torch.cat([pixels, pixels.new_zeros(padding, *pixels.shape[1:])])
         try:
-            result[readable, view] = job.encoder.encode_images(pixels)[:count][readable]
+            embeddings = job.encoder.encode_images(batch.pixels[:, view], pad_to=job.plan.batch_size)
+            result[readable, view] = embeddings[readable]
         except torch.OutOfMemoryError as error:
             size = job.plan.batch_size
             message = f"a batch of {size} images does not fit into the memory of {job.encoder.device}; "

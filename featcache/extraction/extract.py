@@ -55,7 +55,7 @@ class ExtractionReport:
         return self.encoded / self.encoding_seconds if self.encoded else None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `featcache extract --json` prints."""
+        """What was done, as JSON-able values."""
         return {
             "cache": self.cache.path,
             "name": self.cache.name,

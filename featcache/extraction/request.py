@@ -32,6 +32,7 @@ class Request:
     splits: Sequence[str] | None = None
     split_file: str | Path | None = None
     class_names: str | Path | None = None
+    class_depth: int | None = None
     templates: str | Path | None = None
     views: int = 0
     precision: str = "auto"
@@ -52,6 +53,7 @@ class Request:
             ("workers", self.workers, 0),
             ("batch_size", self.batch_size, 1),
             ("limit", self.limit, 1),
+            ("class_depth", self.class_depth, 1),
         ):
             if value is not None and value < least:
                 raise DataError(f"{name} is {value}; expected {least} or more")
@@ -72,6 +74,7 @@ class Request:
             data_root=self.data_root,
             split_file=self.split_file,
             class_names=Path(self.class_names) if self.class_names else None,
+            class_depth=self.class_depth,
             seed=self.seed,
             download_root=datasets_folder(self.root),
         )
@@ -119,6 +122,7 @@ class Request:
             "data_root": _absolute(self.data_root),
             "split_file": _absolute(self.split_file),
             "class_names": _absolute(self.class_names),
+            "class_depth": self.class_depth,
             "splits": list(self.splits) if self.splits else None,
             "limit": self.limit,
             "seed": self.seed,

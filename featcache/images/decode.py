@@ -94,16 +94,22 @@ def _check(image: Image.Image) -> None:
         raise ImageError(
             f"is {image.width} x {image.height} pixels: one side is over {MAX_ASPECT_RATIO} times the other"
         )
-    if image.mode.startswith(("I", "F")) and _brightest(image) > 255:
-        # Pillow's conversion clips at 255: open_clip's transform would see a white image.
-        raise ImageError(f"holds more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
+    if image.mode.startswith(("I", "F")):
+        _check_values(image)
     if not _becomes_rgb(image.mode):
         raise ImageError(f"pixels of mode {image.mode} cannot be resized and converted to RGB")
 
 
-def _brightest(image: Image.Image) -> float:
-    """The largest value of a one-channel image."""
-    return float(np.asarray(image).max())
+def _check_values(image: Image.Image) -> None:
+    """Refuse what is no picture of 8 bits: Pillow's conversion clips at 255 and drops what is behind the point.
+
+    open_clip's transform would see a white image, or of brightness from 0 to 1 a black one.
+    """
+    values = np.asarray(image)
+    if image.mode == "F" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        raise ImageError("holds fractions (mode F), of which no range is known: scale it to 8 bits")
+    if values.min() < 0 or values.max() > 255:
+        raise ImageError(f"holds more than 8 bits a pixel (mode {image.mode}): scale it to 8 bits")
 
 
 @cache

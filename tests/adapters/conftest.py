@@ -71,6 +71,8 @@ class FakeCache:
         }
     )
 
+    how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
+
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self.parts)

@@ -14,40 +14,96 @@ from featcache.datasets.listing import (
     stratified_splits,
 )
 from featcache.datasets.readers import ImageFiles, is_image
+from featcache.datasets.spoken_names import in_order, read_wordnet_names, spoken_names
 from featcache.errors import DataError
 
+WORDNET_LIST = "LOC_synset_mapping.txt"
+"""ImageNet's list of WordNet ids and their names, which lies beside its folders."""
 
-def list_class_folders(files: ImageFiles, seed: int) -> Listing:
-    """List a folder of class folders; the classes are the folders' names, sorted.
+
+def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None) -> Listing:
+    """List a folder of class folders.
 
     Where all folders are named as splits are (train, val or valid or validation, test), the class folders are looked
     for in each; a class is one that any split has. Hidden files and files that are not images are left out.
 
+    Args:
+        files: Where the class folders lie.
+        seed: Of the splits that are made here.
+        depth: How many folders deep class folders lie. None: 1; but where every folder there holds folders and no
+            image, as the letters of Places365 and SUN397 do, the folders that hold images are the classes.
+
     Raises:
         DataError: No images, no class folders, an empty class folder, a class twice, fewer than two classes.
     """
-    folders = files.folders()
     where = str(files)
+    folders = files.folders()
     if not folders:
         raise DataError(_no_folders(files))
-    split_folders = {SPLIT_NAMES[f.lower()]: f for f in folders if f.lower() in SPLIT_NAMES}
-    if len(split_folders) < len(folders) or "train" not in split_folders:
-        check_classes(folders, where)
-        everything = make_split(_rows(files, "", folders))
-        splits, origin = stratified_splits(everything, seed)
-        listing = Listing(tuple(folders), splits, origin, "folder names")
-    else:
-        found = {name: set(files.under(folder).folders()) for name, folder in split_folders.items()}
-        names = sorted(set().union(*found.values()))
-        check_classes(names, where)
-        rows = {
-            name: make_split(_rows(files, f"{folder}/", names, present=found[name]))
-            for name, folder in split_folders.items()
-        }
-        splits, made = complete_splits(rows, seed, carve_val=False)
-        listing = Listing(tuple(names), splits, {"from": "folders", **made}, "folder names")
+    split_folders = {SPLIT_NAMES[folder.lower()]: f"{folder}/" for folder in folders if folder.lower() in SPLIT_NAMES}
+    in_splits = len(split_folders) == len(folders) and "train" in split_folders
+    places = {name: _Place(files, prefix) for name, prefix in (split_folders if in_splits else {"train": ""}).items()}
+    depth = depth or (None if all(place.holds_folders_only for place in places.values()) else 1)
+    paths = in_order({folder for place in places.values() for folder in place.class_folders(depth)})
+    if depth is not None and not paths:
+        raise DataError(f"{where} has no images {depth} folders deep: type --class-depth 1, or leave it out")
+    check_classes(paths, where)
+    found = {name: make_split(place.rows(paths, depth)) for name, place in places.items()}
+    stray = sum(place.images for place in places.values()) - sum(map(len, found.values()))
+    # A test folder without class folders says nothing: the test split is then made of what has labels.
+    splits, made = complete_splits({n: s for n, s in found.items() if len(s)}, seed, carve_val=False)
+    names = spoken_names(paths, _wordnet_names(files))
+    origin = {"from": "folders", **made} if in_splits else made
+    left_out = {"in no class folder": stray} if stray else {}
+    listing = Listing(names, splits, origin, "folder names", tuple(paths), left_out)
     check_no_empty_class(listing, where)
     return listing
+
+
+class _Place:
+    """Images below a prefix, which is that of a split, or empty.
+
+    Attributes:
+        images: How many there are.
+    """
+
+    def __init__(self, files: ImageFiles, prefix: str) -> None:
+        self._prefix = prefix
+        self._folders = (files.under(prefix.rstrip("/")) if prefix else files).folders()
+        below = (path[len(prefix) :] for path in files.paths(prefix.rstrip("/")) if is_image(path))
+        self._parents = [(path, path.rpartition("/")[0]) for path in below]
+        self.images = len(self._parents)
+
+    @property
+    def holds_folders_only(self) -> bool:
+        """Whether no image lies right in a folder at the top, and some lie deeper."""
+        return {"/" in parent for _, parent in self._parents if parent} <= {True} and self.images > 0
+
+    def class_folders(self, depth: int | None) -> set[str]:
+        """Paths of the class folders; at the top, also of those without images."""
+        return (
+            set(self._folders) if depth == 1 else {_class_folder(parent, depth) for _, parent in self._parents} - {""}
+        )
+
+    def rows(self, class_folders: Sequence[str], depth: int | None) -> list[tuple[str, int]]:
+        """(id, label) of every image, class by class, each sorted by path."""
+        labels = {folder: label for label, folder in enumerate(class_folders)}
+        rows = [
+            (labels[folder], self._prefix + path)
+            for path, parent in self._parents
+            if (folder := _class_folder(parent, depth)) in labels
+        ]
+        return [(path, label) for label, path in sorted(rows)]
+
+
+def _class_folder(parent: str, depth: int | None) -> str:
+    """The class folder that an image in `parent` belongs to; empty where it lies above all."""
+    parts = parent.split("/")
+    return parent if depth is None else "/".join(parts[:depth]) if len(parts) >= depth else ""
+
+
+def _wordnet_names(files: ImageFiles) -> dict[str, str]:
+    return read_wordnet_names(files.read(WORDNET_LIST).decode("utf-8", "replace")) if files.has(WORDNET_LIST) else {}
 
 
 def list_known_classes(
@@ -66,7 +122,7 @@ def list_known_classes(
         DataError: A class has no images.
     """
     there = set(files.folders())
-    everything = make_split(_rows(files, "", folders, present=there))
+    everything = make_split(_Place(files, "").rows(folders, 1))
     class_names = tuple(names.get(folder, folder) for folder in folders)
     missing = [folder for folder in folders if folder not in there]
     if missing:
@@ -74,22 +130,9 @@ def list_known_classes(
             f"{files} lacks {len(missing)} of {len(folders)} class folders, first {missing[0]}: unpack the images again"
         )
     splits, origin = stratified_splits(everything, seed)
-    listing = Listing(class_names, splits, origin, names_origin)
+    listing = Listing(class_names, splits, origin, names_origin, tuple(folders))
     check_no_empty_class(listing, str(files))
     return listing
-
-
-def _rows(
-    files: ImageFiles, prefix: str, folders: Sequence[str], present: set[str] | None = None
-) -> list[tuple[str, int]]:
-    """(id, label) of every image in `prefix + folder`, folder by folder, each sorted by path."""
-    labels = {folder: label for label, folder in enumerate(folders) if present is None or folder in present}
-    by_folder: dict[str, list[str]] = {folder: [] for folder in labels}
-    for path in files.paths(prefix.rstrip("/")):
-        folder, _, rest = path[len(prefix) :].partition("/")
-        if rest and folder in by_folder and is_image(path):
-            by_folder[folder].append(path)
-    return [(path, labels[folder]) for folder, paths in by_folder.items() for path in paths]
 
 
 def _no_folders(files: ImageFiles) -> str:

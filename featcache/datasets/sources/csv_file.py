@@ -13,13 +13,14 @@ from featcache.datasets.listing import (
     complete_splits,
     make_split,
 )
+from featcache.datasets.spoken_names import in_order, spoken_names
 from featcache.errors import DataError
 
 COLUMNS = ("path", "label")
 
 
 def list_csv(path: Path, seed: int) -> Listing:
-    """List a CSV file, row order kept within each split; the classes are the labels, sorted.
+    """List a CSV file, row order kept within each split; the classes are the labels, sorted (`in_order`).
 
     Columns may come in any order, and others are left alone. Without a `split` column the set is split 50/20/30.
 
@@ -28,7 +29,7 @@ def list_csv(path: Path, seed: int) -> Listing:
             than train, val or test, fewer than two classes, or a class with nothing to train on.
     """
     rows = _read(path)
-    names = sorted({label for _, label, _ in rows})
+    names = in_order({label for _, label, _ in rows})
     check_classes(names, str(path))
     _check_files(path, [image for image, _, _ in rows])
     labels = {name: label for label, name in enumerate(names)}
@@ -38,7 +39,8 @@ def list_csv(path: Path, seed: int) -> Listing:
         if any(its == split for _, _, its in rows)
     }
     splits, made = complete_splits(found, seed, carve_val=False)
-    listing = Listing(tuple(names), splits, {"from": f"column split of {path.name}", **made}, f"labels in {path.name}")
+    origin = {"from": f"column split of {path.name}", **made}
+    listing = Listing(spoken_names(names), splits, origin, f"labels in {path.name}", tuple(names))
     check_no_empty_class(listing, str(path))
     return listing
 

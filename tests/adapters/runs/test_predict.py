@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit
+from adapters.head import Head
 from adapters.runs import predict as predict_module
 from adapters.runs.predict import (
     FoundImage,
@@ -40,14 +42,15 @@ class GreyEncoder:
 
     def __init__(self, centres: np.ndarray) -> None:
         self.centres, self.identity, self.batches = centres, IDENTITY, []
+        self.device = SimpleNamespace(type="cpu")
 
     def transform(self, image: Image.Image) -> Any:
         import torch
 
         return torch.full((3, 2, 2), float(image.convert("L").getpixel((0, 0))))
 
-    def encode_images(self, pixels: Any) -> np.ndarray:
-        self.batches.append(len(pixels))
+    def encode_images(self, pixels: Any, *, pad_to: int) -> np.ndarray:
+        self.batches.append((len(pixels), pad_to))
         return self.centres[pixels[:, 0, 0, 0].numpy().astype(int) // 10]
 
 
@@ -78,7 +81,7 @@ def test_bad_images_are_told_and_the_rest_goes_on(run: tuple[str, GreyEncoder], 
     whole = picture(tmp_path / "whole.png", 10).read_bytes()
     (folder / "f.png").write_bytes(whole[: len(whole) - 20])
     (folder / "notes.txt").write_text("no image, and none claimed")
-    result = predict(run[0], [folder, tmp_path / "nowhere.png", tmp_path / "whole.png"], top_k=2, batch_size=2)
+    result = predict(run[0], [folder, tmp_path / "nowhere.png", tmp_path / "whole.png"], top_k=2)
     answers = [(Path(item.file).name, item.classes[0].name if item.classes else None) for item in result.items]
     assert answers == [
         ("a.png", "annual crop"),
@@ -96,7 +99,7 @@ def test_bad_images_are_told_and_the_rest_goes_on(run: tuple[str, GreyEncoder], 
     assert set(errors) == {"b.jpg", "e.png", "f.png", "nowhere.png"}
     assert result.failed == 4
     assert all(len(item.classes) == 2 for item in result.items if item.error is None)
-    assert run[1].batches == [1, 1, 1, 1]  # bad ones are not encoded
+    assert run[1].batches == [(1, 2), (1, 2), (1, 2), (1, 2)]  # as the cache was, and bad ones are not encoded
     content = result.to_json()
     assert json.loads(json.dumps(content))["items"][0]["classes"][0]["name"] == "annual crop"
 
@@ -168,3 +171,32 @@ def test_csv_has_one_line_a_file_whatever_its_name(tmp_path: Path) -> None:
         ['a,"b".png', "sea, lake", "0.750000", "river", "0.250000", ""],
         ["bad.png", "", "", "", "", "the file is empty"],
     ]
+
+
+def test_an_image_alone_is_the_cache_s_row_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among others, alone, or when its data set was extracted."""
+    import featcache
+    from adapters.methods import load
+
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        for number in range(12):
+            path = tmp_path / "set" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(path)
+    asked = {"root": str(tmp_path), "workers": 0, "progress": False}
+    cache = featcache.extract("tiny", str(tmp_path / "set"), batch_size=7, **asked)
+    saved = fit("clip", cache=cache, shots=2, root=str(tmp_path)).run
+    test = cache["test"]
+    logits = load(saved).decision_function(test.images)
+    files = [tmp_path / "set" / str(image_id) for image_id in test.ids]
+    among = predict(saved, files, device="cpu")
+    alone = [predict(saved, [file], device="cpu").items[0] for file in files[:3]]
+    assert list(among.items[:3]) == alone
+    assert [item.classes[0].name for item in among.items] == [cache.class_names[i] for i in logits.argmax(1)]
+
+    seen = []
+    decide = Head.decision_function
+    monkeypatch.setattr(Head, "decision_function", lambda self, X: seen.append(X) or decide(self, X))
+    predict(saved, [files[2]], device="cpu")
+    assert np.array_equal(seen[0][0], test.images[2])

@@ -42,9 +42,17 @@ def cache(**changes: Any) -> Any:
         "splits": {"train": train, "test": train},
         "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
         "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},
-        "text": SimpleNamespace(name="coop", prompts=[["a centered satellite photo of Highway or Road. " * 3]]),
-        "manifest": {"provenance": {"split": {"fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0}}},
+        "text": SimpleNamespace(
+            name="coop", prompts=[[" ".join(["a centered satellite photo of Highway or Road."] * 3)]] * 6
+        ),
         **changes,
+    }
+    content["manifest"] = {
+        "identity": {"dataset": {"class_names": content["class_names"]}},
+        "provenance": {
+            "split": {"fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0},
+            "left_out": {"in no class folder": 1234},
+        },
     }
     found = type("Cache", (SimpleNamespace,), {"__getitem__": lambda self, split: self.splits[split]})
     return found(**content)
@@ -55,6 +63,7 @@ def test_all_is_told_at_any_width() -> None:
     page = extraction_page(report, "/home/somebody/featcache")
     assert_all_is_told(page)
     assert {"12 images in 2.0 s (6 images/s)", "6 images", "train 18, test 7"} <= set(texts(page))
+    assert "1,234 images in no class folder" in texts(page)
     assert any(text.startswith("adapters fit clip --shots 3 --cache a-data") for text in texts(page))
     assert any(text.endswith(" --root /home/somebody/featcache") for text in texts(page))
 

@@ -21,6 +21,7 @@ INFO: dict[str, Any] = {
     "request": {"images": {"location": "/data/" + "z" * 60 + ".zip"}},
     "prompt_sets": [{"name": name, "prompts": 30, "example": "a photo of [a] {}."} for name in ("coop", "own")],
     "digest": "d" * 64,
+    "classes": [{"label": f"folder_{name}", "name": name, "prompt": f"a photo of {name}."} for name in "abc"],
     "unreadable": [{"id": f"class_0/{i}.jpg", "reason": "the file is empty"} for i in range(23)],
 }
 

@@ -26,8 +26,8 @@ class Brightness:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
-        self.sizes.append(len(pixels))
+    def encode_images(self, pixels: torch.Tensor, *, pad_to: int) -> np.ndarray:
+        self.sizes.append(max(len(pixels), pad_to))
         return np.asarray(pixels.mean((1, 2, 3))[:, None].expand(-1, self.dim), np.float32)
 
 
@@ -76,7 +76,7 @@ def test_an_unreadable_image_stops_a_run_that_does_not_skip() -> None:
 
 def test_a_batch_that_is_too_large_says_what_to_type() -> None:
     class Full(Brightness):
-        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        def encode_images(self, pixels: torch.Tensor, *, pad_to: int) -> np.ndarray:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(ModelError, match="a batch of 4 images does not fit .*--batch-size 2 and another --name"):

@@ -184,7 +184,7 @@ def test_embeddings_too_large_for_float16_are_refused(
     root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = Encoder.encode_images
-    monkeypatch.setattr(Encoder, "encode_images", lambda self, pixels: 1e6 * encode(self, pixels))
+    monkeypatch.setattr(Encoder, "encode_images", lambda self, pixels, **how: 1e6 * encode(self, pixels, **how))
     with pytest.raises(CacheError, match="--dtype float32"):
         extract(image_folder())
 

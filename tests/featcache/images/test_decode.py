@@ -34,6 +34,11 @@ def encoded(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def float_tiff(most: float, *, whole: bool = False) -> bytes:
+    values = np.linspace(0, most, 24, dtype=np.float32).reshape(4, 6)
+    return encoded(Image.fromarray(np.floor(values) if whole else values), "TIFF")
+
+
 def sixteen_bit() -> bytes:
     values = np.random.default_rng(0).integers(0, 2**16, (40, 60), dtype=np.uint16)
     return encoded(Image.fromarray(values), "PNG")
@@ -69,7 +74,9 @@ READABLE = {
     "palette with transparency": palette_with_transparency(),
     "16-bit png of 8-bit values": encoded(Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16)), "PNG"),
     "32-bit tiff": encoded(Image.fromarray((np.arange(2400, dtype=np.int32) % 256).reshape(40, 60)), "TIFF"),
-    "float tiff": encoded(Image.fromarray(np.linspace(0, 255, 2400, dtype=np.float32).reshape(40, 60)), "TIFF"),
+    "float tiff of 8-bit values": encoded(
+        Image.fromarray((np.arange(2400, dtype=np.float32) % 256).reshape(40, 60)), "TIFF"
+    ),
     "1-bit png": encoded(picture("1"), "PNG"),
     "gif": encoded(picture("P"), "GIF"),
     "animated gif": animated("GIF"),
@@ -129,7 +136,10 @@ def test_pixels(shape: tuple[int, ...]) -> None:
         (np.zeros((0, 4), np.uint8), "there are none"),
         (encoded(picture(size=(150, 100)), "PNG"), "a decompression bomb: more than 10000 pixels"),  # PIL warns
         (encoded(picture(size=(150, 200)), "PNG"), "a decompression bomb: more than 10000 pixels"),  # PIL raises
-        (sixteen_bit(), "more than 8 bits a pixel .*convert it to 8 bits"),
+        (sixteen_bit(), "more than 8 bits a pixel .*scale it to 8 bits"),
+        (float_tiff(1.0), "fractions .*scale it to 8 bits"),  # the transform would see a black image
+        (float_tiff(float("nan")), "fractions .*scale it to 8 bits"),
+        (float_tiff(3000.0, whole=True), "more than 8 bits a pixel .*scale it to 8 bits"),
         (encoded(picture(size=(2500, 2)), "PNG"), "2500 x 2 pixels: one side is over 1000 times"),
     ],
 )

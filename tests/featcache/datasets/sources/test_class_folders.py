@@ -7,9 +7,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from featcache.datasets.dataset import Split
 from featcache.datasets.load import load_dataset
+from featcache.errors import DataError
 from tests.pictures import listing_of, make_class_folders, split_sizes, tiny_png
 
 
@@ -107,3 +109,57 @@ def test_split_file_for_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert dataset.class_names == ("a cat", "a dog")
     assert dataset.splits["train"].ids == ("dog/003.png", "cat/002.png")
     assert list(dataset.splits) == ["train", "test"]
+
+
+def test_numbered_folders_take_names_in_numeric_order(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "set", {str(number): 5 for number in range(12)})
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+    (tmp_path / "names.txt").write_text("\n".join(words))
+    dataset = load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names.txt")
+    assert dataset.labels == tuple(map(str, range(12)))
+    assert dataset.class_names == tuple(words)
+    for split in dataset.splits.values():
+        assert [image.split("/")[0] for image in split.ids] == [dataset.labels[y] for y in split.labels]
+
+
+def test_classes_below_letters_are_the_folders_with_images(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"a/airfield": 5, "a/alley": 5, "b/bakery/shop": 5})
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.labels == ("a/airfield", "a/alley", "b/bakery/shop")
+    assert dataset.class_names == ("airfield", "alley", "bakery shop")
+    assert load_dataset(str(tmp_path), class_depth=1).class_names == ("a", "b")
+    assert load_dataset(str(tmp_path), class_depth=2).class_names == ("airfield", "alley", "bakery")
+
+
+def test_a_depth_without_images_is_refused(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"cat": 5, "dog": 5})
+    with pytest.raises(DataError, match="no images 3 folders deep: type --class-depth 1"):
+        load_dataset(str(tmp_path), class_depth=3)
+    with pytest.raises(DataError, match="--class-depth is for a folder or zip"):
+        load_dataset("digits", class_depth=2)
+
+
+def test_letters_below_splits(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        make_class_folders(tmp_path / split, {"a/airfield": 4, "b/beach": 4})
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.class_names == ("airfield", "beach")
+    assert dataset.splits["test"].ids[0] == "test/a/airfield/000.png"
+
+
+def test_images_without_a_class_folder_are_counted(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "train", {"cat": 10, "dog": 10})
+    make_class_folders(tmp_path, {"test": 6})
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.provenance["left_out"] == {"in no class folder": 6}
+    assert split_sizes(dataset) == {"train": 10, "val": 4, "test": 6}  # of what has labels
+    assert all(image.startswith("train/") for split in dataset.splits.values() for image in split.ids)
+
+
+def test_ids_of_wordnet_are_named_by_the_list_beside_them(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        make_class_folders(tmp_path / split, {"n01440764": 5, "n01443537": 5})
+    (tmp_path / "LOC_synset_mapping.txt").write_text("n01440764 a fish, Tinca tinca\n")
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.class_names == ("a fish", "goldfish")
+    assert dataset.labels == ("n01440764", "n01443537")
