@@ -1,7 +1,9 @@
 """adapters: lightweight heads on cached CLIP features.
 
+    head = adapters.fit("clip", cache, shots=4)  # as `adapters fit clip --shots 4`
+    head.report_.accuracy["test"]
     task = adapters.Task.sample(cache, shots=4, seed=1)
-    head = adapters.ClipAdapter(alpha=0.2).fit(task.support.images, task.support.labels, text=task.text)
+    head = adapters.recommended("clip").fit(task.support.inputs, task.support.labels, text=task.text)
     head.decision_function(X)
     head.save("runs/a"); adapters.load("runs/a")
 
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adapters.errors import AdapterError, RunError, TaskError
+    from adapters.fitting.in_python import fit
+    from adapters.fitting.recommended import recommended
     from adapters.head import Head
     from adapters.heads.clap import CLAP, ZeroShotLinearProbe
     from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
@@ -52,8 +56,10 @@ _OTHERS = {
     "accuracy": "adapters.metrics",
     "alpha_path": "adapters.selection.exact_alpha",
     "ece": "adapters.metrics",
+    "fit": "adapters.fitting.in_python",
     "fit_many": "adapters.training.stacking",
     "load": "adapters.methods",
+    "recommended": "adapters.fitting.recommended",
 }
 """Where public names are, but for the methods' classes, which the list of methods tells."""
 
@@ -88,8 +94,10 @@ __all__ = [
     "accuracy",
     "alpha_path",
     "ece",
+    "fit",
     "fit_many",
     "load",
+    "recommended",
 ]
 
 

@@ -33,6 +33,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         n_features_in_: D.
         text_: unit class text rows (C, D); class means of the support where `fit` got no text.
         temperature_: what `predict_proba` divides logits by; 1 unless `adapters.selection.calibration` fitted another.
+        report_: what `adapters fit` reports; only on a head that `adapters.fit` returned.
         config: what `save` wrote beside the weights; only on a head that `adapters.load` returned.
         selection_note_: only on a clone from `tuned` that could not choose: why not.
         alpha_choice_: only on a clone from `tuned` whose alpha was chosen: how well, and which others are as good.
@@ -53,6 +54,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     Only of heads for which that was measured not to lose to their fixed defaults (docs/methods.md)."""
 
     config: dict[str, Any]
+    report_: Any
     selection_note_: str
     alpha_choice_: AlphaChoice
     classes_: NDArray[Any]

@@ -18,7 +18,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.fitting.fit import build
+from adapters.fitting.recipe import build
 from adapters.head import Head
 from adapters.methods import METHODS
 from adapters.selection.regimes import NONE, SUPPORT, Regime, choose

@@ -19,7 +19,7 @@ from adapters.bench.summary import CellName
 from adapters.errors import AdapterError, TaskError
 from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
-from adapters.selection.regimes import NONE, parse_select
+from adapters.selection.regimes import parse_select
 from adapters.tasks.task import Task
 from featcache.places.home import local_home
 
@@ -35,7 +35,7 @@ def run(
     caches: Sequence[Cache],
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] = (1, 2, 3),
-    select: str = NONE.name,
+    select: str | None = None,
     protocol: str = DEFAULT_PROTOCOL,
     tasks: int | None = None,
     class_order: Sequence[str] | None = None,
@@ -58,7 +58,8 @@ def run(
         caches: opened caches; some protocols fit on the first and only test on the others.
         shots: numbers of shots K.
         seeds: each is a draw of shots and the seed of the training.
-        select: selection regime; what may choose hyper-parameters and temperatures.
+        select: selection regime; what may choose hyper-parameters and temperatures. None: each method's own, as in
+            `adapters fit`.
         protocol: on which classes and rows (`adapters.bench.protocols.protocols`).
         tasks: number of tasks T, where classes arrive in tasks.
         class_order: likewise, class names in their order of arrival; None: drawn from each seed.
@@ -80,7 +81,7 @@ def run(
     if not caches or not shots or not seeds:
         raise AdapterError("expected at least one cache, number of shots and seed: type --shots 1,4,16 --seeds 1,2,3")
     order = None if class_order is None else tuple(class_order)
-    regime = parse_select(select)
+    regime = None if select is None else parse_select(select)
     settings = Settings(protocol, regime, calibrate, prompts, tasks, order, allow_fewer, device)
     distinct_shots, distinct_seeds = sorted(set(shots)), sorted(set(seeds))
     cells = plan(names, params or {}, caches, distinct_shots, distinct_seeds, settings)
@@ -150,7 +151,8 @@ def _check_task(cell: Cell, shots: int, settings: Settings) -> None:
     draw = Task.sample(
         cell.cache, shots=shots, seed=cell.seed, allow_fewer=settings.allow_fewer, prompts=settings.prompts
     )
-    settings.regime.held_out(draw)
+    if settings.regime is not None:
+        settings.regime.held_out(draw)
 
 
 def _default_folder(caches: Sequence[Cache], protocol: str, root: str | None) -> Path:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapters.bench.protocols.learning import Part, Recipe
+from adapters.bench.protocols.learning import Entrant, Part
 from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings, shots_of
 from adapters.errors import AdapterError
-from adapters.fitting.fit import hyperparameters
+from adapters.fitting.recipe import hyperparameters
 from adapters.tasks.task import Task
 from featcache.version import package_version
 
@@ -33,7 +33,7 @@ class Cell:
         identity: everything that could change a number, JSON-able.
     """
 
-    recipe: Recipe
+    recipe: Entrant
     cache: Cache
     targets: tuple[Cache, ...]
     shots: int
@@ -91,7 +91,7 @@ def plan(
     if unknown := sorted(set(params) - set(methods)):
         raise AdapterError(f"parameters of {unknown[0]!r} given; the bench has {', '.join(methods)}")
     sources, targets = protocol.divide(caches)
-    recipes = [Recipe(method, params.get(method, {}), settings) for method in methods]
+    recipes = [Entrant.of(method, params.get(method, {}), settings) for method in methods]
     return [
         Cell(recipe, cache, tuple(targets), k, seed, _identity(recipe, cache, targets, k, seed))
         for cache in sources
@@ -101,7 +101,7 @@ def plan(
     ]
 
 
-def _identity(recipe: Recipe, cache: Cache, targets: Sequence[Cache], shots: int, seed: int) -> dict[str, Any]:
+def _identity(recipe: Entrant, cache: Cache, targets: Sequence[Cache], shots: int, seed: int) -> dict[str, Any]:
     settings = recipe.settings
     text = cache.text if settings.prompts is None else cache.text_set(settings.prompts)
     head = recipe.build(logit_scale=float(text.logit_scale), seed=seed)
@@ -115,6 +115,7 @@ def _identity(recipe: Recipe, cache: Cache, targets: Sequence[Cache], shots: int
         "prompts": [text.name, text.prompts],
         "targets": [[target.digest, target.text.name, target.text.prompts] for target in targets],
         **options_of(settings),
+        "select": recipe.regime.name,
     }
 
 

@@ -21,7 +21,7 @@ def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -
     encoders = ", ".join(dict.fromkeys(f"{r.row.model.rsplit('/', 1)[-1]} ({r.row.pretrained})" for r in records))
     drawn = f"ONE SEED ({seeds[0]})" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     calibrated = " · calibrated" if settings.calibrate else ""
-    return f"{settings.protocol} · {datasets} · {encoders} · select: {settings.regime.title} · {drawn}{calibrated}"
+    return f"{settings.protocol} · {datasets} · {encoders} · select: {settings.select_title} · {drawn}{calibrated}"
 
 
 def notes(
@@ -37,15 +37,10 @@ def notes(
         if len(seeds) == 1
         else f"Test accuracy in %, mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}."
     )
-    chosen = (
-        f"{settings.regime.warning}."
-        if settings.regime.warning
-        else f"Hyper-parameters were chosen on {settings.regime.meaning}."
-    )
     sampled = "test images" if len(seeds) == 1 else "test images and of seeds"
     found = [
         spread,
-        chosen,
+        _chosen(settings),
         f"Bold, or {BEST}: the best of a column. {TIED}: cannot be told from it: the {100 * LEVEL:.0f} % interval of "
         f"the difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all "
         "methods; not corrected for the number of methods).",
@@ -65,6 +60,14 @@ def notes(
             "text or adapted online, they are as the encoder scales them."
         )
     return [*found, *_of_rows(records), *failures]
+
+
+def _chosen(settings: Settings) -> str:
+    """What chose the hyper-parameters."""
+    regime = settings.regime
+    if regime is None:
+        return "Hyper-parameters were chosen as each method declares (column select); test labels chose nothing."
+    return f"{regime.warning}." if regime.warning else f"Hyper-parameters were chosen on {regime.meaning}."
 
 
 def _of_rows(records: Sequence[Record]) -> list[str]:

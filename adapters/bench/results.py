@@ -66,7 +66,7 @@ class Results:
     @property
     def tables(self) -> Tables:
         """The tables with all that stands around them."""
-        facts = {"protocol": self.settings.protocol, "select": self.settings.regime.name}
+        facts = {"protocol": self.settings.protocol, "select": self.settings.options()["select"]}
         return Tables(self.title, self.blocks, self.notes, len(self.seeds), facts, self.to_json())
 
     def table(self) -> RenderableType:
@@ -112,7 +112,7 @@ def _block_json(block: Block) -> dict[str, Any]:
         return [{"column": column, "shots": shots, **asdict(entry)} for column, shots, entry in named if entry]
 
     lines = [
-        {"method": line.method, "ece": line.ece, "seconds_fit": line.seconds_fit, "entries": entries(line)}
+        {**{name: getattr(line, name) for name in ("method", "select", "ece", "seconds_fit")}, "entries": entries(line)}
         for line in block.lines
     ]
     return {"title": block.title, "columns": list(block.columns), "cost_of": block.cost, "lines": lines}

@@ -44,9 +44,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """A method: one entry a column (None where nothing was found), ECE (a fraction) and seconds of a fit."""
+    """A method: what chose, one entry a column (None where nothing was found), ECE (a fraction), seconds of a fit."""
 
     method: str
+    select: str
     entries: tuple[Entry | None, ...]
     ece: float
     seconds_fit: float
@@ -175,7 +176,9 @@ def _block(
         records = scores.records(cost, method) or [r for place in places for r in scores.records(place, method)]
         if records:
             ece, seconds = fmean(r.row.ece for r in records), median(r.row.seconds_fit for r in records)
-            lines.append(Line(method, tuple(column.get(method) for column in entries), ece, seconds))
+            lines.append(
+                Line(method, records[0].row.select, tuple(column.get(method) for column in entries), ece, seconds)
+            )
     headings = tuple(place.heading for place in places)
     return Block(group, title, headings, tuple(place.shots for place in places), tuple(lines), cost.heading)
 

@@ -11,7 +11,6 @@ from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 from adapters.commands.caches import open_cache
 from adapters.commands.shared_options import AllowFewer, Prompts, Seeds, Shots, numbers, select_option
-from adapters.selection.regimes import NONE
 from featcache.commands.choices import choice
 from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show, tell
@@ -32,7 +31,12 @@ def bench(
         DEFAULT_PROTOCOL
     ),
     tasks: Annotated[int | None, typer.Option(min=2, help="Of the incremental protocol: number of tasks.")] = None,
-    select: Annotated[str, select_option("What may choose hyper-parameters.")] = NONE.name,
+    select: Annotated[
+        str | None,
+        select_option(
+            "What may choose hyper-parameters, of all methods. Default: each method's own, as in `adapters fit`."
+        ),
+    ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also fit temperatures on what --select allows.")
     ] = False,

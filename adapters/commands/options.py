@@ -10,12 +10,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from adapters.errors import AdapterError
+from adapters.fitting.recipe import RUN_FACTS
 from adapters.methods import METHODS
 from adapters.parameters import Kind, Parameter, parameters_of
 from featcache.commands.command import given_twice
 
-# Options of `adapters fit` itself, or facts of the cache.
-NOT_OPTIONS = ("seed", "device", "logit_scale")
 SHORT = {"wd": "weight_decay"}
 """Other names of options."""
 LARGEST_RANGE = 10_000
@@ -107,7 +106,7 @@ def _range(flag: str, text: str) -> list[str]:
 
 def _options(method: str) -> dict[str, Parameter]:
     """The constructor arguments that are options, by name."""
-    return {name: each for name, each in parameters_of(METHODS[method]).items() if name not in NOT_OPTIONS}
+    return {name: each for name, each in parameters_of(METHODS[method]).items() if name not in RUN_FACTS}
 
 
 def _name(kind: Kind) -> str:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.errors import AdapterError
+from adapters.fitting.recipe import Recipe, hyperparameters
 from adapters.runs.folder import (
     CARD,
     INDICES,
@@ -30,8 +29,7 @@ from adapters.runs.folder import (
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
 from adapters.scores import Scores, score
-from adapters.selection.calibration import calibrate as fit_head_temperature
-from adapters.selection.regimes import REGIMES, Regime, choose, default_regime, parse_select
+from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
 from adapters.tasks.split_rows import SplitRows
@@ -43,6 +41,25 @@ from featcache.utc import now
 if TYPE_CHECKING:
     from adapters.head import Head
     from featcache.cache.reading import Cache
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head that was fitted and scored, and is not saved yet.
+
+    Attributes:
+        head: the fitted head.
+        task: what it learned from and was scored on.
+        report: the numbers; its `run` is empty.
+        index_content: the few-shot set, as an index file holds it.
+        configuration: what a run is named after: what was asked for, and not what was chosen then.
+    """
+
+    head: Head
+    task: Task
+    report: Report
+    index_content: Mapping[str, Any]
+    configuration: Mapping[str, Any]
 
 
 def fit(
@@ -87,29 +104,63 @@ def fit(
         TaskError: the cache cannot give this task.
         RunError: the run cannot be saved there.
     """
-    head_class = methods.METHODS[method]
-    own = default_regime(head_class.chosen_by_default, params or {})
-    regime = own if select is None else parse_select(select)
+    if out is not None:
+        check_replaceable(Path(out).expanduser())  # before the work, not after it
+    fitted = fit_and_score(
+        method,
+        cache=cache,
+        shots=shots,
+        seed=seed,
+        select=select,
+        params=params,
+        indices=indices,
+        allow_fewer=allow_fewer,
+        prompts=prompts,
+        device=device,
+        calibrate=calibrate,
+        meta_train=meta_train,
+    )
+    folder = _target(fitted.report, fitted.configuration, out, root)
+    return _save(fitted.head, fitted.task, replace(fitted.report, run=str(folder)), fitted.index_content, folder)
+
+
+def fit_and_score(
+    method: str,
+    *,
+    cache: Cache,
+    shots: int,
+    seed: int = 1,
+    select: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    indices: Path | str | None = None,
+    allow_fewer: bool = False,
+    prompts: str | None = None,
+    device: str = "auto",
+    calibrate: bool = False,
+    meta_train: Sequence[Cache] = (),
+) -> Fitted:
+    """Fit one head on K shots a class and score it; see `fit`."""
+    asked_for = None if select is None else parse_select(select)
+    recipe = Recipe(method, params or {}, asked_for, calibrate, device)
+    regime = recipe.regime
     if meta_train and calibrate and regime.on_shots:
         # Its folds would learn anew on the target's shots, which is not the head that is kept.
         others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
         raise AdapterError(f"--meta-train with --calibrate needs --select {others}; or leave --calibrate out")
-    if out is not None:
-        check_replaceable(Path(out).expanduser())  # before the work, not after it
-
     clock = _Clock()
     task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
-    seconds = {"load": clock.lap()}
-
     for other in meta_train:
-        _check_online(head_class, cache, other)
-    asked = build(head_class, params or {}, logit_scale=float(task.text.logit_scale), seed=seed, device=device)
+        _check_online(recipe.head_class, cache, other)
+    asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
     if isinstance(asked, BoundToEncoder):
         asked.check_encoder(cache.encoder, cache.name)
-    chosen = choose(asked, task, regime)
     base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
+    for each in base:
+        each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
+    seconds = {"load": clock.lap()}
+    chosen = recipe.choose(asked, task)
     head = _fit(chosen, task, base)
-    calibration_note = fit_head_temperature(head, task, regime) if calibrate else ""
+    calibration_note = recipe.calibrated(head, task)
     seconds["fit"] = clock.lap()
 
     accuracy, ece = _evaluate(head, methods.zero_shot(task.text), val=task.val, test=task.test)
@@ -152,8 +203,7 @@ def fit(
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
     }
-    folder = _target(report, configuration, out, root)
-    return _save(head, task, replace(report, run=str(folder)), index_content, folder)
+    return Fitted(head, task, report, index_content, configuration)
 
 
 def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
@@ -188,17 +238,6 @@ def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
     return task
 
 
-def build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> Head:
-    """An unfitted head: the caller's `params` over the run's `facts` that it takes over its own defaults."""
-    known = set(head_class().get_params())
-    if unknown := sorted(set(params) - known):
-        raise AdapterError(
-            f"{head_class.method} has no option {unknown[0]!r}; expected one of {', '.join(sorted(known)) or 'none'}"
-        )
-    settings = {name: value for name, value in facts.items() if name in known}
-    return head_class(**{**settings, **params})
-
-
 def _evaluate(
     head: Head, zero_shot: Head, *, val: SplitRows | None, test: SplitRows
 ) -> tuple[dict[str, float | None], dict[str, float]]:
@@ -211,19 +250,6 @@ def _evaluate(
         "test": tested.accuracy,
     }
     return accuracy, {"zero_shot": baseline.ece, "test": tested.ece}
-
-
-def hyperparameters(head: Head) -> dict[str, Any]:
-    """The head's constructor arguments as JSON-able values, without where it computes."""
-    return {name: _jsonable(value) for name, value in head.get_params().items() if name != "device"}
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _note(task: Task, regime: Regime, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adapters.abilities import LineInAlpha
+from adapters.fitting.recipe import Recipe
 from adapters.methods import zero_shot
 from adapters.scores import score
 from adapters.search.draws import Draw
@@ -22,7 +23,7 @@ class Final(NamedTuple):
 
     zero_shot: float
     default: float
-    """Of the method with its fixed defaults, as `adapters fit METHOD --select none` fits it."""
+    """Of the method as it comes, by its recipe: what `adapters fit METHOD` gives."""
     chosen: float
     path: AlphaPath | None
     """None where there is no range of alphas, nothing was chosen, or the head is not of the form base + alpha delta."""
@@ -33,22 +34,24 @@ def fit_and_test(
     chosen: Sequence[Setting],
     build: Build,
     *,
+    recipe: Recipe,
     test: SplitRows,
     regime: Regime,
     alphas: tuple[float, float] | None,
 ) -> list[Final]:
-    """Fit each draw's chosen head and the fixed defaults, in one program; score them on the test split.
+    """Fit each draw's chosen head and the method as it comes, in one program; score them on the test split.
 
     Args:
         draws: the draws.
         chosen: a setting each.
         build: makes an unfitted head.
+        recipe: the method's own.
         test: the test split.
         regime: what chose; where that was the shots, the exact path needs the chosen setting's folds again.
         alphas: the range that paths are wanted of.
     """
     heads = [build(draw, setting) for draw, setting in zip(draws, chosen, strict=True)]
-    usual = [build(draw, {}) for draw in draws]
+    usual = [recipe.choose(build(draw, {}), draw.task) for draw in draws]
     whole = [draw.support for draw in draws]
     judges = [
         [build(draw, setting) for _ in draw.splits]

@@ -12,7 +12,7 @@ from typing import Any
 from adapters.abilities import LineInAlpha
 from adapters.blended_head import BlendedHead
 from adapters.errors import AdapterError
-from adapters.fitting.fit import build
+from adapters.fitting.recipe import build
 from adapters.head import Head
 from adapters.methods import METHODS
 

@@ -26,9 +26,8 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
         spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
     found = [
         *([f"{regime.warning}." if regime.warning else honest] if any(each.outcomes for each in chosen) else []),
-        f"Test accuracy in %, {spread}. Fixed defaults: the method's own, as `adapters fit {facts.method} "
-        "--select none`. Selection: accuracy of the chosen on the rows that chose them, the best of all that were "
-        "tried.",
+        f"Test accuracy in %, {spread}. By default: the method as it comes, what `adapters fit {facts.method}` "
+        "gives. Selection: accuracy of the chosen on the rows that chose them, the best of all that were tried.",
     ]
     if grid.alpha_range:
         lo, hi = grid.alpha_range

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError
-from adapters.fitting.fit import build
+from adapters.fitting.recipe import Recipe, build
 from adapters.head import Head
 from adapters.search.choice import choose
 from adapters.search.draws import Draw, draw_all
@@ -108,7 +108,8 @@ def run(
     settings = [_setting(asked, number, outcomes) for number, outcomes in zip(numbers, by_draw, strict=True)]
     clock.append(time.perf_counter())
 
-    finals = fit_and_test(draws, settings, make, test=test, regime=regime, alphas=asked.alpha_span)
+    recipe = Recipe(method, device=device)
+    finals = fit_and_test(draws, settings, make, recipe=recipe, test=test, regime=regime, alphas=asked.alpha_span)
     clock.append(time.perf_counter())
     results = Results(
         folder=folder,

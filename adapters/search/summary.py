@@ -9,7 +9,7 @@ from typing import Any
 from adapters.show.numbers import MISSING, points
 from featcache.show.page import Page, Styled, Table
 
-ACCURACIES = ("zero-shot", "fixed defaults", "chosen", "selection")
+ACCURACIES = ("zero-shot", "by default", "chosen", "selection")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Summary:
 
 
 def summary_page(heading: str, lines: Sequence[Summary], varied: Sequence[str], notes: Sequence[str]) -> Page:
-    """Zero-shot, the method's fixed defaults, what was chosen, and its settings.
+    """Zero-shot, the method as it comes, what was chosen, and its settings.
 
     Args:
         heading: what stands above.

@@ -106,7 +106,7 @@ class Regime:
         return rows.images, rows.labels
 
 
-NONE = Regime("none", "nothing: fixed defaults, last step")
+NONE = Regime("none", "nothing: settings as given or by default, last step")
 SUPPORT = Regime(
     "support",
     "the K shots themselves, some held out in turn",

@@ -30,7 +30,7 @@ def marks(entry: Entry | None, seeds: int) -> str:
 
 def header(block: Block) -> list[str]:
     """The headings of a table."""
-    return ["method", *block.columns, "ECE", "s/fit"]
+    return ["method", "select", *block.columns, "ECE", "s/fit"]
 
 
 def cells(block: Block, seeds: int, *, bold: Callable[[str], str], escape: Callable[[str], str]) -> list[list[str]]:
@@ -41,7 +41,9 @@ def cells(block: Block, seeds: int, *, bold: Callable[[str], str], escape: Calla
         for entry in line.entries:
             text = escape(number(entry))
             numbers.append((bold(text) if entry and entry.best else text) + escape(marks(entry, seeds)))
-        lines.append([escape(line.method), *numbers, f"{100 * line.ece:.2f}", seconds(line.seconds_fit)])
+        lines.append(
+            [escape(line.method), escape(line.select), *numbers, f"{100 * line.ece:.2f}", seconds(line.seconds_fit)]
+        )
     return lines
 
 

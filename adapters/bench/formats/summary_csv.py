@@ -21,5 +21,7 @@ def summary_csv(tables: Tables) -> str:
                     spread = "" if e.std is None else e.std
                     how = " ".join(e.how)
                     scores = [e.mean, spread, e.seeds, e.best, e.tied, how, line.ece, line.seconds_fit]
-                    writer.writerow([*tables.facts.values(), block.title, line.method, column, shots, *scores])
+                    writer.writerow(
+                        [tables.facts["protocol"], line.select, block.title, line.method, column, shots, *scores]
+                    )
     return out.getvalue()

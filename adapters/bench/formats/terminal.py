@@ -11,7 +11,8 @@ from featcache.show.page import Page, Styled, Table
 
 def terminal(tables: Tables) -> Page:
     """Title, tables and notes, the best in bold with a star; a regime whose numbers are no honest estimate in red."""
-    heading = Styled(tables.title, "bold", shouts=REGIMES[tables.facts["select"]].shouted)
+    select = tables.facts["select"]
+    heading = Styled(tables.title, "bold", shouts=REGIMES[select].shouted if select in REGIMES else "")
     several = len(tables.blocks) > 1
     return Page([heading, *(_table(block, tables.seeds, titled=several) for block in tables.blocks), *tables.notes])
 
@@ -19,4 +20,4 @@ def terminal(tables: Tables) -> Page:
 def _table(block: Block, seeds: int, *, titled: bool) -> Table:
     columns = header(block)
     rows = cells(block, seeds, bold=lambda text: Styled(f"{text} {BEST}", "bold"), escape=str)
-    return Table(columns, rows, title=block.title if titled else "", numbers=columns[1:])
+    return Table(columns, rows, title=block.title if titled else "", numbers=columns[2:])

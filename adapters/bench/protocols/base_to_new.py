@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.bench.protocols.columns import harmonic_mean_of, of_part
-from adapters.bench.protocols.learning import Exam, Part, Recipe, assess
+from adapters.bench.protocols.learning import Entrant, Exam, Part, assess
 from adapters.bench.protocols.other_classes import other_classes
 from adapters.bench.protocols.protocol import Protocol
 from adapters.errors import TaskError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
 
-def base_to_new(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
+def base_to_new(recipe: Entrant, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
     """Fit on the base classes; test on base and on new classes, each among its own.
 
     CoOp's halves: of C sorted class labels the first ceil(C / 2) are base, the rest new. The shots were drawn before.

@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.bench.protocols.columns import Column, mean_of, of_part
-from adapters.bench.protocols.learning import Exam, Part, Recipe, assess
+from adapters.bench.protocols.learning import Entrant, Exam, Part, assess
 from adapters.bench.protocols.other_classes import other_classes
 from adapters.bench.protocols.protocol import Protocol
 from adapters.bench.protocols.settings import Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
 
-def cross_dataset(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache]) -> list[Part]:
+def cross_dataset(recipe: Entrant, task: Task, seed: int, targets: Sequence[Cache]) -> list[Part]:
     """Fit on one cache; test on it and on others, each among its own classes.
 
     A target with the very class names of the source (a shifted version of it) is scored by the head as it is. Targets
@@ -44,7 +44,7 @@ def cross_dataset(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache
     return parts
 
 
-def _shots(target: Cache, task: Task, recipe: Recipe) -> SplitRows:
+def _shots(target: Cache, task: Task, recipe: Entrant) -> SplitRows:
     """The shots of another cache, drawn like the task's."""
     return Task.sample(target, shots=task.shots, seed=task.seed, allow_fewer=recipe.settings.allow_fewer).support
 

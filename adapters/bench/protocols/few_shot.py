@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.bench.protocols.columns import of_part
-from adapters.bench.protocols.learning import Exam, Part, Recipe, assess
+from adapters.bench.protocols.learning import Entrant, Exam, Part, assess
 from adapters.bench.protocols.protocol import Protocol
 from adapters.tasks.task import Task
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
 
-def few_shot(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
+def few_shot(recipe: Entrant, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
     """Fit on all classes, test on all classes."""
     everything = ClassSubset.whole(task)
     learned = recipe.learn(everything, seed)

@@ -17,14 +17,13 @@ from adapters.abilities import Incremental
 from adapters.arrays import Ints
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.bench.protocols.columns import Column, mean_of, of_part
-from adapters.bench.protocols.learning import CONTINUED, REFITTED, Exam, Learned, Part, Recipe, assess
+from adapters.bench.protocols.learning import CONTINUED, REFITTED, Entrant, Exam, Part, assess
 from adapters.bench.protocols.protocol import Protocol
 from adapters.bench.protocols.settings import Settings
 from adapters.errors import AdapterError, TaskError
+from adapters.fitting.recipe import Learned
 from adapters.head import Head
 from adapters.methods import BASELINE
-from adapters.selection.calibration import calibrate
-from adapters.selection.regimes import choose
 from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _STREAM = 2  # 0 and 1 are the draws of support and val (`adapters.tasks.sampling`)
 
 
-def incremental(recipe: Recipe, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
+def incremental(recipe: Entrant, task: Task, seed: int, targets: Sequence[Cache] = ()) -> list[Part]:
     """Accuracy over all seen classes after every one of T tasks; parts `task-1` to `task-T`."""
     tasks = recipe.settings.tasks
     assert tasks is not None  # `_check` has seen to it
@@ -74,21 +73,21 @@ def class_order(names: Sequence[str], seed: int, order: Sequence[str] | None) ->
     return np.array([list(names).index(name) for name in order])
 
 
-def _continue(recipe: Recipe, head: Head, seen: ClassSubset, start: int) -> Learned:
+def _continue(recipe: Entrant, head: Head, seen: ClassSubset, start: int) -> Learned:
     """Train on with the shots of the classes from place `start` on; the first task also chooses hyper-parameters."""
-    settings, support = recipe.settings, seen.support
+    support = seen.support
     fresh = support.labels >= start
     inputs, labels = support.inputs[fresh], support.labels[fresh]
     notes = []
     began = time.perf_counter()
     if start == 0:
-        head = choose(head, seen, settings.regime)
+        head = recipe.choose(head, seen)
         notes.append(getattr(head, "selection_note_", ""))
     head = head.partial_fit(inputs, labels, text=seen.text)
-    if settings.calibrate and settings.regime.on_shots:
+    if recipe.calibrate and recipe.regime.on_shots:
         notes.append("not calibrated: the shots of earlier tasks are gone, so none can be left out")
-    elif settings.calibrate:
-        notes.append(calibrate(head, seen, settings.regime))
+    else:
+        notes.append(recipe.calibrated(head, seen))
     return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters import methods, metrics
+from adapters import metrics
 from adapters.arrays import Floats, Ints
 from adapters.bench.protocols.classes import ClassSubset
 from adapters.bench.protocols.settings import Settings
-from adapters.fitting.fit import build, hyperparameters
+from adapters.fitting.recipe import Learned, Recipe, hyperparameters
 from adapters.head import Head
-from adapters.selection.calibration import calibrate
-from adapters.selection.regimes import choose
 
 BY_TEXT = "text"
 BY_OWN = "for_classes"
@@ -37,49 +35,19 @@ HOW = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the heads of one method are made in every cell.
+class Entrant(Recipe):
+    """A recipe in a bench.
 
     Attributes:
-        method: its name.
-        params: constructor arguments that the caller gave.
         settings: of the bench.
     """
 
-    method: str
-    params: Mapping[str, Any]
-    settings: Settings
+    settings: Settings = field(kw_only=True)
 
-    def build(self, *, logit_scale: float, seed: int) -> Head:
-        """An unfitted head.
-
-        Raises:
-            AdapterError: no such method, or a parameter that it does not take.
-        """
-        facts = {"logit_scale": logit_scale, "seed": seed, "device": self.settings.device}
-        return build(methods.METHODS[self.method], self.params, **facts)
-
-    def learn(self, lesson: ClassSubset, seed: int) -> Learned:
-        """A head that is chosen, fitted and calibrated on the shots of some classes."""
-        asked = self.build(logit_scale=lesson.text.logit_scale, seed=seed)
-        support, regime = lesson.support, self.settings.regime
-        support.inputs, regime.held_out(lesson)  # read them now: fitting must not wait for the disk
-        began = time.perf_counter()
-        chosen = choose(asked, lesson, regime)
-        head = chosen.fit(support.inputs, support.labels, text=lesson.text)
-        notes = [getattr(chosen, "selection_note_", "")]
-        if self.settings.calibrate:
-            notes.append(calibrate(head, lesson, regime))
-        return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A fitted head, the seconds it took (selection and calibration included) and what must be said about it."""
-
-    head: Head
-    seconds: float
-    notes: tuple[str, ...]
+    @classmethod
+    def of(cls, method: str, params: Mapping[str, Any], settings: Settings) -> Entrant:
+        """The method's recipe under the settings of the bench."""
+        return cls(method, params, settings.regime, settings.calibrate, settings.device, settings=settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapters.bench.protocols.columns import Column
-from adapters.bench.protocols.learning import Part, Recipe
+from adapters.bench.protocols.learning import Entrant, Part
 from adapters.bench.protocols.settings import Settings
 from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
-Examine = Callable[[Recipe, Task, int, Sequence["Cache"]], list[Part]]
+Examine = Callable[[Entrant, Task, int, Sequence["Cache"]], list[Part]]
 """Fits a recipe on a cell's task with its seed and scores it, also on the caches that are only tested on."""
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from adapters.errors import AdapterError
 from adapters.selection.regimes import Regime
 
+OWN = "own"
+"""What stands for the regime where each method has its own."""
+
 
 def shots_of(shots: int) -> str:
     """`1 shot`, `4 shots`."""
@@ -20,7 +23,7 @@ class Settings:
 
     Attributes:
         protocol: name of one (`protocols.PROTOCOLS`).
-        regime: what may choose hyper-parameters and temperatures.
+        regime: what may choose hyper-parameters and temperatures; None: what each method declares.
         calibrate: whether a temperature is fitted.
         prompts: name of the prompt set; None for each cache's default.
         tasks: number of tasks T, where classes arrive in tasks; else None.
@@ -30,7 +33,7 @@ class Settings:
     """
 
     protocol: str
-    regime: Regime
+    regime: Regime | None
     calibrate: bool
     prompts: str | None
     tasks: int | None
@@ -51,6 +54,11 @@ class Settings:
         """What of it can change a number under every protocol, as JSON-able values."""
         return {
             "protocol": self.protocol,
-            "select": self.regime.name,
+            "select": OWN if self.regime is None else self.regime.name,
             "calibrate": self.calibrate,
         }
+
+    @property
+    def select_title(self) -> str:
+        """The regime in a heading."""
+        return "each method's own" if self.regime is None else self.regime.title

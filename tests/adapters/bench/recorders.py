@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters import ZeroShot
-from adapters.bench.protocols.learning import Recipe
+from adapters.bench.protocols.learning import Entrant
 from adapters.bench.protocols.settings import Settings
 from adapters.selection.regimes import NONE
 
@@ -63,5 +63,5 @@ class Online(Bound):
 SETTINGS = Settings("few-shot", NONE, False, None, None, None, False, "cpu")
 
 
-def recipe(method: str, **change: Any) -> Recipe:
-    return Recipe(method, {}, replace(SETTINGS, **change))
+def recipe(method: str, **change: Any) -> Entrant:
+    return Entrant.of(method, {}, replace(SETTINGS, **change))

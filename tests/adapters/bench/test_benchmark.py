@@ -76,11 +76,11 @@ def test_tidy_rows_in_every_file(make_cache: Make, tmp_path: Path) -> None:
         assert full == row
         assert sum(bins["rows"]) == row["rows"] == 48
     one = next(row for row in typed if (row["method"], row["shots"], row["seed"]) == ("tip", 2, 2))
-    report = fit("tip", cache=cache, shots=2, seed=2, select="none", out=tmp_path / "run")
+    report = fit("tip", cache=cache, shots=2, seed=2, out=tmp_path / "run")
     assert one["accuracy"] == report.accuracy["test"]
     assert one["ece"] == pytest.approx(report.ece["test"], abs=1e-12)
     assert json.loads(one["hyperparameters"]) == report.hyperparameters
-    assert (one["cache_digest"], one["select"], one["parameters"]) == (cache.digest, "none", 0)
+    assert (one["cache_digest"], one["select"], one["parameters"]) == (cache.digest, "support", 0)
 
 
 def test_a_finished_cell_is_not_run_again(make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_finished_cell_is_not_run_again(make_cache: Make, tmp_path: Path, monk
     "change",
     [
         {"params": {"tip": {"alpha": 2.0}}},
-        {"select": "support"},
+        {"select": "val"},
         {"calibrate": True},
         {"prompts": "other"},
         {"protocol": "base-to-new"},
@@ -212,7 +212,7 @@ def test_a_method_that_cannot_be_fitted_is_told_and_tried_again(
     assert line.method == "broken"
     assert line.entries[0] is None
     assert line.entries[1] is not None
-    assert "| broken | – |" in results.text("markdown")
+    assert "| broken | support | – |" in results.text("markdown")
     again = run("broken,tip", **asked)
     assert (again.ran, again.found, len(again.failures)) == (0, 5, 1)
 

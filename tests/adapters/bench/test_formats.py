@@ -41,12 +41,12 @@ def test_an_entry_says_mean_spread_tie_and_how() -> None:
 
 def test_markdown_has_the_regime_zero_shot_first_and_the_best_in_bold(results: Results) -> None:
     lines = results.text("markdown").splitlines()
-    assert lines[0] == "**few-shot · shapes-tiny · tiny (local) · select: none · seeds 1, 2, 3**"
-    assert lines[2] == "| method | 1 shot | 2 shots | ECE | s/fit |"
+    assert lines[0] == "**few-shot · shapes-tiny · tiny (local) · select: each method's own · seeds 1, 2, 3**"
+    assert lines[2] == "| method | select | 1 shot | 2 shots | ECE | s/fit |"
     assert [line.split(" | ")[0] for line in lines[4:7]] == ["| zero-shot", "| tip", "| linear"]
     for column in (1, 2):
         best = max(results.blocks[0].lines, key=lambda line: line.entries[column - 1].mean)  # type: ignore[union-attr]
-        bold = [line for line in lines[4:7] if "**" in line.split(" | ")[column]]
+        bold = [line for line in lines[4:7] if "**" in line.split(" | ")[column + 1]]
         assert [line.split(" | ")[0] for line in bold] == [f"| {best.method}"]
     assert "1,000 resamples of test images and of seeds" in results.text("markdown")
     assert "95 % interval" in results.text("markdown")
@@ -74,7 +74,7 @@ def test_csv_is_one_line_a_number(results: Results) -> None:
 
 def test_json_says_all(results: Results) -> None:
     content = json.loads(results.text("json"))
-    assert (content["protocol"], content["select"], content["seeds"]) == ("few-shot", "none", [1, 2, 3])
+    assert (content["protocol"], content["select"], content["seeds"]) == ("few-shot", "own", [1, 2, 3])
     assert content["cells"] == {"computed": 18, "found": 0, "failed": 0}
     assert len(content["rows"]) == 18
     (table,) = content["tables"]
@@ -105,13 +105,13 @@ def test_fall_backs_are_marked_and_explained(make_cache: Make, tmp_path: Path) -
     assert "‡ by what was learned on other classes" in text
     assert "harmonic mean of the mean base and the mean new accuracy" in text
     lines = {line.split(" | ")[0]: line.split(" | ") for line in text.splitlines()}
-    assert "†" in lines["| tip"][3]
-    assert "†" not in lines["| tip"][2]
+    assert "†" in lines["| tip"][4]
+    assert "†" not in lines["| tip"][3]
     assert "†" not in "".join(lines["| zero-shot"])
     text = run(
         "tip", caches=[make_cache()], shots=[2], seeds=[1, 2], protocol="incremental", tasks=2, out=tmp_path
     ).text("markdown")
-    assert "| method | Last | Average | task 1 | task 2 |" in text
+    assert "| method | select | Last | Average | task 1 | task 2 |" in text
     assert "¶ refitted on all seen classes (memory of shots)" in text
 
 
@@ -154,7 +154,14 @@ def test_a_plot_that_cannot_be_made_is_one_line(results: Results, tmp_path: Path
 
 def test_one_number_of_shots_can_be_drawn(tmp_path: Path) -> None:
     entry = Entry(0.5, 0.1, 3, True, False, ())
-    block = Block("c", "c", ("4 shots",), (4,), (Line("tip", (entry,), 0.1, 1.0), Line("none", (None,), 0.1, 1.0)), "")
+    block = Block(
+        "c",
+        "c",
+        ("4 shots",),
+        (4,),
+        (Line("tip", "none", (entry,), 0.1, 1.0), Line("none", "none", (None,), 0.1, 1.0)),
+        "",
+    )
     assert draw((block,), "", tmp_path / "plot.svg").exists()
 
 

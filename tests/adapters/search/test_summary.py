@@ -31,7 +31,7 @@ def test_nothing_is_cut_off_where_many_options_were_varied(searched: Any) -> Non
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
     line = found.lines[0]
-    shown = ["fixed defaults", f"{100 * line.chosen:.2f} ± {100 * line.chosen_std:.2f}", *several, "epochs"]
+    shown = ["by default", f"{100 * line.chosen:.2f} ± {100 * line.chosen_std:.2f}", *several, "epochs"]
     assert all(f" {name} " in text for name in [*shown, *map(over_seeds, line.settings.values())])
 
 

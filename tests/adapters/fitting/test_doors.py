@@ -1,0 +1,75 @@
+"""A method gives the same number whatever the door, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adapters
+from adapters.bench.benchmark import run as bench
+from adapters.errors import AdapterError
+from adapters.fitting.fit import fit as fit_and_save
+from adapters.fitting.recipe import Recipe
+from adapters.methods import METHODS
+from adapters.search.search import run as search
+from adapters.selection.regimes import SUPPORT
+from tests.recorded_numbers import GRIDS
+
+Make = Callable[..., Any]
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("shots", [1, 3])
+def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: str, shots: int) -> None:
+    cache = make_cache()
+    asked: dict[str, Any] = {"seed": 2, "device": "cpu"}
+    saved = fit_and_save(method, cache=cache, shots=shots, root=str(tmp_path), **asked)
+    logits = adapters.load(saved.run).decision_function(cache["test"].images)
+
+    head = adapters.fit(method, cache, shots=shots, **asked)
+    assert np.array_equal(head.decision_function(cache["test"].images), logits)
+    assert head.report_.accuracy == saved.accuracy
+    assert head.report_.hyperparameters == saved.hyperparameters
+
+    task = adapters.Task.sample(cache, shots=shots, seed=2)
+    estimator = adapters.recommended(method, **asked)
+    estimator.fit(task.support.inputs, task.support.labels, text=task.text)
+    assert np.array_equal(estimator.decision_function(task.test.images), logits)
+    assert estimator.score(task.test.images, task.test.labels) == saved.accuracy["test"]
+
+    found = bench(method, caches=[cache], shots=[shots], seeds=[2], out=tmp_path / "bench", device="cpu")
+    [row] = [record.row for record in found.records if record.row.method == method]
+    assert (row.accuracy, row.ece, row.select) == (saved.accuracy["test"], saved.ece["test"], saved.select)
+
+    if method in GRIDS:
+        name, values = next(iter(parse(method).items()))
+        tried = search(method, {name: values}, cache=cache, shots=[shots], seeds=[2], root=str(tmp_path), device="cpu")
+        assert tried.best[0]["test"]["default"] == saved.accuracy["test"]
+
+
+def parse(method: str) -> dict[str, Any]:
+    from adapters.commands.options import parse_grid
+
+    words = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
+    return parse_grid(method, words)
+
+
+def test_nothing_is_chosen_over_what_was_given(make_cache: Make) -> None:
+    head = adapters.fit("tip", make_cache(), shots=3, alpha=0.125)
+    assert head.alpha == 0.125
+    assert head.report_.select == "none"
+    assert "nothing was chosen: alpha given" in head.report_.note
+    with pytest.raises(AdapterError, match=r"0\.125 given, but --select support chooses it .*leave --alpha out"):
+        adapters.fit("tip", make_cache(), shots=3, alpha=0.125, select="support")
+
+
+def test_a_recipe_says_what_it_is() -> None:
+    assert Recipe("tip").regime is SUPPORT
+    with pytest.raises(AdapterError, match="has no option 'beat'"):
+        adapters.recommended("tip", beat=1)
+    with pytest.raises(AdapterError, match="no method 'tipp'"):
+        adapters.recommended("tipp")
