@@ -30,6 +30,13 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(values / values.sum(axis=-1, keepdims=True))
 
 
+def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
+    """Logarithms of the probabilities (N, C) in double precision."""
+    values = np.asarray(logits, dtype=np.float64)
+    values = values - values.max(axis=-1, keepdims=True)
+    return np.asarray(values - np.log(np.exp(values).sum(axis=-1, keepdims=True)))
+
+
 def accuracy(logits: ArrayLike, y: ArrayLike) -> float:
     """Share of rows whose largest logit is the label's, a fraction; the first of equal logits counts."""
     scores, labels = _check(logits, y)
@@ -56,6 +63,16 @@ def reliability(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> Reliability:
 def ece(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error, a fraction: the bins' |accuracy - confidence|, weighted by their rows."""
     return reliability(logits, y, bins).ece
+
+
+def ece_equal_mass(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error over bins of equally many rows (the first ones may have one more), a fraction."""
+    scores, labels = _check(logits, y)
+    probability = softmax(scores)
+    confidence = probability.max(1)
+    order = np.argsort(confidence, kind="stable")
+    gaps = (probability.argmax(1) == labels)[order] - confidence[order]
+    return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / len(labels))
 
 
 def _check(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

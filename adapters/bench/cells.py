@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.bench.protocols.learning import Entrant, Part
 from adapters.bench.protocols.protocols import PROTOCOLS
-from adapters.bench.protocols.settings import Settings, shots_of
+from adapters.bench.protocols.settings import Settings
 from adapters.errors import AdapterError
 from adapters.fitting.recipe import hyperparameters
+from adapters.show.numbers import shots_of
 from adapters.tasks.task import Task
 from featcache.version import package_version
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from adapters.bench.formats.cells import BEST, MARKS, TIED
+from adapters.bench.formats.cells import BEST, LESS_BEST, LESS_ZERO_SHOT, MARKS, TIED
 from adapters.bench.protocols.learning import CONTINUED, HOW
 from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings
-from adapters.bench.significance import LEVEL, RESAMPLES
+from adapters.bench.significance import RESAMPLES
 from adapters.bench.store import Record
 from adapters.bench.summary import Block
 from adapters.methods import BASELINE
+from adapters.scores import LEVEL
 
 
 def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -> str:
@@ -52,7 +53,8 @@ def notes(
         found.append(f"Without a mark: {HOW[CONTINUED]}.")
     cost = dict.fromkeys(block.cost for block in blocks)
     found.append(
-        f"ECE: 15 bins, in %, mean over seeds; s/fit: median seconds, selection included; both of {', '.join(cost)}."
+        f"{LESS_ZERO_SHOT} and {LESS_BEST}: {100 * LEVEL:.0f} % intervals of the same bootstrap, in points. ECE: 15 "
+        f"bins, in %, mean over seeds; s/fit: median seconds, selection included. All of {', '.join(cost)}."
     )
     if settings.calibrate:
         found.append(

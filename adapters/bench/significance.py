@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bench.store import Record
+from adapters.scores import LEVEL, Interval
 
 RESAMPLES = 1000
-LEVEL = 0.95
 _SEED = 0
 _BLOCK, _COLUMNS = 64, 512  # resamples and results at once: bounded memory whatever the test split
 
@@ -54,10 +54,15 @@ def seed_weights(seeds: int, resamples: int = RESAMPLES) -> Array:
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
 
 
+def interval_of(differences: Array) -> Interval:
+    """The interval at `LEVEL` of differences (B,) in resamples."""
+    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
 def tied_with(best: Array, other: Array) -> bool:
-    """Whether the interval of the difference best - other (B,) at `LEVEL` contains 0."""
-    low = np.quantile(best - other, (1 - LEVEL) / 2)
-    return bool(low <= 0)
+    """Whether the interval of the difference best - other (B,) contains 0 or less."""
+    return interval_of(best - other)[0] <= 0
 
 
 def _distinct(masks: Sequence[npt.NDArray[np.bool_]]) -> tuple[npt.NDArray[np.float32], list[int]]:

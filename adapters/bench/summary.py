@@ -12,9 +12,11 @@ import numpy.typing as npt
 from adapters.bench.protocols.columns import Column
 from adapters.bench.protocols.learning import ADAPTED
 from adapters.bench.protocols.protocols import PROTOCOLS
-from adapters.bench.protocols.settings import shots_of
-from adapters.bench.significance import resampled_accuracies, seed_weights, tied_with
+from adapters.bench.significance import interval_of, resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
+from adapters.methods import BASELINE
+from adapters.scores import Interval
+from adapters.show.numbers import shots_of
 
 Array = npt.NDArray[np.float64]
 CellName = tuple[str, int, str, int]
@@ -32,6 +34,8 @@ class Entry:
         best: whether it is the best of its column.
         tied: whether it cannot be told from the best.
         how: keys of `adapters.bench.protocols.learning.HOW` other than the usual.
+        less_zero_shot: 95 % interval of the paired difference to zero-shot; None where a seed is missing.
+        less_best: likewise, to the best of the column.
     """
 
     mean: float
@@ -40,6 +44,8 @@ class Entry:
     best: bool
     tied: bool
     how: tuple[str, ...]
+    less_zero_shot: Interval | None = None
+    less_best: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -194,12 +200,13 @@ def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str
     informed = {m for m in by_seed if any(record.row.how == ADAPTED for record in scores.records(place, m))}
     whole = [m for m in by_seed if m not in informed and len(scores.found(place, m)) == len(scores.seeds)]
     best = max(whole, key=means.__getitem__, default=None)
-    against = None if best is None else scores.resampled(place, best)
+    complete = {m: scores.resampled(place, m) for m in by_seed if len(scores.found(place, m)) == len(scores.seeds)}
+    against = None if best is None else complete[best]
     found = {}
     for method, parts in by_seed.items():
         spread = place.column.combine(parts)
         is_best = best is not None and method in whole and means[method] == means[best]
-        tied = method in whole and against is not None and tied_with(against, scores.resampled(place, method))
+        tied = method in whole and against is not None and tied_with(against, complete[method])
         found[method] = Entry(
             mean=means[method],
             std=float(np.std(spread, ddof=1)) if len(spread) > 1 else None,
@@ -207,5 +214,12 @@ def _entries(scores: _Scores, place: _Place, methods: Sequence[str]) -> dict[str
             best=is_best,
             tied=tied and not is_best,
             how=tuple(dict.fromkeys(r.row.how for r in scores.records(place, method) if r.row.how)),
+            less_zero_shot=_less(complete.get(method), complete.get(BASELINE)),
+            less_best=_less(complete.get(method), against),
         )
     return found
+
+
+def _less(one: Array | None, other: Array | None) -> Interval | None:
+    """The interval of a difference over resamples (B,)."""
+    return None if one is None or other is None else interval_of(one - other)

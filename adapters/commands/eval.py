@@ -8,10 +8,10 @@ import typer
 
 from adapters.commands.caches import open_cache
 from adapters.commands.shared_options import RunName
-from adapters.show.numbers import percent
+from adapters.show.numbers import percent, within
 from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show
-from featcache.show.page import Page, Styled, Table
+from featcache.show.page import Facts, Page, Styled, Table
 
 if TYPE_CHECKING:
     from adapters.runs.evaluate import Evaluation
@@ -34,11 +34,19 @@ def evaluate(
 
 def evaluation_page(found: Evaluation) -> Page:
     """A saved head's scores, class by class, and what it confuses."""
-    scores = f"{percent(found.accuracy)} of {found.images:,} images, ECE {percent(found.ece)}"
+    scores = found.scores
+    accuracy, balanced = scores.accuracy, scores.balanced_accuracy
+    told = [
+        ("accuracy", f"{percent(accuracy)} of {found.images:,} images (95 %: {within(scores.accuracy_interval)})"),
+        ("balanced", f"{percent(balanced)}, the mean over classes (95 %: {within(scores.balanced_accuracy_interval)})"),
+        ("macro F1", percent(scores.macro_f1)),
+        *([("top 5", percent(scores.top5))] if scores.top5 is not None else []),
+        ("NLL, Brier", f"{scores.nll:.4f}, {scores.brier:.4f}"),
+        ("ECE", percent(scores.ece)),
+    ]
     classes = Table(
         ("class", "images", "accuracy"),
         [(row["class"], str(row["images"]), percent(row["accuracy"])) for row in found.per_class],
-        title=f"{found.method} on {found.split}: {scores}",
         numbers=("images", "accuracy"),
     )
     confusions = Table(
@@ -47,7 +55,7 @@ def evaluation_page(found: Evaluation) -> Page:
         title="Most frequent confusions",
         numbers=("images", "share"),
     )
-    return Page([classes, confusions, _comparison(found)])
+    return Page([Facts(told, f"{found.method} on {found.split}"), classes, confusions, _comparison(found)])
 
 
 def _comparison(found: Evaluation) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import AllowFewer, Method, OneCache, Prompts, select_option
-from adapters.show.numbers import percent
+from adapters.commands.shared_options import AllowFewer, Method, OneCache, Prompts, numbers, select_option
+from adapters.show.numbers import percent, points, shots_of, within
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.show.page import Facts, Page, Styled, Table, Typed
 
 if TYPE_CHECKING:
+    from adapters.fitting.over_seeds import OverSeeds
     from adapters.runs.report import Report
 
 
@@ -23,6 +24,9 @@ def fit(
     method: Method,
     shots: Annotated[int, typer.Option(min=1, help="Labelled images a class.")],
     seed: Annotated[int, typer.Option(help="Of the few-shot draw and of the training.")] = 1,
+    seeds: Annotated[
+        str | None, typer.Option(help="Instead of --seed: several, such as 1,2,3; all are told, the first is saved.")
+    ] = None,
     cache: OneCache = None,
     select: Annotated[
         str | None,
@@ -55,13 +59,13 @@ def fit(
     """
     from adapters.commands.options import parse_options
     from adapters.fitting.fit import fit
+    from adapters.fitting.over_seeds import fit_over_seeds
 
     params = parse_options(method, context.args)
-    report = fit(
-        method,
+    several = [seed] if seeds is None else numbers("--seeds", seeds)
+    options: dict[str, Any] = dict(
         cache=open_cache(cache, root),
         shots=shots,
-        seed=seed,
         select=select,
         params=params,
         indices=indices,
@@ -73,21 +77,59 @@ def fit(
         root=root,
         device=device,
     )
-    show(report.to_json, lambda: report_page(report, root), json=json)
+    if len(several) == 1:
+        report = fit(method, seed=several[0], **options)
+        show(report.to_json, lambda: report_page(report, root), json=json)
+    else:
+        found = fit_over_seeds(method, several, **options)
+        show(found.to_json, lambda: seeds_page(found, root), json=json)
 
 
 def report_page(report: Report, root: str | None) -> Page:
     """The head beside zero-shot, how both came about, and what to type next under the root that was given."""
     encoder, regime = Path(report.model).name, report.regime.title
-    title = f"{report.dataset} · {encoder} · {report.shots} shots · seed {report.seed} · select: {regime}"
-    columns = ("", "test accuracy", "val accuracy", "ECE")
-    of_head = (percent(report.accuracy["val"]), percent(report.ece["test"]))
-    rows = [
-        ("zero-shot", percent(report.accuracy["zero_shot"]), "", percent(report.ece["zero_shot"])),
-        (Styled(report.method, "bold"), Styled(percent(report.accuracy["test"]), "bold"), *of_head),
-    ]
+    title = f"{report.dataset} · {encoder} · {shots_of(report.shots)} · seed {report.seed} · select: {regime}"
     heading = Styled(title, "bold", shouts=report.regime.shouted)
-    return Page([Table(columns, rows, heading, numbers=columns[1:]), Facts(_facts(report, root))])
+    return Page([_scores(report, heading), *remarks_of(report), Facts(_facts(report, root))])
+
+
+def seeds_page(found: OverSeeds, root: str | None) -> Page:
+    """The accuracies of every seed and their mean, above what was found with the first."""
+    rows = [
+        (str(each.seed), percent(each.accuracy["zero_shot"]), percent(each.accuracy["test"])) for each in found.reports
+    ]
+    spreads = [points(*found.spread(name)) + " %" for name in ("zero_shot", "test")]
+    first = found.reports[0]
+    title = f"{len(rows)} seeds; below, and saved: seed {first.seed}"
+    table = Table(("seed", "zero-shot", first.method), [*rows, ("mean", *spreads)], title, ("zero-shot", first.method))
+    return Page([table, *report_page(first, root).parts])
+
+
+def _scores(report: Report, heading: str) -> Table:
+    """Zero-shot and the head; where classes differ in size, the mean of the classes' accuracies comes first."""
+    assert report.scores is not None
+    kinds = ["accuracy", "balanced_accuracy"]
+    columns = ["test accuracy", "95 %", "balanced", "95 %"]
+    if report.uneven:
+        kinds, columns = kinds[::-1], columns[2:] + columns[:2]
+    elif report.imbalance == 1.0:  # the two are one
+        kinds, columns = kinds[:1], columns[:2]
+    rows = []
+    for name, which in (("zero-shot", "zero_shot"), (Styled(report.method, "bold"), "test")):
+        scores = report.scores[which]
+        assert scores is not None
+        cells = [cell for kind in kinds for cell in (percent(scores[kind]), within(scores[f"{kind}_interval"]))]
+        val = percent(report.accuracy["val"]) if which == "test" else ""
+        cells = [Styled(cells[0], "bold") if which == "test" else cells[0], *cells[1:]]
+        rows.append([name, *cells, *([val] if report.accuracy["val"] is not None else []), percent(scores["ece"])])
+    columns += ["val accuracy"] if report.accuracy["val"] is not None else []
+    return Table(("", *columns, "ECE"), rows, heading, numbers=(*columns, "ECE"))
+
+
+def remarks_of(report: Report) -> list[str]:
+    """What should be known of the numbers, a line each."""
+    told = [f"the largest class has {percent(report.largest_class)} of the test images"] if report.uneven else []
+    return [Styled(f"! {remark}", "yellow") for remark in (*told, *(report.remarks or ()))]
 
 
 def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.errors import AdapterError
+from adapters.fitting.examination import examine
 from adapters.fitting.recipe import Recipe, hyperparameters
 from adapters.runs.folder import (
     CARD,
@@ -28,11 +29,9 @@ from adapters.runs.folder import (
 )
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
-from adapters.scores import Scores, score
 from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
-from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import is_url
 from featcache.places.home import runs_folder
@@ -163,7 +162,7 @@ def fit_and_score(
     calibration_note = recipe.calibrated(head, task)
     seconds["fit"] = clock.lap()
 
-    accuracy, ece = _evaluate(head, methods.zero_shot(task.text), val=task.val, test=task.test)
+    examined = examine(head, methods.zero_shot(task.text), task)
     prediction_note = head.prediction_note(task.test.images)
     seconds["evaluate"] = clock.lap()
 
@@ -178,8 +177,8 @@ def fit_and_score(
         seed=seed,
         select=regime.name,
         hyperparameters=hyperparameters(head),
-        accuracy=accuracy,
-        ece=ece,
+        accuracy={name: None if found is None else found.accuracy for name, found in examined.scores.items()},
+        ece=examined.ece,
         seconds=seconds,
         parameters=int(head.parameters_),
         cache=cache.path if is_url(cache.path) else str(Path(cache.path).resolve()),
@@ -194,6 +193,11 @@ def fit_and_score(
         run="",
         temperature=head.temperature_,
         alpha_interval=head.alpha_choice_.to_json() if hasattr(head, "alpha_choice_") else None,
+        scores={name: None if found is None else found.to_json() for name, found in examined.scores.items()},
+        difference=examined.difference.to_json(),
+        largest_class=examined.largest_class,
+        imbalance=examined.imbalance,
+        remarks=examined.remarks(task.text.class_names),
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -236,20 +240,6 @@ def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
     for _ in (task.support, task.val, task.test):
         pass
     return task
-
-
-def _evaluate(
-    head: Head, zero_shot: Head, *, val: SplitRows | None, test: SplitRows
-) -> tuple[dict[str, float | None], dict[str, float]]:
-    """Accuracy and ECE; the one place where test labels are compared with anything."""
-    baseline, tested = (score(each, test.images, test.labels) for each in (zero_shot, head))
-    validated: Scores | None = None if val is None else score(head, val.images, val.labels)
-    accuracy = {
-        "zero_shot": baseline.accuracy,
-        "val": None if validated is None else validated.accuracy,
-        "test": tested.accuracy,
-    }
-    return accuracy, {"zero_shot": baseline.ece, "test": tested.ece}
 
 
 def _note(task: Task, regime: Regime, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import featcache
 from adapters.errors import RunError
 from adapters.methods import load
+from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
-from adapters.scores import score_logits
+from adapters.scores import Scores, score_logits, tempered_logits
 from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Evaluation:
         split: the split that was scored.
         images: rows scored.
         accuracy: recomputed, in [0, 1].
-        ece: recomputed, in [0, 1].
+        ece: recomputed, in [0, 1], over bins of equal width.
+        scores: all of them, with intervals.
         stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score.
         reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
@@ -48,6 +50,7 @@ class Evaluation:
     images: int
     accuracy: float
     ece: float
+    scores: Scores
     stored: dict[str, float | None]
     reproduced: bool | None
     per_class: list[dict[str, Any]]
@@ -55,7 +58,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above."""
-        return asdict(self)
+        return {**asdict(self), "scores": self.scores.to_json()}
 
 
 def evaluate(
@@ -82,7 +85,7 @@ def evaluate(
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
     rows = read_split(cache, split)
-    logits = head.decision_function(rows.images) / head.temperature_
+    logits = tempered_logits(head, rows.images)
     scores = score_logits(logits, rows.labels)
     stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
     names = tuple(head.config["class_names"])
@@ -94,7 +97,8 @@ def evaluate(
         split=split,
         images=len(rows),
         accuracy=scores.accuracy,
-        ece=scores.ece,
+        ece=ece(logits, rows.labels),
+        scores=scores,
         stored=stored,
         reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
         per_class=per_class(counts, names),

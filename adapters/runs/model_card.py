@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.runs.report import Report
-from adapters.show.numbers import points
+from adapters.show.numbers import points, shots_of, within
 
 if TYPE_CHECKING:
     from featcache.cache.text_sets import TextFeatures
@@ -29,17 +29,19 @@ def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -
     """
     parts = [
         _front_matter(report),
-        f"# {report.method} on {report.dataset}, {report.shots} {'shot' if report.shots == 1 else 'shots'} a class",
+        f"# {report.method} on {report.dataset}, {shots_of(report.shots)} a class",
         f"A few-shot classification head for frozen image embeddings of {report.model} ({report.pretrained}), "
         f"fitted by `adapters fit {report.method}`.",
     ]
     if report.note:
         parts.append(f"> **Note:** {report.note}.")
+    parts += [f"> {remark}." for remark in report.remarks or ()]
     parts += [
         "## Scores",
         _scores(report),
-        f"Accuracy and expected calibration error (ECE, 15 bins) in percent; the test split has {report.rows['test']} "
-        f"images. This is one draw of shots (seed {report.seed}): other seeds give other numbers.",
+        "In percent, with 95 % intervals. Balanced: mean over classes; ECE: expected calibration error over 15 bins of "
+        f"equally many images. The test split has {report.rows['test']} images. This is one draw of shots (seed "
+        f"{report.seed}): other seeds give other numbers.",
         "## How it was made",
         _table(("", ""), _provenance(report, text, encoder)),
         "## Classes",
@@ -59,16 +61,25 @@ def _front_matter(report: Report) -> str:
 
 
 def _scores(report: Report) -> str:
-    rows = [
-        ("zero-shot", points(report.accuracy["zero_shot"]), "–", points(report.ece["zero_shot"])),
-        (
-            f"**{report.method}**",
-            f"**{points(report.accuracy['test'])}**",
-            points(report.accuracy["val"]),
-            points(report.ece["test"]),
-        ),
-    ]
-    return _table(("head", "accuracy, test", "accuracy, val", "ECE, test"), rows)
+    assert report.scores is not None
+    rows = []
+    for name, which in (("zero-shot", "zero_shot"), (f"**{report.method}**", "test")):
+        scores = report.scores[which]
+        assert scores is not None
+        accuracy, balanced = points(scores["accuracy"]), points(scores["balanced_accuracy"])
+        bold = "**" if which == "test" else ""
+        rows.append(
+            (
+                name,
+                f"{bold}{accuracy}{bold} ({within(scores['accuracy_interval'])})",
+                f"{balanced} ({within(scores['balanced_accuracy_interval'])})",
+                points(report.accuracy["val"]) if which == "test" else "–",
+                points(scores["macro_f1"]),
+                f"{scores['nll']:.3f}",
+                points(scores["ece"]),
+            )
+        )
+    return _table(("head", "accuracy, test", "balanced, test", "accuracy, val", "macro F1", "NLL", "ECE"), rows)
 
 
 def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -> list[tuple[str, str]]:

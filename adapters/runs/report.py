@@ -8,6 +8,9 @@ from typing import Any
 
 from adapters.selection.regimes import REGIMES, Regime
 
+UNEVEN = 1.5
+"""Rows of the largest class over those of the smallest, from which on accuracy alone misleads."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -40,6 +43,11 @@ class Report:
         alpha_interval: how alpha was chosen: `alpha`, the interval `lo` to `hi` (None: without end) around it in which
             every alpha is as good, `accuracy` of these on the `rows` that were looked at, and which those were,
             `chosen_on`; None where no rows chose an alpha.
+        scores: `zero_shot` and `test` on the test split, `val` (None without a val split): `adapters.scores.Scores`.
+        difference: `accuracy` of the head less that of zero-shot on the test split, and its 95 % `interval`.
+        largest_class: its share of the test split.
+        imbalance: rows of the largest class over those of the smallest that has any, of the test split.
+        remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
     method: str
@@ -66,6 +74,16 @@ class Report:
     run: str
     temperature: float = 1.0
     alpha_interval: dict[str, Any] | None = None
+    scores: dict[str, dict[str, Any] | None] | None = None
+    difference: dict[str, Any] | None = None
+    largest_class: float | None = None
+    imbalance: float = 1.0
+    remarks: list[str] | None = None
+
+    @property
+    def uneven(self) -> bool:
+        """Whether classes of the test split differ so much in size that balanced accuracy comes first."""
+        return self.imbalance >= UNEVEN
 
     @property
     def regime(self) -> Regime:

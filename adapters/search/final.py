@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from adapters.abilities import LineInAlpha
 from adapters.fitting.recipe import Recipe
+from adapters.head import Head
 from adapters.methods import zero_shot
-from adapters.scores import score
 from adapters.search.draws import Draw
 from adapters.search.grid import Setting
 from adapters.search.trials import Build, path_of
@@ -17,14 +20,17 @@ from adapters.selection.regimes import Regime
 from adapters.tasks.split_rows import SplitRows
 from adapters.training.stacking import fit_supports
 
+Right = npt.NDArray[np.bool_]
+"""Which test rows (N,) a head gets right."""
+
 
 class Final(NamedTuple):
-    """Test accuracies of one draw, and how the chosen head does on the held-out rows at other alphas."""
+    """Which test rows of one draw are right, and how the chosen head does on the held-out rows at other alphas."""
 
-    zero_shot: float
-    default: float
+    zero_shot: Right
+    default: Right
     """Of the method as it comes, by its recipe: what `adapters fit METHOD` gives."""
-    chosen: float
+    chosen: Right
     path: AlphaPath | None
     """None where there is no range of alphas, nothing was chosen, or the head is not of the form base + alpha delta."""
 
@@ -64,13 +70,16 @@ def fit_and_test(
     for _ in fit_supports(everything, [*whole, *whole, *folds]):
         pass
     text = draws[0].task.text
-    baseline = score(zero_shot(text), test.images, test.labels).accuracy
+
+    def right(head: Head) -> Right:
+        return np.asarray(head.decision_function(test.images).argmax(1) == test.labels)
+
+    baseline = right(zero_shot(text))
     finals = []
     for draw, head, default, of_draw in zip(draws, heads, usual, judges, strict=True):
         path = None
         if alphas and draw.splits and isinstance(head, LineInAlpha):
             rows = [out for _, out in draw.splits]
             path = path_of(zip(of_draw or [head], rows, strict=True), alphas)
-        usual_one, chosen_one = (score(each, test.images, test.labels).accuracy for each in (default, head))
-        finals.append(Final(baseline, usual_one, chosen_one, path))
+        finals.append(Final(baseline, right(default), right(head), path))
     return finals

@@ -27,7 +27,8 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
     found = [
         *([f"{regime.warning}." if regime.warning else honest] if any(each.outcomes for each in chosen) else []),
         f"Test accuracy in %, {spread}. By default: the method as it comes, what `adapters fit {facts.method}` "
-        "gives. Selection: accuracy of the chosen on the rows that chose them, the best of all that were tried.",
+        "gives. Less zero-shot: 95 % interval of the chosen less zero-shot, paired. Selection: accuracy of the chosen "
+        "on the rows that chose them, the best of all that were tried.",
     ]
     if grid.alpha_range:
         lo, hi = grid.alpha_range

@@ -9,6 +9,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
+from adapters.scores import paired_interval
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
 from adapters.search.notes import notes, title
@@ -65,7 +68,7 @@ class Results:
                 "hyperparameters": chosen.setting,
                 "alpha_interval": chosen.interval,
                 "selection": {"accuracy": chosen.accuracy, "rows": chosen.rows},
-                "test": {name: getattr(chosen.final, name) for name in ("zero_shot", "default", "chosen")},
+                "test": {name: _accuracy(chosen, name) for name in ("zero_shot", "default", "chosen")},
             }
             for chosen in self.chosen
         ]
@@ -123,16 +126,20 @@ class Results:
 
     def _summary(self, shots: int) -> Summary:
         of_shots = [chosen for chosen in self.chosen if chosen.shots == shots]
-        default, chosen = ([getattr(each.final, name) for each in of_shots] for name in ("default", "chosen"))
+        default, chosen = ([_accuracy(each, name) for each in of_shots] for name in ("default", "chosen"))
+        names = ("zero_shot", "default", "chosen")
+        right = {name: np.stack([getattr(each.final, name) for each in of_shots]).astype(np.int8) for name in names}
         selection = [each.accuracy for each in of_shots if each.accuracy is not None]
         picked = [each for each in of_shots if each.number is not None]
         return Summary(
             shots=shots,
-            zero_shot=of_shots[0].final.zero_shot,
+            zero_shot=_accuracy(of_shots[0], "zero_shot"),
             default=fmean(default),
             default_std=stdev(default) if len(default) > 1 else None,
             chosen=fmean(chosen),
             chosen_std=stdev(chosen) if len(chosen) > 1 else None,
+            less_zero_shot=paired_interval(right["chosen"] - right["zero_shot"]),
+            less_default=paired_interval(right["chosen"] - right["default"]),
             selection=fmean(selection) if selection else None,
             settings={name: [each.setting[name] for each in picked] for name in self.grid.varied} if picked else {},
             seconds=round(self.seconds_of_shots.get(shots, 0.0), 6),
@@ -158,7 +165,7 @@ class Results:
                     "selection_rows": chosen.rows,
                     "chosen": taken,
                     "stopped_at": outcome and outcome.stopped_at,
-                    "test_accuracy": chosen.final.chosen if taken else None,
+                    "test_accuracy": _accuracy(chosen, "chosen") if taken else None,
                     "select": facts.select,
                     "cache": facts.cache_name,
                     "cache_digest": facts.cache_digest,
@@ -167,6 +174,10 @@ class Results:
                 }
             )
         return found
+
+
+def _accuracy(chosen: Chosen, name: str) -> float:
+    return float(getattr(chosen.final, name).mean())
 
 
 def _defaults(grid: Grid) -> dict[str, Any]:

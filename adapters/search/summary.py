@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.show.numbers import MISSING, points
+from adapters.scores import Interval
+from adapters.show.numbers import MISSING, points, span
 from featcache.show.page import Page, Styled, Table
 
-ACCURACIES = ("zero-shot", "by default", "chosen", "selection")
+ACCURACIES = ("zero-shot", "by default", "chosen", "less zero-shot", "selection")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A number of shots, over seeds; accuracies are fractions, spreads sample standard deviations (None: one seed)."""
+    """A number of shots, over seeds.
+
+    Accuracies are fractions, spreads sample standard deviations (None: one seed); `less_…` are 95 % intervals of the
+    chosen less the other, paired over test rows and seeds.
+    """
 
     shots: int
     zero_shot: float
@@ -22,6 +27,8 @@ class Summary:
     default_std: float | None
     chosen: float
     chosen_std: float | None
+    less_zero_shot: Interval
+    less_default: Interval
     selection: float | None
     settings: Mapping[str, Sequence[Any]]
     """The chosen value of every option with several, one a seed; empty where nothing could be chosen."""
@@ -44,7 +51,8 @@ def summary_page(heading: str, lines: Sequence[Summary], varied: Sequence[str], 
 
 def _row(line: Summary, varied: Sequence[str]) -> list[str]:
     chosen = Styled(points(line.chosen, line.chosen_std), "bold")
-    accuracies = [points(line.zero_shot), points(line.default, line.default_std), chosen, points(line.selection)]
+    accuracies = [points(line.zero_shot), points(line.default, line.default_std), chosen]
+    accuracies += [span(line.less_zero_shot), points(line.selection)]
     settings = [over_seeds(line.settings.get(name, ())) for name in varied]
     return [str(line.shots), *accuracies, f"{line.seconds:.1f}", *settings]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MISSING = "–"
 
 
@@ -20,3 +22,20 @@ def points(mean: float | None, std: float | None = None) -> str:
     if mean is None:
         return MISSING
     return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
+
+
+def span(interval: tuple[float, float]) -> str:
+    """`+1.20 to +3.40` points, the ends of an interval of a difference of fractions."""
+    low, high = (100 * end for end in interval)
+    return f"{low:+.2f} to {high:+.2f}"
+
+
+def within(interval: Sequence[float]) -> str:
+    """`84.2–88.9`, the ends of an interval of a fraction in percent."""
+    low, high = (100 * end for end in interval)
+    return f"{low:.1f}–{high:.1f}"
+
+
+def shots_of(shots: int) -> str:
+    """`1 shot`, `4 shots`."""
+    return "1 shot" if shots == 1 else f"{shots} shots"

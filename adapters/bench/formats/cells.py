@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adapters.bench.protocols.learning import ADAPTED, BY_OWN, BY_TEXT, REFITTED
-from adapters.bench.summary import Block, Entry
-from adapters.show.numbers import points
+from adapters.bench.summary import Block, Entry, Line
+from adapters.scores import Interval
+from adapters.show.numbers import MISSING, points, span
 
 BEST = "*"
 TIED = "≈"
+LESS_ZERO_SHOT, LESS_BEST = "less zero-shot", "less best"
 MARKS = {BY_TEXT: "†", BY_OWN: "‡", ADAPTED: "§", REFITTED: "¶"}
 """What stands behind a number that did not simply come from the fitted head."""
 
@@ -30,7 +32,7 @@ def marks(entry: Entry | None, seeds: int) -> str:
 
 def header(block: Block) -> list[str]:
     """The headings of a table."""
-    return ["method", "select", *block.columns, "ECE", "s/fit"]
+    return ["method", "select", *block.columns, LESS_ZERO_SHOT, LESS_BEST, "ECE", "s/fit"]
 
 
 def cells(block: Block, seeds: int, *, bold: Callable[[str], str], escape: Callable[[str], str]) -> list[list[str]]:
@@ -41,12 +43,18 @@ def cells(block: Block, seeds: int, *, bold: Callable[[str], str], escape: Calla
         for entry in line.entries:
             text = escape(number(entry))
             numbers.append((bold(text) if entry and entry.best else text) + escape(marks(entry, seeds)))
-        lines.append(
-            [escape(line.method), escape(line.select), *numbers, f"{100 * line.ece:.2f}", seconds(line.seconds_fit)]
-        )
+        spans = [MISSING if each is None else span(each) for each in _differences(block, line)]
+        cost = f"{100 * line.ece:.2f}", seconds(line.seconds_fit)
+        lines.append([*map(escape, (line.method, line.select)), *numbers, *map(escape, spans), *cost])
     return lines
 
 
 def seconds(fit: float) -> str:
     """What a fit took."""
     return "<0.01" if fit < 0.01 else f"{fit:.2f}"
+
+
+def _differences(block: Block, line: Line) -> tuple[Interval | None, Interval | None]:
+    """To zero-shot and to the best, in the column that ECE and seconds are of."""
+    entry = line.entries[block.columns.index(block.cost)]
+    return (None, None) if entry is None else (entry.less_zero_shot, entry.less_best)

@@ -27,7 +27,7 @@ def latex(tables: Tables) -> str:
                 [
                     r"\begin{table}",
                     r"\centering",
-                    rf"\begin{{tabular}}{{ll{'r' * (len(block.columns) + 2)}}}",
+                    rf"\begin{{tabular}}{{ll{'r' * (len(block.columns) + 4)}}}",
                     r"\toprule",
                     " & ".join(map(_escape, header(block))) + r" \\",
                     r"\midrule",

@@ -11,7 +11,7 @@ def markdown(tables: Tables) -> str:
     parts = [f"**{tables.title}**"]
     for block in tables.blocks:
         rows = cells(block, tables.seeds, bold=lambda text: f"**{text}**", escape=lambda text: text.replace("|", "\\|"))
-        lines = [header(block), ["---", "---", *["---:"] * (len(block.columns) + 2)], *rows]
+        lines = [header(block), ["---", "---", *["---:"] * (len(block.columns) + 4)], *rows]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts += [f"{block.title}:", table] if len(tables.blocks) > 1 else [table]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in tables.notes)]) + "\n"

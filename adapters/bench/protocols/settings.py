@@ -12,11 +12,6 @@ OWN = "own"
 """What stands for the regime where each method has its own."""
 
 
-def shots_of(shots: int) -> str:
-    """`1 shot`, `4 shots`."""
-    return "1 shot" if shots == 1 else f"{shots} shots"
-
-
 @dataclass(frozen=True)
 class Settings:
     """What all cells of a bench have in common.

@@ -212,7 +212,7 @@ def test_a_method_that_cannot_be_fitted_is_told_and_tried_again(
     assert line.method == "broken"
     assert line.entries[0] is None
     assert line.entries[1] is not None
-    assert "| broken | support | – |" in results.text("markdown")
+    assert "| broken | none | – |" in results.text("markdown")
     again = run("broken,tip", **asked)
     assert (again.ran, again.found, len(again.failures)) == (0, 5, 1)
 

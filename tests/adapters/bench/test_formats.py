@@ -42,7 +42,7 @@ def test_an_entry_says_mean_spread_tie_and_how() -> None:
 def test_markdown_has_the_regime_zero_shot_first_and_the_best_in_bold(results: Results) -> None:
     lines = results.text("markdown").splitlines()
     assert lines[0] == "**few-shot · shapes-tiny · tiny (local) · select: each method's own · seeds 1, 2, 3**"
-    assert lines[2] == "| method | select | 1 shot | 2 shots | ECE | s/fit |"
+    assert lines[2] == "| method | select | 1 shot | 2 shots | less zero-shot | less best | ECE | s/fit |"
     assert [line.split(" | ")[0] for line in lines[4:7]] == ["| zero-shot", "| tip", "| linear"]
     for column in (1, 2):
         best = max(results.blocks[0].lines, key=lambda line: line.entries[column - 1].mean)  # type: ignore[union-attr]
@@ -79,7 +79,9 @@ def test_json_says_all(results: Results) -> None:
     assert len(content["rows"]) == 18
     (table,) = content["tables"]
     assert [line["method"] for line in table["lines"]] == ["zero-shot", "tip", "linear"]
-    assert set(table["lines"][0]["entries"][0]) == {"column", "shots", "mean", "std", "seeds", "best", "tied", "how"}
+    assert set(table["lines"][0]["entries"][0]) == {
+        *("column", "shots", "mean", "std", "seeds", "best", "tied", "how", "less_zero_shot", "less_best")
+    }
 
 
 def test_latex_escapes_and_balances(results: Results) -> None:

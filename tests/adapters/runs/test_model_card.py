@@ -31,8 +31,8 @@ def test_the_card_says_everything_that_a_number_needs(make_cache: Callable[..., 
     card = model_card(REPORT, cache.text, cache.encoder)
     assert card.startswith("---\nlibrary_name: featcache\n")
     assert "# tip on shapes, 1 shot a class" in card
-    assert "| zero-shot | 50.12 | – | 10.00 |" in card
-    assert "| **tip** | **75.49** | – | 5.23 |" in card
+    assert "| zero-shot | 50.12 (48.1–53.1) | 45.12 (48.1–53.1) | – | 50.12 | 0.700 | 5.23 |" in card
+    assert "| **tip** | **75.49** (73.5–78.5) | 70.49 (73.5–78.5) | – | 75.49 | 0.700 | 5.23 |" in card
     for fact in ("seed 3", "`support`: the K shots themselves", "d" * 64, "ab" * 32, "`a photo of a annual crop.`"):
         assert fact in card
     assert "0 annual crop, 1 forest, 2 river, 3 sea" in card
@@ -43,6 +43,7 @@ def test_the_card_says_everything_that_a_number_needs(make_cache: Callable[..., 
 
 def test_a_warning_stands_above_the_scores(make_cache: Callable[..., Any]) -> None:
     cache = make_cache()
+    assert "> too few images." in model_card(replace(REPORT, remarks=["too few images"]), cache.text, cache.encoder)
     card = model_card(replace(REPORT, note=ORACLE.warning, select="oracle"), cache.text, cache.encoder)
     assert card.index("ORACLE") < card.index("## Scores")
 

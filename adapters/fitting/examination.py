@@ -1,0 +1,85 @@
+"""A fitted head and zero-shot on the validation and the test split, and what must be said of their numbers.
+
+The one place of a fit where test labels are compared with anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters import metrics
+from adapters.arrays import Ints
+from adapters.head import Head
+from adapters.runs.remarks import remarks
+from adapters.scores import Difference, Scores, difference, score, score_logits, tempered_logits
+from adapters.tasks.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What the splits say.
+
+    Attributes:
+        method: name of the head's method.
+        scores: `zero_shot` and `test` on the test split; `val` of the head, None without a validation split.
+        ece: `zero_shot` and `test`, over bins of equal width.
+        difference: the head less zero-shot on the test split.
+        counts: test rows of every class (C,).
+        ece_uncalibrated: of the head on the test split before a temperature was fitted; None: none was.
+    """
+
+    method: str
+    scores: Mapping[str, Scores | None]
+    ece: dict[str, float]
+    difference: Difference
+    counts: Ints
+    ece_uncalibrated: float | None
+
+    @property
+    def largest_class(self) -> float:
+        """Its share of the test split."""
+        return float(self.counts.max() / self.counts.sum())
+
+    @property
+    def imbalance(self) -> float:
+        """Test rows of the largest class over those of the smallest that has any."""
+        return float(self.counts.max() / self.counts[self.counts > 0].min())
+
+    def remarks(self, class_names: Sequence[str]) -> list[str]:
+        """What should be known of the numbers; see `adapters.runs.remarks`."""
+        baseline, tested = self.scores["zero_shot"], self.scores["test"]
+        assert baseline is not None
+        assert tested is not None
+        found = remarks(
+            method=self.method,
+            zero_shot=baseline,
+            tested=tested,
+            less_zero_shot=self.difference,
+            counts=self.counts,
+            class_names=class_names,
+            ece_uncalibrated=self.ece_uncalibrated,
+        )
+        return list(found)
+
+
+def examine(head: Head, zero_shot: Head, task: Task) -> Examination:
+    """Score a fitted head and zero-shot."""
+    val, test = task.val, task.test
+    baseline, tested = (tempered_logits(each, test.images) for each in (zero_shot, head))
+    scores = {
+        "zero_shot": score_logits(baseline, test.labels),
+        "val": None if val is None else score(head, val.images, val.labels),
+        "test": score_logits(tested, test.labels),
+    }
+    calibrated = head.temperature_ != 1.0
+    return Examination(
+        method=head.method,
+        scores=scores,
+        ece={"zero_shot": metrics.ece(baseline, test.labels), "test": metrics.ece(tested, test.labels)},
+        difference=difference(*(logits.argmax(1) == test.labels for logits in (tested, baseline))),
+        counts=np.bincount(test.labels, minlength=len(task.text.class_names)),
+        ece_uncalibrated=metrics.ece_equal_mass(tested * head.temperature_, test.labels) if calibrated else None,
+    )
