@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.fitting.in_python import fit
     from adapters.fitting.recommended import recommended
     from adapters.head import Head
+    from adapters.heads.auto.auto import Auto
     from adapters.heads.clap import CLAP, ZeroShotLinearProbe
     from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
     from adapters.heads.cross_modal.cross_modal import CrossModal
@@ -70,6 +71,7 @@ __all__ = [
     "TIMO",
     "AdapterError",
     "AlphaPath",
+    "Auto",
     "CilAttention",
     "CilLinear",
     "ClipAdapter",

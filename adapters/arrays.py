@@ -11,6 +11,7 @@ from adapters.errors import AdapterError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 
 def to_numpy(values: Any) -> NDArray[Any]:

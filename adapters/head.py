@@ -177,6 +177,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             "params": self.get_params(),
             "classes": self.classes_.tolist(),
             "temperature": self.temperature_,
+            **self._facts(),
         }
         return write_head(Path(folder), facts, self._arrays(), extra_config)
 
@@ -201,12 +202,12 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             raise RunError(
                 f"{folder}: {cls.__name__} does not take its saved parameters ({error}); fit again"
             ) from error
+        head.config = config
         try:
             head._restore(arrays, np.asarray(config["classes"]))
         except KeyError as error:
             raise RunError(f"{Path(folder) / WEIGHTS} is not the weights of {cls.__name__} ({error})") from error
         head.temperature_ = float(config.get("temperature", 1.0))  # heads saved before there was calibration lack it
-        head.config = config
         return head
 
     @property
@@ -256,6 +257,14 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         """Set the chosen hyper-parameters on `head`, a clone of this one."""
         head.selection_note_ = f"{self.method} has nothing to choose"
         return head
+
+    def explanation(self) -> dict[str, Any] | None:
+        """How a fitted head came to be what it is, as JSON-able values; None where there is nothing to tell."""
+        return None
+
+    def _facts(self) -> dict[str, Any]:
+        """What of the fitted head is no array, as JSON-able values: `_restore` finds it in `config`."""
+        return {}
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Fitted arrays by name, as they are saved."""

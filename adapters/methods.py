@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 BASELINE = "zero-shot"
 """What stands beside every other."""
+DEFAULT = "auto"
+"""What is fitted where no method is named."""
 
 METHODS: Named[type[Head]] = Named(
     "method",
     {
         "zero-shot": "adapters.heads.zero_shot:ZeroShot",
+        "auto": "adapters.heads.auto.auto:Auto",
         "linear": "adapters.heads.linear:LinearProbe",
         "clip": "adapters.heads.clip_adapter.clip_adapter:ClipAdapter",
         "tip": "adapters.heads.tip.tip_adapter:TipAdapter",

@@ -29,6 +29,7 @@ LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "faiss-gpu", "faiss-cpu"
 EUROSAT_ROWS = 2000
 """Of each split."""
 GRIDS = {
+    "auto": {"shrinkage": "0,1"},
     "linear": {"C": "1,31.6,1000"},
     "clip": {"alpha": "0:1:0.25", "lr": "0.01,0.1", "epochs": "20"},
     "tip": {"alpha": "0:4:0.5", "beta": "1,5.5,20"},

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import AllowFewer, Method, OneCache, Prompts, numbers, select_option
-from adapters.show.numbers import percent, points, shots_of, within
+from adapters.commands.shared_options import AllowFewer, OneCache, Prompts, numbers, select_option
+from adapters.methods import DEFAULT
+from adapters.show.numbers import MISSING, percent, points, shots_of, within
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.show.page import Facts, Page, Styled, Table, Typed
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    method: Method,
     shots: Annotated[int, typer.Option(min=1, help="Labelled images a class.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")
+    ] = DEFAULT,
     seed: Annotated[int, typer.Option(help="Of the few-shot draw and of the training.")] = 1,
     seeds: Annotated[
         str | None, typer.Option(help="Instead of --seed: several, such as 1,2,3; all are told, the first is saved.")
@@ -57,11 +60,12 @@ def fit(
     Options of a method are given by their names, for example `--alpha 0.4 --epochs 50`;
     `adapters list METHOD` shows them with their defaults.
     """
-    from adapters.commands.options import parse_options
+    from adapters.commands.options import method_and_options, parse_options
     from adapters.fitting.fit import fit
     from adapters.fitting.over_seeds import fit_over_seeds
 
-    params = parse_options(method, context.args)
+    method, words = method_and_options(method, context.args)
+    params = parse_options(method, words)
     several = [seed] if seeds is None else numbers("--seeds", seeds)
     options: dict[str, Any] = dict(
         cache=open_cache(cache, root),
@@ -90,7 +94,7 @@ def report_page(report: Report, root: str | None) -> Page:
     encoder, regime = Path(report.model).name, report.regime.title
     title = f"{report.dataset} · {encoder} · {shots_of(report.shots)} · seed {report.seed} · select: {regime}"
     heading = Styled(title, "bold", shouts=report.regime.shouted)
-    return Page([_scores(report, heading), *remarks_of(report), Facts(_facts(report, root))])
+    return Page([_scores(report, heading), *remarks_of(report), *_mixture(report), Facts(_facts(report, root))])
 
 
 def seeds_page(found: OverSeeds, root: str | None) -> Page:
@@ -124,6 +128,23 @@ def _scores(report: Report, heading: str) -> Table:
         rows.append([name, *cells, *([val] if report.accuracy["val"] is not None else []), percent(scores["ece"])])
     columns += ["val accuracy"] if report.accuracy["val"] is not None else []
     return Table(("", *columns, "ECE"), rows, heading, numbers=(*columns, "ECE"))
+
+
+def _mixture(report: Report) -> list[Table | str]:
+    """What `auto` mixed, and why."""
+    if report.explanation is None:
+        return []
+    columns = ("candidate", "weight", "held-out accuracy", "held-out NLL")
+    rows = [
+        (
+            each["name"],
+            percent(each["weight"]),
+            percent(each["accuracy"]) or MISSING,
+            MISSING if each["nll"] is None else f"{each['nll']:.3f}",
+        )
+        for each in report.explanation["candidates"]
+    ]
+    return [Table(columns, rows, "Mixed from", columns[1:]), f"Why: {report.explanation['why']}."]
 
 
 def remarks_of(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.errors import AdapterError
 from adapters.fitting.recipe import RUN_FACTS
-from adapters.methods import METHODS
+from adapters.methods import DEFAULT, METHODS
 from adapters.parameters import Kind, Parameter, parameters_of
 from featcache.commands.command import given_twice
 
@@ -38,6 +38,28 @@ def describe_options(method: str) -> list[dict[str, Any]]:
         }
         for name, option in _options(method).items()
     ]
+
+
+def method_and_options(method: str, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The method and its options, whichever was typed first.
+
+    Args:
+        method: what was taken for the method: it, or the first word of an option, or the default one.
+        arguments: the words that were left over.
+    """
+    if not method.startswith("--"):
+        return method, list(arguments)
+    options, words = [], [method, *arguments]
+    named = DEFAULT
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            named = word
+            continue
+        options.append(word)
+        if "=" not in word and words:
+            options.append(words.pop(0))
+    return named, options
 
 
 def parse_options(method: str, arguments: Sequence[str]) -> dict[str, Any]:

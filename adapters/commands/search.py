@@ -55,12 +55,13 @@ def search(
     Options of a method take several values, `--lr 1e-3,1e-2`, or ranges with both ends, `--alpha 0:1:0.05`;
     `adapters list METHOD` shows them. The whole grid is also kept as search.parquet and search.csv.
     """
-    from adapters.commands.options import parse_grid
+    from adapters.commands.options import method_and_options, parse_grid
     from adapters.search.search import run
 
+    method, words = method_and_options(method, context.args)
     results = run(
         method,
-        parse_grid(method, context.args),
+        parse_grid(method, words),
         cache=open_cache(cache, root),
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),

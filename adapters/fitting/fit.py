@@ -198,6 +198,7 @@ def fit_and_score(
         largest_class=examined.largest_class,
         imbalance=examined.imbalance,
         remarks=examined.remarks(task.text.class_names),
+        explanation=head.explanation(),
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen

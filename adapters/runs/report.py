@@ -47,6 +47,7 @@ class Report:
         difference: `accuracy` of the head less that of zero-shot on the test split, and its 95 % `interval`.
         largest_class: its share of the test split.
         imbalance: rows of the largest class over those of the smallest that has any, of the test split.
+        explanation: of `auto`, `why` and the `candidates` of its mixture; None for others.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -79,6 +80,7 @@ class Report:
     largest_class: float | None = None
     imbalance: float = 1.0
     remarks: list[str] | None = None
+    explanation: dict[str, Any] | None = None
 
     @property
     def uneven(self) -> bool:

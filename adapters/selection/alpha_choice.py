@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from adapters.arrays import to_numpy
+from adapters.arrays import Doubles, to_numpy
 from adapters.chosen_alpha import AlphaChoice, ChosenOn
 from adapters.selection.beta_search import refine
-from adapters.selection.exact_alpha import AlphaPath, Doubles, PathBuilder
+from adapters.selection.exact_alpha import AlphaPath, PathBuilder
 
 if TYPE_CHECKING:
     from adapters.head import Head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.selection.exact_alpha import Doubles
+from adapters.arrays import Doubles
 
 
 def refine(

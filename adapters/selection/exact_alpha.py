@@ -25,10 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Ints, to_numpy
+from adapters.arrays import Doubles, Ints, to_numpy
 from adapters.errors import AdapterError
 
-Doubles = NDArray[np.float64]
 Logits = NDArray[Any]
 
 BLOCK = 1 << 15

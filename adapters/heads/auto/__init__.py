@@ -1,0 +1,1 @@
+"""A mixture of heads that needs no choice."""
