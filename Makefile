@@ -16,8 +16,8 @@ $(VENV)/.installed: pyproject.toml
 
 demo: $(VENV)/.installed
 	$(BIN)/featcache extract --model tiny --dataset digits --root $(DEMO)
-	$(BIN)/adapters fit clip --shots 4 --root $(DEMO)
-	$(BIN)/adapters fit tip --shots 4 --root $(DEMO)
+	$(BIN)/adapters fit --shots 4 --root $(DEMO)
+	$(BIN)/adapters bench --methods auto,clip,tip --shots 4 --root $(DEMO)
 	@echo "Now your own: type  . $(BIN)/activate  and then  featcache extract --help"
 
 test: lint types unit

@@ -45,18 +45,19 @@ def featcache_app() -> typer.Typer:
 
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
-    from adapters.commands import bench, eval, fit, list, predict, runs, search
+    from adapters.commands import bench, compare, eval, fit, list, predict, runs, search
     from featcache.commands.command import Command, CommandOfMethod
 
     app = _app(
         "adapters",
         "Train lightweight heads on cached CLIP features in seconds, and score them honestly.",
-        start="adapters fit clip --shots 4   (after `featcache extract --model tiny --dataset digits`)",
+        start="adapters fit --shots 4   (after `featcache extract --model tiny --dataset digits`)",
     )
     app.command("fit", cls=CommandOfMethod)(fit.fit)
     app.command("search", cls=CommandOfMethod)(search.search)
     app.command("bench", cls=Command)(bench.bench)
     app.command("eval", cls=Command)(eval.evaluate)
+    app.command("compare", cls=Command)(compare.compare)
     app.command("predict", cls=Command)(predict.predict)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)

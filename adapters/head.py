@@ -50,8 +50,12 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     learned: ClassVar[tuple[str, ...]] = ()
     """Names of the fitted arrays that are saved, beside `text_`."""
     chosen_by_default: ClassVar[tuple[str, ...]] = ()
-    """Hyper-parameters that `adapters fit` chooses on the support unless it is told otherwise or given one of them.
-    Only of heads for which that was measured not to lose to their fixed defaults (docs/methods.md)."""
+    """Hyper-parameters that are chosen on the support unless one is told otherwise or given one of them. Only of heads
+    for which that was measured not to lose to their fixed defaults on real features (docs/methods.md)."""
+    chosen_from: ClassVar[int] = 2
+    """The shots a class from which that holds; with fewer, folds hold too little to choose on."""
+    try_when: ClassVar[str] = ""
+    """When to try it, and what to beware of, for `adapters list`."""
 
     config: dict[str, Any]
     report_: Any

@@ -76,12 +76,19 @@ def main() -> None:
             best = max(found, key=lambda method: found[method].accuracy)
             likeliest = min(found, key=lambda method: found[method].nll)
             cells.append((found, auto))
-            print(
-                f"| {feature_set.title} | {shots} | {found[BASELINE].accuracy:.2f} | {found[best].accuracy:.2f} ({best}) "
-                f"| {auto.accuracy:.2f} | {found[best].accuracy - auto.accuracy:+.2f} | {auto.ece:.1f} | {auto.nll:.3f} "
-                f"| {found[likeliest].nll:.3f} ({likeliest}) | {auto.seconds:.1f} |",
-                flush=True,
-            )
+            row = [
+                feature_set.title,
+                str(shots),
+                f"{found[BASELINE].accuracy:.2f}",
+                f"{found[best].accuracy:.2f} ({best})",
+                f"{auto.accuracy:.2f}",
+                f"{found[best].accuracy - auto.accuracy:+.2f}",
+                f"{auto.ece:.1f}",
+                f"{auto.nll:.3f}",
+                f"{found[likeliest].nll:.3f} ({likeliest})",
+                f"{auto.seconds:.1f}",
+            ]
+            print(f"| {' | '.join(row)} |", flush=True)
     means = {method: np.mean([found[method].accuracy for found, _ in cells]) for method in cells[0][0]}
     best = max(means, key=lambda method: means[method])
     mean = np.mean([auto.accuracy for _, auto in cells])

@@ -1,9 +1,9 @@
-"""Sets to measure methods on: caches by name, and files of real features that are at hand but not part of this project.
+"""Sets to measure methods on: caches by name, and files of real features, which are no part of this project.
 
-A file is an .npz with `text_features` (C, D), `train16_features` and `train16_labels` (16 rows a class), `test_features`
-and `test_labels`; its draws of K shots are taken from the 16. `NAME:noisy` is a hard case made of it: the 25 classes
-that zero-shot knows best and that look most alike, every image moved by twice the deviation of another image from its
-class. Few shots say little there, as in fine-grained sets, while the texts stay good.
+A file is an .npz with `text_features` (C, D), `train16_features` and `train16_labels` (16 rows a class), as well as
+`test_features` and `test_labels`; its draws of K shots are taken from the 16. `NAME:noisy` is a hard case made of it:
+the 25 classes that zero-shot knows best and that look most alike, every image moved by twice the deviation of another
+image from its class. Few shots say little there, as in fine-grained sets, while the texts stay good.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class FeatureSet:
                 task = Task.sample(cache, shots=shots, seed=seed)
                 yield FewShots(task.support.images, task.support.labels, text, task.test.images, task.test.labels)
             return
-        text, X, y, test, labels = _noisy(*_read(Path(path))) if kind == "noisy" else _read(Path(path))
+        rows, X, y, test, labels = _noisy(*_read(Path(path))) if kind == "noisy" else _read(Path(path))
         for seed in seeds if shots < 16 else seeds[:1]:
             drawn = np.concatenate(
                 [np.random.default_rng([seed, c]).permutation(np.flatnonzero(y == c))[:shots] for c in np.unique(y)]
             )
-            yield FewShots(X[drawn], y[drawn], Text(text, LOGIT_SCALE), test, labels)
+            yield FewShots(X[drawn], y[drawn], Text(rows, LOGIT_SCALE), test, labels)
 
     @property
     def title(self) -> str:

@@ -113,7 +113,7 @@ def choices(help: str, option: str) -> list[str]:
 
 def test_the_method_and_its_range_are_listed(patched: Copy) -> None:
     line = next(line for line in patched.type("adapters", "list").splitlines() if line.startswith(METHOD))
-    assert re.split(r" {2,}", line.strip()) == [METHOD, "nothing", "0", "text", "a toy", "none"]
+    assert re.split(r" {2,}", line.strip()) == [METHOD, "nothing", "0", "text", "none", "a toy"]
     line = patched.type("adapters", "list", METHOD).splitlines()[-1]
     assert line.split(maxsplit=3) == ["--alpha", "float", "0.5", "from 0 to 1  share of the mean; 0 is zero-shot."]
 

@@ -92,11 +92,11 @@ def plan(
     if unknown := sorted(set(params) - set(methods)):
         raise AdapterError(f"parameters of {unknown[0]!r} given; the bench has {', '.join(methods)}")
     sources, targets = protocol.divide(caches)
-    recipes = [Entrant.of(method, params.get(method, {}), settings) for method in methods]
     return [
         Cell(recipe, cache, tuple(targets), k, seed, _identity(recipe, cache, targets, k, seed))
         for cache in sources
         for k in shots
+        for recipes in [[Entrant.of(method, k, params.get(method, {}), settings) for method in methods]]
         for seed in seeds
         for recipe in recipes
     ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adapters.commands.caches import open_cache
+from adapters.commands.next_step import next_step
 from adapters.commands.shared_options import AllowFewer, OneCache, Prompts, numbers, select_option
 from adapters.methods import DEFAULT
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
-from featcache.commands.options import Device, Json, Root, again
+from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show
 from featcache.show.page import Facts, Page, Styled, Table, Typed
 
@@ -168,12 +170,9 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))
     if report.note:
         facts.append((Styled("note", "yellow"), report.note))
-    bench = f"adapters bench --methods {report.method} --shots {report.shots} --seeds 1,2,3 --cache {report.cache_name}"
-    bench += f" --select {report.select}" if report.regime.chooses else ""
-    bench += again(root)
     facts.append(("saved", report.run))
-    facts.append(("predict", Typed(f"adapters predict {report.run} IMAGE…")))
-    facts.append(("more seeds", Typed(f"{bench}   (one seed says little)")))
+    facts.append(("predict", Typed(f"adapters predict {shlex.quote(report.run)} IMAGE…")))
+    facts.append(("next", Typed(str(next_step(report, root)))))
     return facts
 
 

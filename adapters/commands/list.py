@@ -31,12 +31,13 @@ def list_methods(
 
 def methods_page(methods: Sequence[Mapping[str, Any]]) -> Page:
     """All methods; parameters are counted at D = 512, C = 10, K = 16."""
-    columns = ("method", "trains", "parameters", "needs", "source", "select")
-    keys = ("name", *columns[1:])
+    columns = ("method", "try when", "trains", "parameters", "needs", "select", "source")
+    keys = ("name", "try_when", *columns[2:])
     rows = [[f"{method[key]:,}" if key == "parameters" else method[key] for key in keys] for method in methods]
     notes = (
-        "Parameters at 512 numbers a feature, 10 classes, 16 shots. Select: the default of `adapters fit --select`. "
-        "`adapters list METHOD` shows a method's options."
+        "Try when: what it is good for, and where it may be below zero-shot. Parameters at 512 numbers a feature, 10 "
+        "classes, 16 shots. Select: what chooses hyper-parameters unless told otherwise. `adapters list METHOD` shows "
+        "a method's options."
     )
     return Page([Table(columns, rows, numbers=["parameters"]), notes])
 

@@ -16,7 +16,7 @@ from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.errors import AdapterError
 from adapters.fitting.examination import examine
-from adapters.fitting.recipe import Recipe, hyperparameters
+from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
 from adapters.runs.folder import (
     CARD,
     INDICES,
@@ -140,7 +140,7 @@ def fit_and_score(
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
     asked_for = None if select is None else parse_select(select)
-    recipe = Recipe(method, params or {}, asked_for, calibrate, device)
+    recipe = Recipe(method, shots, params or {}, asked_for, calibrate, device)
     regime = recipe.regime
     if meta_train and calibrate and regime.on_shots:
         # Its folds would learn anew on the target's shots, which is not the head that is kept.
@@ -199,6 +199,12 @@ def fit_and_score(
         imbalance=examined.imbalance,
         remarks=examined.remarks(task.text.class_names),
         explanation=head.explanation(),
+        asked={
+            "select": select,
+            "options": {name: jsonable(value) for name, value in (params or {}).items()},
+            "calibrate": calibrate,
+            "allow_fewer": allow_fewer,
+        },
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen

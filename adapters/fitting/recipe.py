@@ -25,6 +25,7 @@ class Recipe:
 
     Attributes:
         method: its name.
+        shots: images a class K, on which depends what it chooses by default.
         params: constructor arguments that were given; nothing is chosen over them.
         select: what may choose the hyper-parameters; None: what the method declares (`Head.chosen_by_default`).
         calibrate: fit a temperature on what that allows.
@@ -32,6 +33,7 @@ class Recipe:
     """
 
     method: str
+    shots: int
     params: Mapping[str, Any] = field(default_factory=dict)
     select: Regime | None = None
     calibrate: bool = False
@@ -45,7 +47,9 @@ class Recipe:
     @property
     def regime(self) -> Regime:
         """What chooses."""
-        return self.select or default_regime(self.head_class.chosen_by_default, self.params)
+        head = self.head_class
+        own = default_regime(head.chosen_by_default, head.chosen_from, shots=self.shots, given=self.params)
+        return self.select or own
 
     def build(self, *, logit_scale: float, seed: int) -> Head:
         """An unfitted head.
@@ -74,10 +78,19 @@ class Recipe:
                     f"{flag} {before[name]} given, but --select {self.regime.name} chooses it ({after[name]} here): "
                     f"leave {flag} out, or type --select none"
                 )
-        given = [name for name in self.head_class.chosen_by_default if name in self.params]
-        if self.select is None and given:
-            chosen.selection_note_ = f"nothing was chosen: {' and '.join(given)} given"
+        if self.select is None and self.why_fixed:
+            chosen.selection_note_ = f"nothing was chosen: {self.why_fixed}"
         return chosen
+
+    @property
+    def why_fixed(self) -> str:
+        """Why a method that chooses by default does not choose here; empty where it does, or never would."""
+        head = self.head_class
+        given = [name for name in head.chosen_by_default if name in self.params]
+        if given:
+            return f"{' and '.join(given)} given"
+        few = bool(head.chosen_by_default) and self.shots < head.chosen_from
+        return f"{self.shots} shots a class are too few for {self.method} to choose on" if few else ""
 
     def learn(self, lesson: Lesson, seed: int) -> Learned:
         """A head that is built, chosen, fitted and calibrated on a lesson."""
@@ -121,12 +134,13 @@ def build(head_class: type[Head], params: Mapping[str, Any], **facts: Any) -> He
 
 def hyperparameters(head: Head) -> dict[str, Any]:
     """The head's constructor arguments as JSON-able values, without where it computes."""
-    return {name: _jsonable(value) for name, value in head.get_params().items() if name != "device"}
+    return {name: jsonable(value) for name, value in head.get_params().items() if name != "device"}
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A hyper-parameter as JSON holds it."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -79,8 +79,10 @@ class Recommended(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises:
             AdapterError: no such method, a parameter that it does not take, or shapes that do not fit together.
         """
-        recipe = Recipe(self.method, self.params or {}, device=self.device)
-        self.head_: Head = recipe.learn(GivenShots(X, y, text), self.seed).head
+        given = GivenShots(X, y, text)
+        shots = int(np.unique(given.support.labels, return_counts=True)[1].max())
+        recipe = Recipe(self.method, shots, self.params or {}, device=self.device)
+        self.head_: Head = recipe.learn(given, self.seed).head
         self.classes_ = self.head_.classes_
         return self
 
@@ -118,5 +120,5 @@ def recommended(method: str, *, seed: int = 1, device: str = "auto", **params: A
     Raises:
         AdapterError: no such method, or a parameter that it does not take.
     """
-    Recipe(method, params, device=device).build(logit_scale=1.0, seed=seed)  # refuses names and parameters now
+    Recipe(method, 1, params, device=device).build(logit_scale=1.0, seed=seed)  # refuses names and parameters now
     return Recommended(method, params=params or None, seed=seed, device=device)

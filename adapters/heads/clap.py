@@ -146,6 +146,7 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
     source: ClassVar[str] = "ZS-LP of CLAP, arXiv 2312.12730"
     trains: ClassVar[str] = "class prototypes, from text"
     needs: ClassVar[str] = "text per template; views used if there"
+    try_when: ClassVar[str] = "a good zero-shot and any number of shots; a strong and simple baseline"
     learned: ClassVar[tuple[str, ...]] = ("prototypes_",)
 
     prototypes_: Floats
@@ -208,6 +209,7 @@ class CLAP(ZeroShotLinearProbe):
     method: ClassVar[str] = "clap"
     source: ClassVar[str] = "CLAP, arXiv 2312.12730"
     trains: ClassVar[str] = "class prototypes, held to text"
+    try_when: ClassVar[str] = "very few shots and a zero-shot worth holding on to"
 
     multipliers_: Floats
 

@@ -66,6 +66,9 @@ class GDA(BlendedHead):
     source: ClassVar[str] = "GDA-CLIP, arXiv 2402.04087"
     trains: ClassVar[str] = "nothing; a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "eight shots or more and no training; below zero-shot at two shots"
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha",)
+    chosen_from: ClassVar[int] = 4
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_")
 
     weight_: Floats

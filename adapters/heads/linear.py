@@ -57,6 +57,7 @@ class LinearProbe(Head):
     source: ClassVar[str] = "CLIP, arXiv 2103.00020; C as in CoOp, arXiv 2109.01134"
     trains: ClassVar[str] = "a linear layer"
     needs: ClassVar[str] = "images only; views used if there"
+    try_when: ClassVar[str] = "the text says little and there are many shots; with few it is below zero-shot"
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_")
 
     weight_: Floats
@@ -88,6 +89,8 @@ class LinearProbe(Head):
             # Without a penalty to speak of (C = 1e6) and rows that a plane separates, the optimum is at infinity: where
             # the iterations end is then of no consequence for the prediction, so it is not worth a warning.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # One shot of many classes is no regression problem, as scikit-learn suspects.
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
             regression.fit(rows, np.repeat(support.labels, views))
         self.n_iter_ = int(regression.n_iter_.max())
         weight, bias = regression.coef_, regression.intercept_

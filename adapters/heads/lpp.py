@@ -142,6 +142,7 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
     source: ClassVar[str] = "LP++, arXiv 2404.02285"
     trains: ClassVar[str] = "a linear layer and a text weight a class"
     needs: ClassVar[str] = "text; one view used if there"
+    try_when: ClassVar[str] = "a few shots, on any zero-shot; in a hard set it may be below it"
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_", "alpha_")
 
     weight_: Floats

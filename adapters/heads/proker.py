@@ -64,6 +64,8 @@ class ProKeR(Head):
     source: ClassVar[str] = "ProKeR, arXiv 2501.11175 (as ported)"
     trains: ClassVar[str] = "nothing; kernel ridge regression in closed form"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "closed form, also for many classes; it may be below zero-shot at few shots"
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("beta", "lam")
     learned: ClassVar[tuple[str, ...]] = ("keys_", "coefficients_")
 
     keys_: Floats

@@ -116,8 +116,8 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
     source: ClassVar[str] = "baseline of ProLIP, arXiv 2410.05270"
     trains: ClassVar[str] = "a matrix D -> D, held to the identity"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "a good zero-shot and few shots"
     learned: ClassVar[tuple[str, ...]] = ("matrix_",)
-    chosen_by_default: ClassVar[tuple[str, ...]] = ("penalty",)
 
     matrix_: Floats
 

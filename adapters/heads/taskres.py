@@ -112,8 +112,8 @@ class TaskRes(TrainedHead[Plan]):
     source: ClassVar[str] = "TaskRes, arXiv 2211.10277"
     trains: ClassVar[str] = "a residual on the class text"
     needs: ClassVar[str] = "text per template; views used if there"
+    try_when: ClassVar[str] = "a good zero-shot that shots should only correct"
     learned: ClassVar[tuple[str, ...]] = ("base_", "residual_")
-    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha",)
 
     base_: Floats
     residual_: Floats

@@ -58,6 +58,8 @@ class TIMO(BlendedHead):
     source: ClassVar[str] = "TIMO, arXiv 2412.11375"
     trains: ClassVar[str] = "nothing; guided text and a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text, of several prompts a class to have any effect; views used if there"
+    try_when: ClassVar[str] = "several prompts a class and four shots or more; below zero-shot at one shot"
+    chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "prompt_rows")
     learned: ClassVar[tuple[str, ...]] = ("guided_text_", "weight_", "bias_")
 
     guided_text_: Floats

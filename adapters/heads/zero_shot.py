@@ -26,6 +26,7 @@ class ZeroShot(Head):
     source: ClassVar[str] = "CLIP, arXiv 2103.00020"
     trains: ClassVar[str] = "nothing"
     needs: ClassVar[str] = "text"
+    try_when: ClassVar[str] = "no labels; what every other has to beat"
 
     def __init__(self, *, logit_scale: float = 100.0) -> None:
         self.logit_scale = logit_scale

@@ -48,6 +48,7 @@ class Report:
         largest_class: its share of the test split.
         imbalance: rows of the largest class over those of the smallest that has any, of the test split.
         explanation: of `auto`, `why` and the `candidates` of its mixture; None for others.
+        asked: what was asked for beside method, cache, shots and seed: `select`, `options`, `calibrate`, `allow_fewer`.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -81,6 +82,7 @@ class Report:
     imbalance: float = 1.0
     remarks: list[str] | None = None
     explanation: dict[str, Any] | None = None
+    asked: dict[str, Any] | None = None
 
     @property
     def uneven(self) -> bool:

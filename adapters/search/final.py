@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ def fit_and_test(
     chosen: Sequence[Setting],
     build: Build,
     *,
-    recipe: Recipe,
+    recipe_for: Callable[[int], Recipe],
     test: SplitRows,
     regime: Regime,
     alphas: tuple[float, float] | None,
@@ -51,13 +51,13 @@ def fit_and_test(
         draws: the draws.
         chosen: a setting each.
         build: makes an unfitted head.
-        recipe: the method's own.
+        recipe_for: the method's own, for a number of shots.
         test: the test split.
         regime: what chose; where that was the shots, the exact path needs the chosen setting's folds again.
         alphas: the range that paths are wanted of.
     """
     heads = [build(draw, setting) for draw, setting in zip(draws, chosen, strict=True)]
-    usual = [recipe.choose(build(draw, {}), draw.task) for draw in draws]
+    usual = [recipe_for(draw.task.shots).choose(build(draw, {}), draw.task) for draw in draws]
     whole = [draw.support for draw in draws]
     judges = [
         [build(draw, setting) for _ in draw.splits]

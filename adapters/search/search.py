@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,8 +109,8 @@ def run(
     settings = [_setting(asked, number, outcomes) for number, outcomes in zip(numbers, by_draw, strict=True)]
     clock.append(time.perf_counter())
 
-    recipe = Recipe(method, device=device)
-    finals = fit_and_test(draws, settings, make, recipe=recipe, test=test, regime=regime, alphas=asked.alpha_span)
+    own = partial(Recipe, method, device=device)
+    finals = fit_and_test(draws, settings, make, recipe_for=own, test=test, regime=regime, alphas=asked.alpha_span)
     clock.append(time.perf_counter())
     results = Results(
         folder=folder,

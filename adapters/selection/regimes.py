@@ -142,6 +142,9 @@ ORACLE = Regime(
     warning="ORACLE: the hyper-parameters were chosen on the test split, so its accuracy is no honest estimate",
 )
 
+LEAST_TO_CHOOSE_ON = 2
+"""Shots a class, below which none can be held out."""
+
 REGIMES = {regime.name: regime for regime in (NONE, SUPPORT, VAL_KSHOT, VAL, ORACLE)}
 
 
@@ -156,14 +159,19 @@ def parse_select(select: str) -> Regime:
     return REGIMES[select]
 
 
-def default_regime(chosen_by_default: Collection[str], given: Collection[str] = ()) -> Regime:
+def default_regime(
+    chosen_by_default: Collection[str], chosen_from: int, *, shots: int, given: Collection[str] = ()
+) -> Regime:
     """The regime where none was asked for: on the shots for heads that are measured to gain by it, otherwise none.
 
     Args:
         chosen_by_default: the method's `Head.chosen_by_default`.
+        chosen_from: its `Head.chosen_from`.
+        shots: rows of a class, K.
         given: hyper-parameters that were given; what a user sets is not chosen over their head.
     """
-    return SUPPORT if chosen_by_default and not set(chosen_by_default) & set(given) else NONE
+    free = bool(chosen_by_default) and not set(chosen_by_default) & set(given)
+    return SUPPORT if free and shots >= chosen_from else NONE
 
 
 def choose(head: Head, lesson: Lesson, regime: Regime) -> Head:

@@ -6,20 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import alpha_path
 
 BENCHMARKS = {
     "alpha_path",
+    "auto",
     "certified_top_k",
     "clip_recipe",
+    "defaults",
     "large",
     "many_trainings",
-    "select_support",
     "whole_process",
 }
-PARTS = {"plain_clip", "timing"}
+PARTS = {"feature_sets", "plain_clip", "timing"}
 
 Tables = Callable[..., Any]
 
@@ -73,12 +75,37 @@ def test_many_trainings(tables: Tables) -> None:
     assert row["predictions that differ"] == "0 of 4000"
 
 
-def test_select_support(tables: Tables, digits_root: Path) -> None:
-    asked = ("--methods", "gda", "--caches", "digits-tiny", "--root", str(digits_root), "--seeds", "1-2")
-    (rows,) = tables("select_support", *asked, "--shots", "1,2")
-    assert [row["cache"] for row in rows] == ["digits-tiny", "mean of caches"]
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    """A file of features as `benchmarks.feature_sets` reads them: 30 classes around their texts."""
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(30, 32)).astype(np.float32)
+    rows = {name: np.repeat(np.arange(30), n) for name, n in (("train16", 16), ("test", 4))}
+    images = {f"{name}_features": text[y] + 0.6 * rng.normal(size=(len(y), 32)) for name, y in rows.items()}
+    labels = {f"{name}_labels": y for name, y in rows.items()}
+    path = tmp_path / "features.npz"
+    np.savez(path, text_features=text, **{name: a.astype(np.float32) for name, a in images.items()}, **labels)
+    return path
+
+
+def test_defaults(tables: Tables, digits_root: Path, features: Path) -> None:
+    asked = ("--methods", "gda", "--sets", "digits-tiny", str(features), "--root", str(digits_root), "--seeds", "1-2")
+    (rows,) = tables("defaults", *asked, "--shots", "1,2")
+    assert [row["set"] for row in rows] == ["digits-tiny", "features"]
     assert rows[0]["1 shots"].endswith("+0.0 ± 0.0")  # nothing can be left out
     assert "→" in rows[0]["2 shots"]
+
+
+def test_auto(tables: Tables, features: Path) -> None:
+    asked = ("--sets", str(features), f"{features}:noisy", "--methods", "tip", "--shots", "1,2", "--seeds", "1-1")
+    (rows,) = tables("auto", *asked)
+    assert [(row["set"], row["shots"]) for row in rows] == [
+        ("features", "1"),
+        ("features", "2"),
+        ("features:noisy", "1"),
+        ("features:noisy", "2"),
+    ]
+    assert all(float(row["auto"]) > 50 for row in rows[:2])
 
 
 def test_whole_process(tables: Tables, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

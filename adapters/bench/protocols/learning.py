@@ -45,9 +45,9 @@ class Entrant(Recipe):
     settings: Settings = field(kw_only=True)
 
     @classmethod
-    def of(cls, method: str, params: Mapping[str, Any], settings: Settings) -> Entrant:
-        """The method's recipe under the settings of the bench."""
-        return cls(method, params, settings.regime, settings.calibrate, settings.device, settings=settings)
+    def of(cls, method: str, shots: int, params: Mapping[str, Any], settings: Settings) -> Entrant:
+        """The method's recipe for K shots under the settings of the bench."""
+        return cls(method, shots, params, settings.regime, settings.calibrate, settings.device, settings=settings)
 
 
 @dataclass(frozen=True, eq=False)

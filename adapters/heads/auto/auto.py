@@ -71,6 +71,7 @@ class Auto(Head):
     source: ClassVar[str] = "stacking, Wolpert 1992, Breiman 1996, of the heads listed here"
     trains: ClassVar[str] = "a calibrated mixture of other heads, weighted on shots held out"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "always first: it needs no choice"
 
     parts_: list[Part]
     pool_temperature_: float

@@ -65,16 +65,19 @@ CANDIDATES = (
 )
 """Zero-shot first; of the methods that were measured, those that made the mixture better (`benchmarks/auto.py`)."""
 FOLDS = 4
+MODERATE = 10_000
+"""Support rows times classes, from which on the kernel keeps its defaults: it is chosen by 200 factorisations a fold."""
 LARGE = 2_000_000
 """Support rows times classes, from which on only what is cheap is fitted, and in two folds."""
 
 
 def affordable(support: Support) -> tuple[tuple[Candidate, ...], int]:
     """The candidates for a support, and the folds to hold its shots out in."""
-    if len(support.labels) * len(support.classes) >= LARGE:
-        cheap = [Candidate(each.head_class, closed=True) for each in CANDIDATES if each.closed]
-        return tuple(dict.fromkeys([BASELINE, Candidate(ClipAdapter), *cheap])), 2
+    size = len(support.labels) * len(support.classes)
+    if size >= LARGE:
+        return tuple(dict.fromkeys(each._replace(chosen=False) for each in CANDIDATES if each.closed)), 2
     if support.shots > 1:
-        return CANDIDATES, FOLDS
+        dear = ProKeR if size >= MODERATE else None
+        return tuple(c._replace(chosen=False) if c.head_class is dear else c for c in CANDIDATES), FOLDS
     # Nothing can be chosen on one shot, and of what is chosen there is then one form alone.
     return tuple(dict.fromkeys(each._replace(chosen=False) for each in CANDIDATES)), FOLDS

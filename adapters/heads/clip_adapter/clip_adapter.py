@@ -80,6 +80,7 @@ class ClipAdapter(TrainedHead[Plan]):
     source: ClassVar[str] = "CLIP-Adapter, arXiv 2110.04544"
     trains: ClassVar[str] = "a bottleneck D -> D/4 -> D"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "a good zero-shot and a few shots; small and quick"
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ class CrossModal(TrainedHead[Plan], BlendedHead):
     source: ClassVar[str] = "Cross-modal adaptation, arXiv 2301.06267"
     trains: ClassVar[str] = "a linear layer, from text, on images and texts"
     needs: ClassVar[str] = "text per template; views used if there"
+    try_when: ClassVar[str] = "several prompts a class; it may be below zero-shot at few shots, and takes long"
     learned: ClassVar[tuple[str, ...]] = ("base_", "weight_")
 
     base_: Floats

@@ -47,6 +47,7 @@ class CilAttention(RetainingHead):
 
     method: ClassVar[str] = "cil-attention"
     trains: ClassVar[str] = "query, key and value projections, task after task"
+    try_when: ClassVar[str] = "classes arrive in tasks and resemble each other"
 
     def __init__(
         self,

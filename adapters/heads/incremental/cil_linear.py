@@ -109,6 +109,7 @@ class CilLinear(RetainingHead):
 
     method: ClassVar[str] = "cil-linear"
     trains: ClassVar[str] = "a linear layer D -> D, task after task"
+    try_when: ClassVar[str] = "classes arrive in tasks"
 
     def _count(self, classes: int, dim: int, rows: int) -> int:
         return dim * dim

@@ -94,6 +94,7 @@ class Rapf(IncrementalHead):
     method: ClassVar[str] = "rapf"
     source: ClassVar[str] = "RAPF, arXiv 2407.14143"
     trains: ClassVar[str] = "a linear layer D -> D, task after task"
+    try_when: ClassVar[str] = "classes arrive in tasks and old images may not be kept"
 
     gaussians_: Gaussians
 

@@ -81,6 +81,7 @@ class MetaAdapter(TrainedHead[Plan]):
     source: ClassVar[str] = "Meta-Adapter, arXiv 2311.03774"
     trains: ClassVar[str] = "query and key projections and a gate, once for all classes"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "one head for many data sets: learnt on some, applied to others without training"
     learned: ClassVar[tuple[str, ...]] = ("q_weight_", "k_weight_", "gate_weight_", "gate_bias_", "adapted_")
 
     q_weight_: Floats

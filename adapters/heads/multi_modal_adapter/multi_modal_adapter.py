@@ -74,6 +74,7 @@ class MultiModalAdapter(Head):
     source: ClassVar[str] = "Multi-Modal Adapter, arXiv 2409.02958"
     trains: ClassVar[str] = "attention over the class texts and the image"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "classes that were not trained on have to be recognised too"
 
     weights_: dict[str, Floats]
 

@@ -75,8 +75,10 @@ class APE(BlendedHead):
     source: ClassVar[str] = "APE, arXiv 2304.01195"
     trains: ClassVar[str] = "nothing; a cache of the support on chosen channels"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "as tip, where only some channels tell the classes apart"
     learned: ClassVar[tuple[str, ...]] = ("channels_", "divergence_")
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
+    chosen_from: ClassVar[int] = 4
 
     channels_: Ints
     cache_: KeyCache

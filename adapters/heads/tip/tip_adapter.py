@@ -51,7 +51,9 @@ class TipAdapter(BlendedHead):
     source: ClassVar[str] = "Tip-Adapter, arXiv 2111.03930"
     trains: ClassVar[str] = "nothing; a cache of the support"
     needs: ClassVar[str] = "text; views used if there"
+    try_when: ClassVar[str] = "nothing may be trained, or classes and shots change often"
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+    chosen_from: ClassVar[int] = 4
 
     cache_: KeyCache
 

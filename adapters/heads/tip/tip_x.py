@@ -93,7 +93,9 @@ class TipX(TipAdapter):
 
     method: ClassVar[str] = "tip-x"
     source: ClassVar[str] = "Tip-X in SuS-X, arXiv 2211.16198"
+    try_when: ClassVar[str] = "as tip, where images resemble each other less than their texts do"
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
+    chosen_from: ClassVar[int] = 4
 
     ranges_: Floats
 

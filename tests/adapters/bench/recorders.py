@@ -64,4 +64,4 @@ SETTINGS = Settings("few-shot", NONE, False, None, None, None, False, "cpu")
 
 
 def recipe(method: str, **change: Any) -> Entrant:
-    return Entrant.of(method, {}, replace(SETTINGS, **change))
+    return Entrant.of(method, 2, {}, replace(SETTINGS, **change))

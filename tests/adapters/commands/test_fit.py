@@ -28,13 +28,10 @@ def test_all_is_told_at_any_width() -> None:
     page = report_page(report, None)
     assert_all_is_told(page)
     assert {"75.00 %", "50.00 %", "40.00 %", REGIMES["val"].meaning, "temperature", "alpha"} <= set(texts(page))
-    assert any(
-        text.startswith("adapters bench") and text.split("   ")[0].endswith("--select val") for text in texts(page)
-    )
 
 
 def test_what_to_type_next_is_for_the_same_root() -> None:
-    typed = [text for text in texts(report_page(WIDE, "a/b")) if text.startswith("adapters bench")]
+    typed = [text for text in texts(report_page(WIDE, "a/b")) if text.startswith("adapters fit")]
     assert [text.split("   ")[0].endswith(" --root a/b") for text in typed] == [True]
 
 

@@ -13,7 +13,7 @@ from tests.processes import run
 
 def test_what_is_known_by_name() -> None:
     methods = json.loads(run("adapters", "list", "--json").stdout)["methods"]
-    assert list(methods[0]) == ["name", "class", "trains", "parameters", "needs", "source", "select"]
+    assert list(methods[0]) == ["name", "class", "trains", "parameters", "needs", "source", "select", "try_when"]
     options = json.loads(run("adapters", "list", "clip", "--json").stdout)["options"]
     assert all(option["meaning"] for option in options)
 

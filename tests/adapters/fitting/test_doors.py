@@ -16,14 +16,14 @@ from adapters.fitting.fit import fit as fit_and_save
 from adapters.fitting.recipe import Recipe
 from adapters.methods import METHODS
 from adapters.search.search import run as search
-from adapters.selection.regimes import SUPPORT
+from adapters.selection.regimes import NONE
 from tests.recorded_numbers import GRIDS
 
 Make = Callable[..., Any]
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-@pytest.mark.parametrize("shots", [1, 3])
+@pytest.mark.parametrize("shots", [1, 4])
 def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: str, shots: int) -> None:
     cache = make_cache()
     asked: dict[str, Any] = {"seed": 2, "device": "cpu"}
@@ -59,16 +59,21 @@ def parse(method: str) -> dict[str, Any]:
 
 
 def test_nothing_is_chosen_over_what_was_given(make_cache: Make) -> None:
-    head = adapters.fit("tip", make_cache(), shots=3, alpha=0.125)
+    head = adapters.fit("tip", make_cache(), shots=4, alpha=0.125)
     assert head.alpha == 0.125
     assert head.report_.select == "none"
     assert "nothing was chosen: alpha given" in head.report_.note
     with pytest.raises(AdapterError, match=r"0\.125 given, but --select support chooses it .*leave --alpha out"):
-        adapters.fit("tip", make_cache(), shots=3, alpha=0.125, select="support")
+        adapters.fit("tip", make_cache(), shots=4, alpha=0.125, select="support")
+
+
+def test_what_is_too_few_to_choose_on_is_told(make_cache: Make) -> None:
+    assert "2 shots a class are too few for tip to choose on" in adapters.fit("tip", make_cache(), shots=2).report_.note
 
 
 def test_a_recipe_says_what_it_is() -> None:
-    assert Recipe("tip").regime is SUPPORT
+    assert [Recipe("tip", shots).regime.name for shots in (1, 2, 4, 16)] == ["none", "none", "support", "support"]
+    assert Recipe("tip", 4, {"beta": 1.0}).regime is NONE
     with pytest.raises(AdapterError, match="has no option 'beat'"):
         adapters.recommended("tip", beat=1)
     with pytest.raises(AdapterError, match="no method 'tipp'"):

@@ -54,15 +54,18 @@ def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
 
 
 def test_what_is_chosen_on_the_shots_by_default() -> None:
-    chosen = {name for name in METHODS if default_regime(METHODS[name].chosen_by_default) is SUPPORT}
-    assert chosen == {"tip", "tip-f", "tip-x", "ape", "taskres", "reg-linear"}
-    for name in chosen:
+    from_shots = {name: head.chosen_from for name, head in METHODS.items() if head.chosen_by_default}
+    assert from_shots == {"tip": 4, "tip-f": 4, "tip-x": 4, "ape": 4, "gda": 4, "proker": 2, "timo": 2}
+    for name, least in from_shots.items():
         head_class = METHODS[name]
         assert head_class._tuned is not Head._tuned
         assert set(head_class.chosen_by_default) <= set(head_class().get_params())
+        declared = head_class.chosen_by_default, least
         for given in head_class.chosen_by_default:  # what a user sets stays
-            assert default_regime(head_class.chosen_by_default, {given, "logit_scale"}) is NONE
-        assert default_regime(head_class.chosen_by_default, {"logit_scale"}) is SUPPORT
+            assert default_regime(*declared, shots=16, given={given, "logit_scale"}) is NONE
+        assert default_regime(*declared, shots=least, given={"logit_scale"}) is SUPPORT
+        assert default_regime(*declared, shots=least - 1) is NONE
+    assert default_regime((), 2, shots=16) is NONE
 
 
 @pytest.mark.parametrize("regime", ["val", "val-kshot"])

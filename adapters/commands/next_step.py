@@ -1,0 +1,52 @@
+"""What to type after a fit, by what was found."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, NamedTuple
+
+from adapters.methods import DEFAULT
+from adapters.runs.report import Report
+from featcache.commands.options import again
+
+SEEDS = "1,2,3"
+
+
+class NextStep(NamedTuple):
+    """A command, and why it is worth typing."""
+
+    command: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.command}   ({self.why})"
+
+
+def next_step(report: Report, root: str | None) -> NextStep:
+    """The most useful command under the root that was given."""
+    assert report.scores is not None
+    baseline, tested = report.scores["zero_shot"], report.scores["test"]
+    assert baseline is not None
+    assert tested is not None
+    where = f"--cache {shlex.quote(report.cache_name)}"
+    if baseline["balanced_accuracy_interval"][0] <= 1 / report.classes and report.method != DEFAULT:
+        why = "zero-shot is at chance: other words for the classes cost only text"
+        return NextStep(f"featcache text {shlex.quote(report.cache_name)} --templates FILE{again(root)}", why)
+    if report.method not in (DEFAULT, "zero-shot") and tested["accuracy"] < baseline["accuracy"]:
+        command = f"adapters fit {DEFAULT} --shots {report.shots} --seed {report.seed} {where}{again(root)}"
+        return NextStep(command, "it hardly falls below zero-shot")
+    if report.method == DEFAULT:
+        command = f"adapters bench --methods {DEFAULT},zs-lp,tip-f --shots {report.shots} --seeds {SEEDS} {where}"
+        return NextStep(f"{command}{again(root)}", "beside single methods, over seeds")
+    return NextStep(f"adapters fit {report.method} {_asked(report)}{again(root)}", "one seed says little")
+
+
+def _asked(report: Report) -> str:
+    """The options that the run was asked for, with several seeds."""
+    asked: dict[str, Any] = report.asked or {}
+    words = ["--shots", str(report.shots), "--seeds", SEEDS, "--cache", report.cache_name, "--prompts", report.prompts]
+    words += ["--select", asked["select"]] if asked.get("select") else []
+    words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer") if asked.get(name)]
+    for name, value in (asked.get("options") or {}).items():
+        words += [f"--{name.replace('_', '-')}", str(value).lower() if isinstance(value, bool | None) else str(value)]
+    return shlex.join(words)

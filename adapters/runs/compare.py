@@ -1,0 +1,118 @@
+"""Saved runs side by side on the same test rows: scores, paired differences, and in what they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import featcache
+from adapters.errors import RunError
+from adapters.methods import load
+from adapters.runs.catalogue import find_run
+from adapters.runs.evaluate import check_cache
+from adapters.runs.report import Report
+from adapters.scores import Difference, Scores, difference, score_logits, tempered_logits
+from adapters.tasks.split_rows import read_split
+
+if TYPE_CHECKING:
+    from featcache.cache.reading import Cache
+
+SETTINGS = ("method", "shots", "seed", "select", "prompts", "hyperparameters", "temperature")
+"""What of a report may explain a difference."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the runs.
+
+    Attributes:
+        run: its folder.
+        report: what `adapters fit` saved.
+        scores: on the test split, computed anew.
+        less_first: its accuracy less that of the first run on the same rows; None for the first.
+    """
+
+    run: str
+    report: Report
+    scores: Scores
+    less_first: Difference | None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return Path(self.run).name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs on the same test rows, in the order given.
+
+    Attributes:
+        runs: at least two.
+        settings: of what differs between them, its name and each run's value.
+    """
+
+    runs: tuple[Compared, ...]
+    settings: dict[str, list[Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON-able values."""
+        runs = [
+            {
+                "run": each.run,
+                "method": each.report.method,
+                "scores": each.scores.to_json(),
+                "less_first": each.less_first and each.less_first.to_json(),
+            }
+            for each in self.runs
+        ]
+        return {"runs": runs, "settings": self.settings}
+
+
+def compare(
+    runs: Sequence[str | Path], *, cache: Cache | None = None, root: str | None = None, device: str = "auto"
+) -> Comparison:
+    """Score saved runs again on the test split of their cache, and compare them with the first.
+
+    Args:
+        runs: folders of runs, or names, at least two; all fitted on one cache.
+        cache: an opened cache; None opens the one that the first run was fitted on.
+        root: where runs are looked for.
+        device: where heads compute.
+
+    Raises:
+        RunError: fewer than two runs, no such run, or runs of different caches.
+        CacheError: the runs' cache is gone.
+    """
+    if len(runs) < 2:
+        raise RunError("one run given; expected two or more: type adapters compare RUN RUN")
+    saved = [find_run(run, root=root) for run in runs]
+    reports = [each.require_report() for each in saved]
+    cache = featcache.open(reports[0].cache) if cache is None else cache
+    test = read_split(cache, "test")
+    found: list[Compared] = []
+    first: np.ndarray | None = None
+    for each, report in zip(saved, reports, strict=True):
+        head = load(each.path, device=device)
+        check_cache(head.config, cache, each.name)
+        logits = tempered_logits(head, test.images)
+        right = logits.argmax(1) == test.labels
+        less = None if first is None else difference(right, first)
+        first = right if first is None else first
+        found.append(Compared(str(each.path), report, score_logits(logits, test.labels), less))
+    return Comparison(tuple(found), _differing(reports))
+
+
+def _differing(reports: Sequence[Report]) -> dict[str, list[Any]]:
+    """Settings that are not the same in all reports; hyper-parameters one by one."""
+    contents = []
+    for report in reports:
+        content = {name: getattr(report, name) for name in SETTINGS if name != "hyperparameters"}
+        contents.append({**content, **report.hyperparameters})
+    names = dict.fromkeys(name for content in contents for name in content)
+    values = {name: [content.get(name) for content in contents] for name in names}
+    return {name: of_runs for name, of_runs in values.items() if any(value != of_runs[0] for value in of_runs)}
