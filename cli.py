@@ -26,14 +26,14 @@ INTERRUPTED = 130
 def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
     from featcache.commands import datasets, extract, info, list, models, text, verify
-    from featcache.commands.command import Command
+    from featcache.commands.command import Command, ContinuedCommand
 
     app = _app(
         "featcache",
         "Run a frozen CLIP once over a data set and keep what it saw: image and class-text embeddings in Zarr shards.",
         start="featcache extract --model tiny --dataset digits",
     )
-    app.command("extract", cls=Command)(extract.extract)
+    app.command("extract", cls=ContinuedCommand)(extract.extract)
     app.command("list", cls=Command)(list.list_caches)
     app.command("info", cls=Command)(info.info)
     app.command("verify", cls=Command)(verify.verify)
@@ -46,7 +46,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import bench, compare, eval, fit, list, predict, runs, search
-    from featcache.commands.command import Command, CommandOfMethod
+    from featcache.commands.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
         "adapters",
@@ -55,7 +55,7 @@ def adapters_app() -> typer.Typer:
     )
     app.command("fit", cls=CommandOfMethod)(fit.fit)
     app.command("search", cls=CommandOfMethod)(search.search)
-    app.command("bench", cls=Command)(bench.bench)
+    app.command("bench", cls=ContinuedCommand)(bench.bench)
     app.command("eval", cls=Command)(eval.evaluate)
     app.command("compare", cls=Command)(compare.compare)
     app.command("predict", cls=Command)(predict.predict)
@@ -125,11 +125,19 @@ def _run(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
-        goes_on = "; the same command continues where this one stopped" if _command() == "extract" else ""
+        goes_on = "; the same command continues where this one stopped" if _continues(app) else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
     if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
         gc.freeze()
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _continues(app: typer.Typer) -> bool:
+    """Whether the command that was typed goes on where it was stopped."""
+    from featcache.commands.command import ContinuedCommand
+
+    typed = (command.cls for command in app.registered_commands if command.name == _command())
+    return any(cls is not None and issubclass(cls, ContinuedCommand) for cls in typed)
 
 
 def _command() -> str:

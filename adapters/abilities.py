@@ -1,6 +1,6 @@
 """What a head can do beyond `fit` and logits; whoever needs one of these asks `isinstance` or `issubclass`.
 
-Training many as one program is `adapters.training.stacking.TrainedHead`; logits whose alpha a fit does not see are
+Training many as one program is `adapters.training.trained_head.TrainedHead`; logits whose alpha a fit does not see are
 `adapters.blended_head.BlendedHead`.
 """
 

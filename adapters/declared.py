@@ -1,4 +1,4 @@
-"""What a method's class says of itself, read from its source: to import 21 heads and their libraries takes seconds.
+"""What a method's class says of itself, read from its source: to import all heads and their libraries takes seconds.
 
 Read are class variables with a literal value and the number of trained parameters, `_count`, which for this uses
 hyper-parameters, its arguments and arithmetic alone. Where a class does not say a thing, its bases are asked.

@@ -40,6 +40,7 @@ def notes(
     )
     sampled = "test images" if len(seeds) == 1 else "test images and of seeds"
     found = [
+        f"{settings.protocol}: {PROTOCOLS[settings.protocol].meaning}.",
         spread,
         _chosen(settings),
         f"Bold, or {BEST}: the best of a column. {TIED}: cannot be told from it: the {100 * LEVEL:.0f} % interval of "

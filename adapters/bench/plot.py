@@ -1,7 +1,7 @@
 """Accuracy against shots: one line a method with a band of one standard deviation, zero-shot dashed.
 
 Every line is named at its end in its own colour, with a thin leader where names had to make room for each other, so
-that eighteen of them need no legend.
+that many of them need no legend.
 """
 
 from __future__ import annotations

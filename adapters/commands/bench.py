@@ -58,6 +58,11 @@ def bench(
     """
     from adapters.bench.benchmark import run
 
+    if plot:
+        from adapters.show.plotting import check_suffix
+
+        plot = plot.expanduser()
+        check_suffix(plot)  # before the work, not after it
     results = run(
         methods,
         caches=[open_cache(name, root) for name in cache] if cache else [open_cache(None, root)],
@@ -74,9 +79,9 @@ def bench(
         device=device,
         progress=True,
     )
+    show(results.to_json, lambda: FORMATS[table](results.tables), json=json)
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
         results.plot(plot)
-    show(results.to_json, lambda: FORMATS[table](results.tables), json=json)
     kept = f"results.csv, .parquet and .json are in {results.folder}"
     tell(f"{results.ran} cells computed, {results.found} found done; {kept}")

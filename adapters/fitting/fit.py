@@ -1,7 +1,7 @@
 """One run of `adapters fit`: draw the task, choose and fit the head, score it, save it.
 
-The three stages are three calls. Only the last, `_evaluate`, is given the test split; fitting is given the support and
-what the selection regime holds out, which contains test rows under `oracle` alone.
+The three stages are three calls. Test labels are compared with anything by the last alone (`examination`); choosing and
+fitting are given the support and what the selection regime holds out, which contains test rows under `oracle` alone.
 """
 
 from __future__ import annotations

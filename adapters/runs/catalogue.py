@@ -11,6 +11,7 @@ from typing import Any
 from adapters.errors import RunError
 from adapters.runs.folder import METRICS
 from adapters.runs.report import Report
+from adapters.selection.regimes import REGIMES
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ def read_run(folder: Path) -> SavedRun:
     """Read a run folder; what is wrong with it is told in `problem`."""
     try:
         content = _read_object(folder / METRICS)
-        return SavedRun(folder, Report.from_json({**content, "run": str(folder)}))
+        report = Report.from_json({**content, "run": str(folder)})
+        if report.select not in REGIMES:
+            return SavedRun(folder, None, f"{METRICS} names a regime that this featcache has not: {report.select!r}")
+        return SavedRun(folder, report)
     except FileNotFoundError:
         return SavedRun(folder, None, f"it has no {METRICS}")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What was chosen, fitted on the whole support and scored: the one place that compares test labels with anything."""
+"""What was chosen, fitted on the whole support and scored: here alone a search compares test labels with anything."""
 
 from __future__ import annotations
 

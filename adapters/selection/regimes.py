@@ -68,6 +68,10 @@ class Regime:
     caveat: str = ""
     warning: str = ""
 
+    def __post_init__(self) -> None:
+        if self.rows is not None and not self.looks_at:
+            raise ValueError(f"the regime {self.name} may look at rows, and says not at which: give looks_at")
+
     @property
     def chooses(self) -> bool:
         """Whether it chooses anything at all."""

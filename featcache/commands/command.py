@@ -38,6 +38,10 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+class ContinuedCommand(Command):
+    """A command that, typed again, goes on where it was stopped."""
+
+
 class CommandOfMethod(Command):
     """A command that takes the options of a method too, which it finds in its context's `args`."""
 

@@ -50,7 +50,7 @@ def _shots(target: Cache, task: Task, recipe: Entrant) -> SplitRows:
 
 
 def check_same_encoder(caches: Sequence[Cache]) -> None:
-    """Refuse caches of different encoders, or of one name.
+    """Refuse caches of different encoders.
 
     Raises:
         TaskError: names the two caches and what differs.

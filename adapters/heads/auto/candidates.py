@@ -66,7 +66,7 @@ CANDIDATES = (
 """Zero-shot first; of the methods that were measured, those that made the mixture better (`benchmarks/auto.py`)."""
 FOLDS = 4
 MODERATE = 10_000
-"""Support rows times classes, from which on the kernel keeps its defaults: it is chosen by 200 factorisations a fold."""
+"""Support rows times classes, from which on the kernel keeps its defaults: 200 factorisations a fold choose it."""
 LARGE = 2_000_000
 """Support rows times classes, from which on only what is cheap is fitted, and in two folds."""
 

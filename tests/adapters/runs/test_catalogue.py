@@ -81,3 +81,12 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
     add(tmp_path, "clip-4shot-seed1-aaaaaaaa")
     with pytest.raises(RunError, match="did you mean clip-4shot-seed1-aaaaaaaa"):
         find_run("clap-4shot-seed1", root=str(tmp_path))
+
+
+def test_a_regime_of_another_version_is_a_problem(tmp_path: Path) -> None:
+    folder = add(tmp_path, "clip-4shot-seed1-aaaa1111")
+    content = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**content, "select": "tomorrow's"}))
+    [run] = list_runs(str(tmp_path))
+    assert run.report is None
+    assert "tomorrow's" in str(run.problem)
