@@ -166,7 +166,8 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
         facts.append(("alpha", report.alpha_text))
     if report.temperature != 1.0:
         facts.append(("temperature", f"{report.temperature:.3g}"))
-    facts.append(("chosen by", report.regime.meaning))
+    by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
+    facts.append(("chosen by", by))
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))
     if report.note:
         facts.append((Styled("note", "yellow"), report.note))

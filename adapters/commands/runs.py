@@ -38,7 +38,7 @@ def runs_json(saved: Sequence[SavedRun]) -> dict[str, Any]:
 def runs_page(saved: Sequence[SavedRun], folder: Path) -> Page:
     """The saved heads under a folder, and below them those that cannot be read."""
     if not saved:
-        return Page([f"No runs under {folder}. Fit a head: adapters fit clip --shots 4"])
+        return Page([f"No runs under {folder}. Fit a head: adapters fit --shots 4"])
     named = [(run.path.relative_to(folder).as_posix(), run) for run in saved]
     rows = [_row(name, run.report) for name, run in named if run.report is not None]
     problems = [Styled(f"{name}: {run.problem}", "red") for name, run in named if run.report is None]

@@ -166,4 +166,4 @@ def _next_command(cache: Cache, root: str | None) -> str:
     import numpy as np
 
     images = np.bincount(cache["train"].labels[cache["train"].valid], minlength=len(cache.class_names))
-    return f"adapters fit clip --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"
+    return f"adapters fit --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"

@@ -43,7 +43,7 @@ def prior_weights(candidates: int, without_text: int | None, *, p: float, q: flo
         q: share of the shots that zero-shot classifies rightly.
         chance: 1 / C.
     """
-    trust = max(0.0, (q - chance) / (1 - chance))
+    trust = max(0.0, (q - chance) / (1 - chance)) if chance < 1 else 1.0
     zero_shot = q * q * float(np.clip((1 - p / q) / LOST, 0.1, 1.0)) if q > 0 else 0.0
     weights = np.ones(candidates)
     weights[0] = 0.0

@@ -21,7 +21,7 @@ def test_all_is_told_at_any_width(tmp_path: Path) -> None:
 
 
 def test_an_empty_root_says_what_to_type(tmp_path: Path) -> None:
-    assert "adapters fit clip --shots 4" in "".join(runs_page([], tmp_path).lines())
+    assert "adapters fit --shots 4" in "".join(runs_page([], tmp_path).lines())
 
 
 def test_a_run_may_be_a_link_to_elsewhere(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_all_is_told_at_any_width() -> None:
     assert_all_is_told(page)
     assert {"12 images in 2.0 s (6 images/s)", "6 images", "train 18, test 7"} <= set(texts(page))
     assert "1,234 images in no class folder" in texts(page)
-    assert any(text.startswith("adapters fit clip --shots 3 --cache a-data") for text in texts(page))
+    assert any(text.startswith("adapters fit --shots 3 --cache a-data") for text in texts(page))
     assert any(text.endswith(" --root /home/somebody/featcache") for text in texts(page))
 
 

@@ -47,3 +47,7 @@ def test_agreement_is_counted_over_classes_and_shots() -> None:
     p, q = agreement(wrong, labels, text)
     assert q == 6 / 8
     assert p < 1
+
+
+def test_a_single_class_is_no_chance() -> None:
+    assert prior_weights(3, 1, p=1.0, q=1.0, chance=1.0).sum() == pytest.approx(1)
