@@ -32,7 +32,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
             TrainedHead,
             {"clip", "tip-f", "taskres", "zs-lp", "clap", "lp++", "cross-modal", "reg-linear", "meta"},
         ),
-        (ClassesFromText, {"zero-shot", "clip", "reg-linear", "mma", *INCREMENTAL}),
+        (ClassesFromText, {"zero-shot", "auto", "clip", "reg-linear", "mma", *INCREMENTAL}),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),
         (LearntOnce, {"meta"}),
