@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import sys
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -107,8 +108,9 @@ def _run(app: typer.Typer) -> None:
     # Imports make objects by the hundred thousand that live to the end: to search them for garbage again and again, and
     # once more at the exit (below), would be a quarter of the time of a short command.
     gc.set_threshold(100_000)
-    # What a cluster sends before it kills is an interruption, after which locks are given back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What a cluster sends before it kills is an interruption too, after which locks are given back.
+    for signal_sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_sent, _interrupt)
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
@@ -130,6 +132,12 @@ def _run(app: typer.Typer) -> None:
     if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
         gc.freeze()
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(signal_sent: int, frame: FrameType | None) -> None:
+    """End with one line: what libraries leave half made, such as an event loop, would complain in many."""
+    sys.unraisablehook = lambda unraisable: None
+    raise KeyboardInterrupt
 
 
 def _continues(app: typer.Typer) -> bool:
