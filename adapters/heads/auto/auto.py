@@ -13,13 +13,14 @@ pool of calibrated probabilities. The heads are those of the papers that they na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.abilities import ClassesFromText
-from adapters.arrays import Doubles, Floats
+from adapters.arrays import Doubles, Floats, Ints
 from adapters.head import Head
 from adapters.heads.auto.candidates import BASELINE, CANDIDATES, WITHOUT_TEXT, Candidate, affordable
 from adapters.heads.auto.mixing import agreement, em_weights, prior_weights
@@ -88,71 +89,51 @@ class Auto(Head):
     def _fit(self, support: Support) -> None:
         candidates, most_folds = affordable(support)
         folds = shot_folds(support.labels, most_folds) if support.shots > 1 else []
+        heads, held_out = self._heads(candidates, support, folds)
+        p, q = agreement(support.means, support.labels, support.text)
+        without_text = candidates.index(WITHOUT_TEXT) if WITHOUT_TEXT in candidates else None
+        prior = prior_weights(len(candidates), without_text, p=p, q=q, chance=1 / len(support.classes))
+        told = f"zero-shot is right on {100 * q:.0f} % of the shots, their prototypes on {100 * p:.0f} % of the texts"
+        self.pool_temperature_ = 1.0
+        if not folds:
+            own = candidates.index(BASELINE)
+            temperatures = [1.0] * len(candidates)
+            temperatures[own] = fit_temperature(heads[own]._logits(support.means), support.labels)
+            kept, weights = _kept(prior)
+            scores: list[tuple[float | None, float | None]] = [(None, None)] * len(candidates)
+            self.why_ = f"{told}; with one shot a class nothing was held out"
+        else:
+            labels = support.labels[np.concatenate([out for _, out in folds])]
+            temperatures = [fit_temperature(logits, labels) for logits in held_out]
+            logs = [log_softmax(logits / t) for logits, t in zip(held_out, temperatures, strict=True)]
+            of_label = np.stack([each[np.arange(len(labels)), labels] for each in logs])
+            pull = min(1.0, self.shrinkage / support.shots)
+            kept, weights = _kept((1 - pull) * em_weights(np.exp(of_label)) + pull * prior)
+            accuracies = (float((each.argmax(1) == labels).mean()) for each in logs)
+            scores = list(zip(accuracies, (-of_label.mean(1)).tolist(), strict=True))
+            self.pool_temperature_ = fit_temperature(_pool([logs[j] for j in kept], weights), labels)
+            self.why_ = f"{told}; weights maximise the likelihood of {len(labels)} shots held out, {pull:.0%} prior"
+        self.parts_ = [
+            Part(candidates[j].name, heads[j], weight, temperatures[j], *scores[j])
+            for j, weight in zip(kept, weights, strict=True)
+        ]
+
+    def _heads(
+        self, candidates: Sequence[Candidate], support: Support, folds: Sequence[tuple[Ints, Ints]]
+    ) -> tuple[list[Head], list[Floats]]:
+        """Every candidate fitted on the support, and its logits of the shots held out, fold by fold (none: empty)."""
         supports = [support, *(support.take(kept) for kept, _ in folds)]
         facts = {"logit_scale": self.logit_scale, "seed": self.seed, "device": self.device}
         heads = [[candidate.prepared(part, facts) for part in supports] for candidate in candidates]
         for _ in fit_supports([head for row in heads for head in row], supports * len(heads)):
             pass
-        p, q = agreement(support.means, support.labels, support.text)
-        without_text = candidates.index(WITHOUT_TEXT) if WITHOUT_TEXT in candidates else None
-        prior = prior_weights(len(candidates), without_text, p=p, q=q, chance=1 / len(support.classes))
-        fitted = [row[0] for row in heads]
-        told = f"zero-shot is right on {100 * q:.0f} % of the shots, their prototypes on {100 * p:.0f} % of the texts"
         if not folds:
-            own = candidates.index(BASELINE)
-            temperatures = [1.0] * len(candidates)
-            temperatures[own] = fit_temperature(fitted[own]._logits(support.means), support.labels)
-            self.why_ = f"{told}; with one shot a class nothing was held out"
-            self._keep(candidates, fitted, prior, temperatures, None)
-            return
-        rows = np.concatenate([out for _, out in folds])
-        labels = support.labels[rows]
+            return [row[0] for row in heads], []
         held_out = [
             np.concatenate([head._logits(support.means[out]) for head, (_, out) in zip(row[1:], folds, strict=True)])
             for row in heads
         ]
-        temperatures = [fit_temperature(logits, labels) for logits in held_out]
-        logs = [log_softmax(logits / t) for logits, t in zip(held_out, temperatures, strict=True)]
-        of_label = np.stack([each[np.arange(len(labels)), labels] for each in logs])
-        pull = min(1.0, self.shrinkage / support.shots)
-        weights = (1 - pull) * em_weights(np.exp(of_label)) + pull * prior
-        scores = [
-            (float((each.argmax(1) == labels).mean()), float(-likely.mean()))
-            for each, likely in zip(logs, of_label, strict=True)
-        ]
-        self.why_ = f"{told}; weights maximise the likelihood of {len(labels)} shots held out, {pull:.0%} prior"
-        self._keep(candidates, fitted, weights, temperatures, scores)
-        kept = {part.name for part in self.parts_}
-        pooled = _pool([logs[j] for j, each in enumerate(candidates) if each.name in kept], self._weights(candidates))
-        self.pool_temperature_ = fit_temperature(pooled, labels)
-
-    def _keep(
-        self,
-        candidates: tuple[Candidate, ...],
-        heads: list[Head],
-        weights: Doubles,
-        temperatures: list[float],
-        scores: list[tuple[float, float]] | None,
-    ) -> None:
-        """Keep what has weight, heaviest first."""
-        kept = [j for j in np.argsort(-weights, kind="stable").tolist() if weights[j] >= DROPPED]
-        total = float(weights[kept].sum())
-        self.parts_ = [
-            Part(
-                candidates[j].name,
-                heads[j],
-                float(weights[j]) / total,
-                temperatures[j],
-                *(scores[j] if scores else (None, None)),
-            )
-            for j in kept
-        ]
-        self.pool_temperature_ = 1.0
-
-    def _weights(self, candidates: tuple[Candidate, ...]) -> list[float]:
-        """Weights of the kept candidates, in the order of the candidates."""
-        found = {part.name: part.weight for part in self.parts_}
-        return [found[each.name] for each in candidates if each.name in found]
+        return [row[0] for row in heads], held_out
 
     def _logits(self, features: Floats) -> Floats:
         logs = [log_softmax(part.head._logits(features) / part.temperature) for part in self.parts_]
@@ -207,6 +188,12 @@ class Auto(Head):
             scores = (saved[name] for name in ("weight", "temperature", "accuracy", "nll"))
             self.parts_.append(Part(saved["name"], head, *scores))
         self.pool_temperature_, self.why_ = float(mixture["temperature"]), str(mixture["why"])
+
+
+def _kept(weights: Doubles) -> tuple[list[int], list[float]]:
+    """Numbers of the candidates that have weight, heaviest first, and their weights, which sum to 1."""
+    kept = [j for j in np.argsort(-weights, kind="stable").tolist() if weights[j] >= DROPPED]
+    return kept, (weights[kept] / weights[kept].sum()).tolist()
 
 
 def _pool(logs: list[Doubles], weights: list[float]) -> Doubles:
