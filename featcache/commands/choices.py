@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ def choice(*flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in names:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}")
+            near = difflib.get_close_matches(value, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}{hint}")
         return value
 
     return typer.Option(

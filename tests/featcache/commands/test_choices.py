@@ -36,6 +36,10 @@ def test_another_is_refused_with_all_there_are(app: typer.Typer) -> None:
     done = CliRunner().invoke(app, ["--where", "up"])
     assert done.exit_code == 2
     assert "'up' is not one of 'near', 'far'" in done.output
+    assert "did you mean" not in done.output
+    assert "did you mean near" in " ".join(
+        CliRunner().invoke(app, ["--where", "naer"], env={"COLUMNS": "200"}).output.split()
+    )
 
 
 def test_help_shows_the_names_and_what_they_mean(app: typer.Typer) -> None:
