@@ -58,7 +58,7 @@ def copy(tmp_path: Path) -> Path:
             "A room of adapters imports only rooms below it",
         ),
         ("adapters/bench/cells.py", "import adapters.search.grid", "A room of adapters imports only rooms below it"),
-        ("adapters/training/stacked.py", "import adapters.head", "A stack takes plans and gives arrays"),
+        ("adapters/training/stack_parts.py", "import adapters.head", "A stack takes plans and gives arrays"),
         ("adapters/methods.py", "import torch", "it does not import torch"),
         ("adapters/heads/gda.py", "import faiss", "Only the key index knows FAISS"),
         ("adapters/newcomer.py", "", "A room of adapters imports only rooms below it"),

@@ -13,7 +13,7 @@ from adapters.bench.significance import RESAMPLES
 from adapters.bench.store import Record
 from adapters.bench.summary import Block
 from adapters.methods import BASELINE
-from adapters.scores import LEVEL
+from adapters.metrics import LEVEL
 
 
 def title(settings: Settings, records: Sequence[Record], seeds: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bench.store import Record
-from adapters.scores import LEVEL, Interval
+from adapters.metrics import LEVEL, Interval
 
 RESAMPLES = 1000
 _SEED = 0

@@ -15,7 +15,7 @@ from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.significance import interval_of, resampled_accuracies, seed_weights, tied_with
 from adapters.bench.store import Record
 from adapters.methods import BASELINE
-from adapters.scores import Interval
+from adapters.metrics import Interval
 from adapters.show.numbers import shots_of
 
 Array = npt.NDArray[np.float64]

@@ -13,8 +13,9 @@ import numpy as np
 from adapters import metrics
 from adapters.arrays import Ints
 from adapters.head import Head
+from adapters.metrics import Difference, difference
 from adapters.runs.remarks import remarks
-from adapters.scores import Difference, Scores, difference, score, score_logits, tempered_logits
+from adapters.scores import Scores, score, score_logits, tempered_logits
 from adapters.tasks.task import Task
 
 

@@ -27,7 +27,7 @@ from adapters.parameters import AtLeast1, BelowOne, Count, NotNegative
 from adapters.support import Support
 from adapters.training.loop import products, warmup_cosine
 from adapters.training.stack import Stack
-from adapters.training.stacked import Batches, StackedSGD, per_head, rates_of, steps_of
+from adapters.training.stack_parts import Batches, StackedSGD, per_head, rates_of, steps_of
 from adapters.training.trained_head import TrainedHead
 
 

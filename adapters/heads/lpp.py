@@ -31,7 +31,7 @@ from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
 from adapters.support import Rows, Support
 from adapters.training.loop import class_logits, cross_entropy, products
-from adapters.training.stacked import StackedSGD
+from adapters.training.stack_parts import StackedSGD
 from adapters.training.trained_head import TrainedHead
 
 ALPHA_SCALE = 250.0

@@ -24,7 +24,7 @@ from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
 from adapters.training.loop import class_logits, cosine, cross_entropy, products
 from adapters.training.stack import Stack
-from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of
+from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of
 from adapters.training.trained_head import TrainedHead
 
 Penalty = Annotated[NotNegative, Tried(0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)]

@@ -25,7 +25,7 @@ from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
 from adapters.training.loop import epoch_batches, products, warmup_cosine
 from adapters.training.stack import Stack
-from adapters.training.stacked import Batches, StackedAdamW, per_head, rates_of, steps_of
+from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of, steps_of
 from adapters.training.trained_head import TrainedHead
 
 Alpha = Annotated[NotNegative, Tried(0.0, 0.1, 0.3, 0.5, 0.7, 1.0)]

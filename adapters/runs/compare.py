@@ -12,10 +12,11 @@ import numpy as np
 import featcache
 from adapters.errors import RunError
 from adapters.methods import load
+from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
 from adapters.runs.evaluate import check_cache
 from adapters.runs.report import Report
-from adapters.scores import Difference, Scores, difference, score_logits, tempered_logits
+from adapters.scores import Scores, score_logits, tempered_logits
 from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from adapters.arrays import Ints
-from adapters.scores import Difference, Scores
+from adapters.metrics import Difference
+from adapters.scores import Scores
 from adapters.show.numbers import percent
 
 FEW_ROWS_OF_A_CLASS = 10

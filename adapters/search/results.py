@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.scores import paired_interval
+from adapters.metrics import paired_interval
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
 from adapters.search.notes import notes, title

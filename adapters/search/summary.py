@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.scores import Interval
+from adapters.metrics import Interval
 from adapters.show.numbers import MISSING, points, span
 from featcache.show.page import Page, Styled, Table
 

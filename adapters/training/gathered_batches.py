@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from adapters.training.stacked import Batches
+from adapters.training.stack_parts import Batches
 
 GATHERED = 64
 """Most steps whose rows are gathered at once."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adapters.support import Support
-from adapters.training.stacked import Batches
+from adapters.training.stack_parts import Batches
 
 
 class PaddedBatches(Batches):

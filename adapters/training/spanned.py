@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from adapters.training.stacked import Batches, Stacked
+from adapters.training.stack_parts import Batches, Stacked
 
 
 class SpannedSGD(Stacked):

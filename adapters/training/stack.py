@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapters.training.loop import threads_for
-from adapters.training.stacked import Stacked
+from adapters.training.stack_parts import Stacked
 
 
 class Stack(Stacked, ABC):

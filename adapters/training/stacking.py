@@ -19,7 +19,7 @@ from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.support import Support
 from adapters.training.side_by_side import side_by_side
-from adapters.training.stacked import bytes_of
+from adapters.training.stack_parts import bytes_of
 from adapters.training.trained_head import InTraining, TrainedHead
 
 CPU_BYTES = 1 << 22

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from featcache.datasets.spoken_names import says_nothing
+from featcache.datasets.class_names import says_nothing
 from featcache.show.page import Part, Styled, Table
 
 MOST = 20

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from featcache.datasets.cards import Card, find_card, no_such_set
-from featcache.datasets.class_names import read_class_names
 from featcache.datasets.dataset import Dataset, Reader
+from featcache.datasets.given_class_names import read_class_names
 from featcache.datasets.listing import SPLIT_NAMES, Listing
 from featcache.datasets.locate import Located, locate, looked_in
 from featcache.datasets.readers import FolderReader, ImageFiles, ZipReader

@@ -11,7 +11,7 @@ import numpy as np
 
 from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import EncodedPrompts, TextIndex
-from featcache.datasets.class_names import read_class_names
+from featcache.datasets.given_class_names import read_class_names
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.of_identity import encoder_of
 from featcache.errors import CacheMismatch

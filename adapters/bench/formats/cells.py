@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from adapters.bench.protocols.learning import ADAPTED, BY_OWN, BY_TEXT, REFITTED
 from adapters.bench.summary import Block, Entry, Line
-from adapters.scores import Interval
+from adapters.metrics import Interval
 from adapters.show.numbers import MISSING, points, span
 
 BEST = "*"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.training.spanned import SpannedSGD
-from adapters.training.stacked import Batches, Stacked, StackedSGD
+from adapters.training.stack_parts import Batches, Stacked, StackedSGD
 
 SMALLEST = 1e-12
 """Least norm that rows are divided by: a zero row stays zero."""

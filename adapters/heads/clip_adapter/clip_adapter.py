@@ -38,7 +38,7 @@ from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
 from adapters.training.loop import default_epochs, epoch_batches, warmup_cosine
-from adapters.training.stacked import steps_of
+from adapters.training.stack_parts import steps_of
 from adapters.training.stacking import fit_supports
 from adapters.training.trained_head import TrainedHead
 

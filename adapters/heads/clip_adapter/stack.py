@@ -13,7 +13,7 @@ from adapters.heads.clip_adapter.bottleneck import StackedBottleneck
 from adapters.support import Support
 from adapters.training.loop import class_logits, cross_entropy, products
 from adapters.training.stack import Stack
-from adapters.training.stacked import Batches, per_head, rates_of
+from adapters.training.stack_parts import Batches, per_head, rates_of
 
 
 class Plan(NamedTuple):

@@ -14,7 +14,7 @@ from adapters.selection.looks import WatchedStack
 from adapters.support import Support
 from adapters.training.gathered_batches import GatheredBatches
 from adapters.training.loop import cosine, products
-from adapters.training.stacked import StackedAdamW, per_head, rates_of
+from adapters.training.stack_parts import StackedAdamW, per_head, rates_of
 
 WARMUP, WARMUP_LR = 50, 1e-5
 """Iterations of the warm-up, and the rate of the first one."""

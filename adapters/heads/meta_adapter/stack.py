@@ -16,7 +16,7 @@ from adapters.support import Support
 from adapters.training.loop import class_logits, cosine, cross_entropy
 from adapters.training.padded_batches import PaddedBatches
 from adapters.training.stack import Stack
-from adapters.training.stacked import Stacked, StackedAdamW, per_head, rates_of
+from adapters.training.stack_parts import Stacked, StackedAdamW, per_head, rates_of
 
 EPS = 1e-4
 """Added to the root of AdamW's second moment."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from featcache.datasets.class_names import in_order, read_wordnet_names, spoken_names
 from featcache.datasets.listing import (
     SPLIT_NAMES,
     Listing,
@@ -14,7 +15,6 @@ from featcache.datasets.listing import (
     stratified_splits,
 )
 from featcache.datasets.readers import ImageFiles, is_image
-from featcache.datasets.spoken_names import in_order, read_wordnet_names, spoken_names
 from featcache.errors import DataError
 
 WORDNET_LIST = "LOC_synset_mapping.txt"

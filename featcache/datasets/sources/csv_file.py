@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.listing import (
     SPLIT_NAMES,
     Listing,
@@ -13,7 +14,6 @@ from featcache.datasets.listing import (
     complete_splits,
     make_split,
 )
-from featcache.datasets.spoken_names import in_order, spoken_names
 from featcache.errors import DataError
 
 COLUMNS = ("path", "label")

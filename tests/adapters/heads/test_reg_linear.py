@@ -11,7 +11,7 @@ from adapters.heads.reg_linear import MatrixStack, RegularizedLinearAdapter
 from adapters.heads.zero_shot import ZeroShot
 from adapters.parameters import parameters_of
 from adapters.support import Support
-from adapters.training.stacked import StackedAdamW
+from adapters.training.stack_parts import StackedAdamW
 from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters.metrics import difference
 from adapters.runs.remarks import remarks
-from adapters.scores import difference, score_logits
+from adapters.scores import score_logits
 
 
 def told(head: np.ndarray, baseline: np.ndarray, labels: np.ndarray, **changes: Any) -> list[str]:

@@ -34,7 +34,7 @@ from adapters.training.gathered_batches import GatheredBatches
 from adapters.training.padded_batches import PaddedBatches
 from adapters.training.side_by_side import side_by_side
 from adapters.training.spanned import SpannedSGD
-from adapters.training.stacked import Batches, Stacked, StackedAdamW, StackedSGD, bytes_of
+from adapters.training.stack_parts import Batches, Stacked, StackedAdamW, StackedSGD, bytes_of
 from adapters.training.stacking import blocks_of, evenly, fit_many
 from adapters.training.trained_head import InTraining, TrainedHead
 

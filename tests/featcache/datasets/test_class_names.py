@@ -1,47 +1,49 @@
-"""Class names given in place of the folders'."""
+"""Class names from what folders and tables call the classes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from featcache.datasets.load import load_dataset
-from featcache.errors import DataError
-from tests.pictures import listing_of, make_class_folders
+from featcache.datasets.class_names import in_order, read_wordnet_names, says_nothing, spoken_names
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("labels", "names"),
     [
-        ('["a cat", "a dog"]', ("a cat", "a dog")),
-        ('{"dog": "a hot dog"}', ("cat", "a hot dog")),
-        ("a cat\na dog\n\n", ("a cat", "a dog")),
+        (["cat", "dog"], ("cat", "dog")),
+        (["AnnualCrop", "herbaceous_vegetation", "SeaLake"], ("Annual Crop", "herbaceous vegetation", "Sea Lake")),
+        (["001.Black_footed_Albatross", "002.Laysan_Albatross"], ("Black footed Albatross", "Laysan Albatross")),
+        (["1_cat", "2_dog", "10_bird"], ("cat", "dog", "bird")),
+        (["18_wheeler", "bus"], ("18 wheeler", "bus")),  # a number that is not there for the order
+        (["3_series", "5_series"], ("3 series", "5 series")),  # without it they would be one
+        (["Cat", "cat"], ("Cat", "cat")),
+        (["iPhone", "McDonald", "USAFlag"], ("iPhone", "McDonald", "USAFlag")),
+        (["n01440764", "n01443537"], ("tench", "goldfish")),
+        (["n00007846", "n01440764"], ("person", "tench")),  # the first is none of ImageNet's thousand
+        (["n99999999", "cat"], ("n99999999", "cat")),
+        (["a/airfield", "b/bakery/shop"], ("airfield", "bakery shop")),
+        (["animal/dog/husky", "animal/cat/siamese"], ("husky", "siamese")),
+        (["indoor/garage", "outdoor/garage"], ("indoor garage", "outdoor garage")),
+        (["0", "1", "10"], ("0", "1", "10")),
     ],
 )
-def test_class_names_from_a_file(text: str, expected: tuple[str, ...], tmp_path: Path) -> None:
-    make_class_folders(tmp_path / "set", {"cat": 5, "dog": 5})
-    (tmp_path / "names").write_text(text)
-    dataset = load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")
-    assert dataset.class_names == expected
-    assert dataset.provenance["class_names"] == "given, names"
-    assert listing_of(dataset) == listing_of(load_dataset(str(tmp_path / "set")))
+def test_labels_are_spoken(labels: list[str], names: tuple[str, ...]) -> None:
+    assert spoken_names(labels) == names
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('["a cat"]', "has 1 class names, the data set has 2 classes"),
-        ("one\ntwo\nthree", "has 3 class names, the data set has 2 classes.*: cat, dog"),
-        ('{"cow": "a cow"}', 'names the class "cow".*2 classes are cat, dog'),
-        ('["Same", "same"]', 'the class "same" twice'),
-        ('["unfinished"', "neither JSON"),
-    ],
-)
-def test_class_names_errors(text: str, message: str, tmp_path: Path) -> None:
-    make_class_folders(tmp_path / "set", {"cat": 5, "dog": 5})
-    (tmp_path / "names").write_text(text)
-    with pytest.raises(DataError, match=message):
-        load_dataset(str(tmp_path / "set"), class_names=tmp_path / "names")
-    with pytest.raises(DataError, match="No such file"):
-        load_dataset(str(tmp_path / "set"), class_names=tmp_path / "nowhere")
+def test_names_that_the_data_brings_go_first() -> None:
+    own = read_wordnet_names("n01440764 big fish, Tinca tinca\n\nno id here\nn01443537 goldfish, Carassius auratus\n")
+    assert own == {"n01440764": "big fish", "n01443537": "goldfish"}
+    assert spoken_names(["n01440764", "n01443537"], own) == ("big fish", "goldfish")
+
+
+def test_numbers_come_in_their_own_order() -> None:
+    assert in_order({"10", "9", "1", "2"}) == ["1", "2", "9", "10"]
+    assert in_order(["10_b", "9_a"]) == ["9_a", "10_b"]
+    assert in_order(["10", "9", "b"]) == ["10", "9", "b"]  # as text, where not all have one
+    assert in_order(["1_b", "1_a", "2"]) == ["1_a", "1_b", "2"]
+
+
+@pytest.mark.parametrize(("name", "nothing"), [("0", True), ("12-3", True), ("n99999999", True), ("A380", False)])
+def test_what_says_nothing(name: str, nothing: bool) -> None:
+    assert says_nothing(name) is nothing
