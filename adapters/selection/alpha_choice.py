@@ -28,7 +28,7 @@ from adapters.selection.exact_alpha import AlphaPath, PathBuilder
 
 if TYPE_CHECKING:
     from adapters.head import Head
-    from adapters.support import Rows
+    from adapters.support import Rows, Support
 
 Others = tuple[Any, ...]
 """Other hyper-parameters that delta or base depend on, such as (beta,) or (beta, gamma)."""
@@ -138,14 +138,17 @@ def choose(found: Mapping[Others, Line], chosen_on: ChosenOn) -> tuple[Others, A
     return setting, AlphaChoice(alpha, lo, math.inf if hi == HIGHEST else hi, most / rows, rows, chosen_on)
 
 
-def set_chosen(head: Head, found: Mapping[Others, Line], names: Sequence[str], rows: Rows | None) -> None:
-    """Give a head the chosen alpha and setting; or leave its own, with the note that every one is as good.
+def set_chosen(
+    head: Head, found: Mapping[Others, Line], names: Sequence[str], rows: Rows | None, *, least_gain: int = 0
+) -> None:
+    """Give a head the chosen alpha and setting; or leave its own, with the note that says why.
 
     Args:
         head: an unfitted clone.
         found: at least one line.
         names: the hyper-parameters that a setting holds, in its order.
         rows: held-out rows that the lines are of; None: the support's.
+        least_gain: how many more rows must be right than with the head's own settings for these to be left.
     """
     chosen_on: ChosenOn = "support" if rows is None else "held-out"
     best = choose(found, chosen_on)
@@ -154,5 +157,34 @@ def set_chosen(head: Head, found: Mapping[Others, Line], names: Sequence[str], r
         head.selection_note_ = NOTHING_BETTER
         head.alpha_choice_ = AlphaChoice(head.alpha, 0.0, math.inf, path.best.accuracy, path.rows, chosen_on)
         return
-    setting, head.alpha_choice_ = best
-    head.set_params(alpha=head.alpha_choice_.alpha, **dict(zip(names, setting, strict=True)))
+    setting, choice = best
+    gain = round(choice.accuracy * choice.rows) - _right_now(head, found, names) if least_gain else 0
+    if gain < least_gain:
+        head.selection_note_ = (
+            f"hyper-parameters stay as they were: the best others get {gain} more of {choice.rows} rows right, "
+            f"and of so few shots fewer than {least_gain} say nothing"
+        )
+        return
+    head.alpha_choice_ = choice
+    head.set_params(alpha=choice.alpha, **dict(zip(names, setting, strict=True)))
+
+
+def _right_now(head: Head, found: Mapping[Others, Line], names: Sequence[str]) -> int:
+    """Right answers with a head's own alpha, at the setting that is nearest to its own."""
+    own = np.array([getattr(head, name) for name in names], dtype=np.float64)
+    path = found[min(found, key=lambda setting: float(np.abs(np.array(setting) - own).sum()))].path
+    right: float = path.accuracy(head.alpha) * path.rows
+    return round(right)
+
+
+FEW_SHOTS, LEAST_GAIN = 4, 3
+"""With fewer shots a class, each fold holds a single one, and settings are left only for that many more right rows."""
+
+
+def gain_asked_for(support: Support, rows: Rows | None) -> int:
+    """`set_chosen`'s `least_gain` for heads whose own settings are safe: those of the cache are close to zero-shot.
+
+    Counting right answers among one held-out shot a class finds extreme settings that do well by chance: at two shots
+    the best one lost up to 12 points to zero-shot (`benchmarks/defaults.py`), and none that was three rows ahead did.
+    """
+    return LEAST_GAIN if rows is None and support.shots < FEW_SHOTS else 0

@@ -19,6 +19,7 @@ from PIL import Image
 
 from featcache.encoders import models
 from featcache.encoders.device import DTYPES, resolve_device, resolve_precision
+from featcache.encoders.pixels import BytePixels, normalised
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
 
@@ -36,6 +37,8 @@ class Encoder:
         logit_scale: Factor on cosine similarities that the model was trained with (already exponentiated).
         logit_bias: Added to scaled similarities by sigmoid-trained models (SigLIP); None for the others.
         transform: PIL image -> (3, H, W) float32: the model's own evaluation transform.
+        pixels: PIL image -> (3, H, W) uint8: the same before it scales to [0, 1] and normalises, which `encode_images`
+            does to whole batches where it computes. A quarter of the bytes to hand over, and the same bits.
         input_size: Side of what it makes, or its (height, width), in pixels.
         mean: (3,) of its normalisation.
         std: (3,) likewise.
@@ -62,6 +65,7 @@ class Encoder:
         self.logit_scale = float(logit_scale.detach().double().exp())
         self.logit_bias = None if logit_bias is None else float(logit_bias.detach())
         self.transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(preprocess, is_train=False)
+        self.pixels = BytePixels.of(self.transform)
         size = preprocess.size
         self.input_size = size if isinstance(size, int) else (size[0], size[1])
         self.mean, self.std = tuple(preprocess.mean), tuple(preprocess.std)
@@ -109,7 +113,8 @@ class Encoder:
         """Embed a batch.
 
         Args:
-            pixels: (B, 3, H, W) as `transform` makes them; copied without waiting when its memory is pinned.
+            pixels: (B, 3, H, W) as `pixels` makes them, or `transform`; copied without waiting when their memory is
+                pinned.
             pad_to: Encode at least as many, with zeros behind the last. Matrix products of another shape may round
                 differently, and then an embedding would depend on how many images are encoded with it.
 
@@ -128,6 +133,8 @@ class Encoder:
             pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
         pinned = self.device.type == "cuda" and pixels.is_pinned()
         batch = pixels.to(self.device, non_blocking=pinned)
+        if batch.dtype == torch.uint8:
+            batch = normalised(batch, self.mean, self.std)
         with self._autocast(), _reproducible(self._precision):
             features = self._model.eval().encode_image(batch, normalize=False)  # type: ignore[operator]
         embeddings: np.ndarray = features[:count].float().cpu().numpy()

@@ -60,8 +60,8 @@ class Job:
             self.reader,
             self.ids,
             [part for of_batch in parts for part in of_batch],
-            transform=self.encoder.transform,
-            view_transform=ViewTransform(self.encoder.input_size, self.encoder.mean, self.encoder.std),
+            transform=self.encoder.pixels,
+            view_transform=ViewTransform(self.encoder.input_size),
             views=self.views,
             seed=self.view_seed,
         )
@@ -70,8 +70,8 @@ class Job:
             yield join_parts([next(decoded) for _ in of_batch])
 
     def _pixel_bytes(self, split: str) -> int:
-        """Of one row's decoded images, float32."""
-        return 4 * 3 * self.encoder.image_size**2 * (1 + self.views.get(split, 0))
+        """Of one row's decoded images, a byte each value."""
+        return 3 * self.encoder.image_size**2 * (1 + self.views.get(split, 0))
 
 
 class Engine(Protocol):

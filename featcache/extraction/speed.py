@@ -54,7 +54,7 @@ def _decode_some(encoder: Encoder, reader: Reader, ids: Sequence[str], count: in
     pixels = []
     for image_id in ids[:count]:
         try:
-            pixels.append(encoder.transform(decode(reader.read(image_id))))
+            pixels.append(encoder.pixels(decode(reader.read(image_id))))
         except (DataError, OSError):
             continue  # the run itself will say so
     return pixels

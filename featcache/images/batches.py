@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from featcache.datasets.dataset import Reader
 
-PART_BYTES = 160 * 2**20  # of pixels that a worker hands over at once: 256 images of 224 x 224 without views
+PART_BYTES = 40 * 2**20  # of pixels that a worker hands over at once: 256 images of 224 x 224 without views
 
 Transform = Callable[["Image"], torch.Tensor]
 
@@ -31,7 +31,7 @@ class PixelBatch:
     """B decoded images of one split: a batch or a part of one.
 
     Attributes:
-        pixels: (B, 1 + V, 3, H, W) float32: the centre view, then the augmented ones; zeros where unreadable.
+        pixels: (B, 1 + V, 3, H, W) uint8: the centre view, then the augmented ones; zeros where unreadable.
         readable: (B,) booleans: which images could be read.
         reasons: Why an image is unreadable; empty strings for the others.
     """
@@ -53,7 +53,7 @@ class ImageRows(Dataset[PixelBatch]):
         ids: (N, W) uint8 ids of each split. An array and not strings: workers share its memory, while touching a
             Python string writes its reference count and so copies the page it lies on.
         parts: The splits and rows to decode, in order.
-        transform: The encoder's own transform.
+        transform: What makes the encoder's input of an image, uint8 (`Encoder.pixels`).
         view_transform: The augmentation, used `views[split]` times an image.
         views: V of each split.
         seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
@@ -82,7 +82,7 @@ class ImageRows(Dataset[PixelBatch]):
         views = self._views.get(split, 0)
         loaded = [self._load(str(name), views) for name in decode_ids(self._ids[split][rows.start : rows.stop])]
         shape = next((pixels.shape for pixels, _ in loaded if pixels is not None), None)
-        blank = torch.zeros(shape if shape is not None else (1 + views, 3, 1, 1))
+        blank = torch.zeros(shape if shape is not None else (1 + views, 3, 1, 1), dtype=torch.uint8)
         return PixelBatch(
             pixels=torch.stack([blank if pixels is None else pixels for pixels, _ in loaded]),
             readable=torch.tensor([pixels is not None for pixels, _ in loaded]),
@@ -134,7 +134,10 @@ def join_parts(parts: Sequence[PixelBatch]) -> PixelBatch:
     if len(parts) == 1:
         return parts[0]
     shape = next((part.pixels.shape[1:] for part in parts if part.readable.any()), parts[0].pixels.shape[1:])
-    pixels = [part.pixels if part.readable.any() else torch.zeros(len(part.readable), *shape) for part in parts]
+    pixels = [
+        part.pixels if part.readable.any() else torch.zeros(len(part.readable), *shape, dtype=torch.uint8)
+        for part in parts
+    ]
     return PixelBatch(
         pixels=torch.cat(pixels),
         readable=torch.cat([part.readable for part in parts]),

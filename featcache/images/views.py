@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from torchvision.transforms import Compose, InterpolationMode, Normalize, RandomHorizontalFlip, RandomResizedCrop
-from torchvision.transforms.functional import to_tensor
+from torchvision.transforms import Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop
+from torchvision.transforms.functional import pil_to_tensor
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,9 @@ class ViewTransform:
 
     Attributes:
         size: Side of the square result, or its (height, width), in pixels.
-        mean: (3,) of the model's own normalisation.
-        std: (3,) likewise.
     """
 
     size: int | tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
     def __call__(self, image: Image.Image, seed: int | None = None) -> torch.Tensor:
         """Draw a view.
@@ -33,7 +29,7 @@ class ViewTransform:
                 from that global state.
 
         Returns:
-            (3, H, W) float32.
+            (3, H, W) uint8.
         """
         if seed is None:
             return self._draw(image)
@@ -44,5 +40,5 @@ class ViewTransform:
     def _draw(self, image: Image.Image) -> torch.Tensor:
         crop = RandomResizedCrop(self.size, scale=(0.5, 1.0), interpolation=InterpolationMode.BICUBIC)
         mirrored = Compose([crop, RandomHorizontalFlip(0.5)])(image.convert("RGB"))
-        view: torch.Tensor = Normalize(self.mean, self.std)(to_tensor(mirrored))
+        view: torch.Tensor = pil_to_tensor(mirrored)
         return view

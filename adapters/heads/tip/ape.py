@@ -30,7 +30,7 @@ from adapters.heads.tip.key_cache import KeyCache, votes
 from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_search import lines_of_splits
 from adapters.parameters import AtLeast1, NotNegative, Ratio, require
-from adapters.selection.alpha_choice import Piece, set_chosen
+from adapters.selection.alpha_choice import Piece, gain_asked_for, set_chosen
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
 
@@ -78,7 +78,6 @@ class APE(BlendedHead):
     try_when: ClassVar[str] = "as tip, where only some channels tell the classes apart"
     learned: ClassVar[tuple[str, ...]] = ("channels_", "divergence_")
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
-    chosen_from: ClassVar[int] = 4
 
     channels_: Ints
     cache_: KeyCache
@@ -133,7 +132,8 @@ class APE(BlendedHead):
         splits = [
             (type(self)(**self.get_params())._fit_support(kept), out) for kept, out in held_out_splits(support, rows)
         ]
-        set_chosen(head, lines_of_splits(splits, grid.betas, grid.gammas), ["beta", "gamma"], rows)
+        found = lines_of_splits(splits, grid.betas, grid.gammas)
+        set_chosen(head, found, ["beta", "gamma"], rows, least_gain=gain_asked_for(support, rows))
         return head
 
     def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:

@@ -25,7 +25,7 @@ from adapters.heads.tip.key_cache import KeyCache
 from adapters.heads.tip.key_index import IndexKind
 from adapters.heads.tip.tip_search import AffinityBlock, held_out_logits, pieces, search_grid
 from adapters.parameters import Count, NotNegative, require
-from adapters.selection.alpha_choice import Piece, lines_of_betas, set_chosen
+from adapters.selection.alpha_choice import Piece, gain_asked_for, lines_of_betas, set_chosen
 from adapters.support import Rows, Support, fold_of_rows
 
 
@@ -53,7 +53,6 @@ class TipAdapter(BlendedHead):
     needs: ClassVar[str] = "text; views used if there"
     try_when: ClassVar[str] = "nothing may be trained, or classes and shots change often"
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta")
-    chosen_from: ClassVar[int] = 4
 
     cache_: KeyCache
 
@@ -167,7 +166,8 @@ class TipAdapter(BlendedHead):
             return pieces(blocks, betas, len(support.classes))
 
         count = sum(len(one.cache_) * len((support if out is None else out).labels) for one, out in fitted)
-        set_chosen(head, lines_of_betas(pieces_at, search_grid()[0], count), ["beta"], rows)
+        found = lines_of_betas(pieces_at, search_grid()[0], count)
+        set_chosen(head, found, ["beta"], rows, least_gain=gain_asked_for(support, rows))
         return head
 
     def _blocks(self, support: Support, rows: Rows | None) -> Iterator[AffinityBlock]:

@@ -25,7 +25,7 @@ from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_adapter import TipAdapter
 from adapters.heads.tip.tip_search import lines_of_splits
 from adapters.parameters import NotNegative
-from adapters.selection.alpha_choice import Piece, set_chosen
+from adapters.selection.alpha_choice import Piece, gain_asked_for, set_chosen
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
 
@@ -95,7 +95,6 @@ class TipX(TipAdapter):
     source: ClassVar[str] = "Tip-X in SuS-X, arXiv 2211.16198"
     try_when: ClassVar[str] = "as tip, where images resemble each other less than their texts do"
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma")
-    chosen_from: ClassVar[int] = 4
 
     ranges_: Floats
 
@@ -141,7 +140,8 @@ class TipX(TipAdapter):
         splits = [
             (type(self)(**self.get_params())._fit_support(kept), out) for kept, out in held_out_splits(support, rows)
         ]
-        set_chosen(head, lines_of_splits(splits, grid.betas, grid.gammas), ["beta", "gamma"], rows)
+        found = lines_of_splits(splits, grid.betas, grid.gammas)
+        set_chosen(head, found, ["beta", "gamma"], rows, least_gain=gain_asked_for(support, rows))
         return head
 
     def _pieces(self, rows: Rows, betas: Sequence[float], gammas: NDArray[np.float64]) -> Iterator[Piece]:

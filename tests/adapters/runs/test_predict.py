@@ -44,7 +44,7 @@ class GreyEncoder:
         self.centres, self.identity, self.batches = centres, IDENTITY, []
         self.device = SimpleNamespace(type="cpu")
 
-    def transform(self, image: Image.Image) -> Any:
+    def pixels(self, image: Image.Image) -> Any:
         import torch
 
         return torch.full((3, 2, 2), float(image.convert("L").getpixel((0, 0))))

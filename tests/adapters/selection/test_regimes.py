@@ -55,7 +55,7 @@ def test_a_regime_passes_the_views_of_the_support_and_what_it_holds_out(
 
 def test_what_is_chosen_on_the_shots_by_default() -> None:
     from_shots = {name: head.chosen_from for name, head in METHODS.items() if head.chosen_by_default}
-    assert from_shots == {"tip": 4, "tip-f": 4, "tip-x": 4, "ape": 4, "gda": 4, "proker": 2, "timo": 2}
+    assert from_shots == {"tip": 2, "tip-f": 2, "tip-x": 2, "ape": 2, "gda": 4, "proker": 2, "timo": 2}
     for name, least in from_shots.items():
         head_class = METHODS[name]
         assert head_class._tuned is not Head._tuned
