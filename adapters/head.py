@@ -52,8 +52,6 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     chosen_by_default: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters that are chosen on the support unless one is told otherwise or given one of them. Only of heads
     for which that was measured not to lose to their fixed defaults on real features (docs/methods.md)."""
-    chosen_from: ClassVar[int] = 2
-    """The shots a class from which that holds; with fewer, folds hold too little to choose on."""
     try_when: ClassVar[str] = ""
     """When to try it, and what to beware of, for `adapters list`."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.declared import Declared
 from adapters.errors import AdapterError, RunError
-from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, NONE, default_regime
+from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, default_regime
 from featcache.named import Named
 
 if TYPE_CHECKING:
@@ -95,14 +94,8 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
             "parameters": head.count(dim=dim, classes=classes, rows=classes * shots),
             "needs": head["needs"],
             "source": head["source"],
-            "select": _own_regime(head["chosen_by_default"], head["chosen_from"]),
+            "select": default_regime(head["chosen_by_default"], shots=LEAST_TO_CHOOSE_ON).name,
             "try_when": head["try_when"],
         }
         for name, head in declared.items()
     ]
-
-
-def _own_regime(chosen_by_default: Collection[str], chosen_from: int) -> str:
-    """`none`, or `support`, where need be with the shots from which."""
-    name = default_regime(chosen_by_default, chosen_from, shots=chosen_from).name
-    return name if name == NONE.name or chosen_from <= LEAST_TO_CHOOSE_ON else f"{name} from {chosen_from} shots"

@@ -13,7 +13,7 @@ from adapters import methods
 from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.selection.calibration import calibrate as fit_head_temperature
-from adapters.selection.regimes import Lesson, Regime, choose, default_regime
+from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, Lesson, Regime, choose, default_regime
 
 RUN_FACTS = ("logit_scale", "seed", "device")
 """Constructor arguments that a run knows: the encoder's scale, the draw's seed, where to compute."""
@@ -48,7 +48,7 @@ class Recipe:
     def regime(self) -> Regime:
         """What chooses."""
         head = self.head_class
-        own = default_regime(head.chosen_by_default, head.chosen_from, shots=self.shots, given=self.params)
+        own = default_regime(head.chosen_by_default, shots=self.shots, given=self.params)
         return self.select or own
 
     def build(self, *, logit_scale: float, seed: int) -> Head:
@@ -89,7 +89,7 @@ class Recipe:
         given = [name for name in head.chosen_by_default if name in self.params]
         if given:
             return f"{' and '.join(given)} given"
-        few = bool(head.chosen_by_default) and self.shots < head.chosen_from
+        few = bool(head.chosen_by_default) and self.shots < LEAST_TO_CHOOSE_ON
         return f"{self.shots} shots a class are too few for {self.method} to choose on" if few else ""
 
     def learn(self, lesson: Lesson, seed: int) -> Learned:

@@ -21,7 +21,7 @@ from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.parameters import NotNegative
 from adapters.selection.alpha_choice import Piece, lines, set_chosen
-from adapters.selection.held_out import held_out_splits
+from adapters.selection.held_out import held_out_splits, quarter_splits
 from adapters.support import Rows, Support
 
 Doubles = NDArray[np.float64]
@@ -66,9 +66,8 @@ class GDA(BlendedHead):
     source: ClassVar[str] = "GDA-CLIP, arXiv 2402.04087"
     trains: ClassVar[str] = "nothing; a Gaussian discriminant in closed form"
     needs: ClassVar[str] = "text; views used if there"
-    try_when: ClassVar[str] = "eight shots or more and no training; below zero-shot at two shots"
+    try_when: ClassVar[str] = "four shots or more and no training"
     chosen_by_default: ClassVar[tuple[str, ...]] = ("alpha",)
-    chosen_from: ClassVar[int] = 4
     learned: ClassVar[tuple[str, ...]] = ("weight_", "bias_")
 
     weight_: Floats
@@ -119,13 +118,19 @@ class GDA(BlendedHead):
         return head
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
-        """Choose among all alphas on held-out rows, or on shots held out of the support in folds."""
+        """Choose among all alphas on held-out rows, or on shots held out of the support in folds.
+
+        Of two shots a class, folds over the shots would leave single rows, and of their covariance nothing: there a
+        shot of a quarter of the classes is held out at a time.
+        """
 
         def piece(kept: Support, held: Rows) -> Piece:
             fitted = type(self)(**self.get_params())._fit_support(kept)
             return (), *fitted._parts(held.features), held.labels
 
-        found = lines(piece(kept, held) for kept, held in held_out_splits(support, rows))
+        pairs = rows is None and support.shots == 2
+        splits = quarter_splits(support) if pairs else held_out_splits(support, rows)
+        found = lines(piece(kept, held) for kept, held in splits)
         set_chosen(head, found, [], rows)
         return head
 

@@ -163,19 +163,16 @@ def parse_select(select: str) -> Regime:
     return REGIMES[select]
 
 
-def default_regime(
-    chosen_by_default: Collection[str], chosen_from: int, *, shots: int, given: Collection[str] = ()
-) -> Regime:
+def default_regime(chosen_by_default: Collection[str], *, shots: int, given: Collection[str] = ()) -> Regime:
     """The regime where none was asked for: on the shots for heads that are measured to gain by it, otherwise none.
 
     Args:
         chosen_by_default: the method's `Head.chosen_by_default`.
-        chosen_from: its `Head.chosen_from`.
         shots: rows of a class, K.
         given: hyper-parameters that were given; what a user sets is not chosen over their head.
     """
     free = bool(chosen_by_default) and not set(chosen_by_default) & set(given)
-    return SUPPORT if free and shots >= chosen_from else NONE
+    return SUPPORT if free and shots >= LEAST_TO_CHOOSE_ON else NONE
 
 
 def choose(head: Head, lesson: Lesson, regime: Regime) -> Head:

@@ -15,7 +15,7 @@ from adapters.methods import METHODS, describe_methods
 def test_source_and_class_agree(method: str) -> None:
     head_class, declared = METHODS[method], Declared(METHODS.homes[method])
     assert declared.name == head_class.__name__
-    for variable in ("method", "trains", "needs", "source", "try_when", "chosen_by_default", "chosen_from"):
+    for variable in ("method", "trains", "needs", "source", "try_when", "chosen_by_default"):
         assert declared[variable] == getattr(head_class, variable)
     for dim, classes, shots in ((512, 10, 16), (768, 1000, 1), (2, 3, 4)):
         expected = head_class().count_parameters(dim=dim, classes=classes, shots=shots)

@@ -14,6 +14,7 @@ COMPUTES = {
     "featcache.encoders.device",
     "featcache.encoders.encoder",
     "featcache.encoders.of_identity",
+    "featcache.encoders.pixels",
     "featcache.encoders.weights",
     "featcache.images.batches",
     "featcache.images.views",

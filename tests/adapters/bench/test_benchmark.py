@@ -80,7 +80,7 @@ def test_tidy_rows_in_every_file(make_cache: Make, tmp_path: Path) -> None:
     assert one["accuracy"] == report.accuracy["test"]
     assert one["ece"] == pytest.approx(report.ece["test"], abs=1e-12)
     assert json.loads(one["hyperparameters"]) == report.hyperparameters
-    assert (one["cache_digest"], one["select"], one["parameters"]) == (cache.digest, "none", 0)
+    assert (one["cache_digest"], one["select"], one["parameters"]) == (cache.digest, "support", 0)
 
 
 def test_a_finished_cell_is_not_run_again(make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,22 @@ def test_support_search_adds_up_over_folds_and_improves() -> None:
     assert improved > GDA(alpha=1e-4).fit(views, labels, text=TIP).score(*test) + 0.05
 
 
+def test_of_two_shots_a_quarter_of_the_classes_lacks_one_at_a_time() -> None:
+    """By brute force over alphas: the choice is best on the shots held out so."""
+    views, labels = (part[np.arange(160) % 16 < 2] for part in _support(16))
+    chosen = GDA().tuned(views, labels, text=TIP)
+    first = np.arange(len(labels)) % 2 == 0
+    alphas, right = np.geomspace(1e-4, 1e4, 60), np.zeros(61)
+    for shot in (first, ~first):
+        for quarter in range(4):
+            out = shot & (labels % 4 == quarter)
+            base, delta = GDA().fit(views[~out], labels[~out], text=TIP).parts(views[out].mean(1))
+            tried = [base + np.float32(alpha) * delta for alpha in (*alphas, chosen.alpha)]
+            right += [(logits.argmax(1) == labels[out]).sum() for logits in tried]
+    assert right[-1] == right.max() == round(chosen.alpha_choice_.accuracy * len(labels))
+    assert right.min() < right.max()
+
+
 def test_alphas_that_change_nothing_leave_alpha() -> None:
     rows = np.repeat(np.eye(3), 2, axis=0)
     chosen = GDA(alpha=0.3).tuned(rows, [0, 0, 1, 1, 2, 2], text=np.eye(3))
