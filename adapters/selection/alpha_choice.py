@@ -28,7 +28,7 @@ from adapters.selection.exact_alpha import AlphaPath, PathBuilder
 
 if TYPE_CHECKING:
     from adapters.head import Head
-    from adapters.support import Rows, Support
+    from adapters.support import Rows
 
 Others = tuple[Any, ...]
 """Other hyper-parameters that delta or base depend on, such as (beta,) or (beta, gamma)."""
@@ -175,16 +175,3 @@ def _right_now(head: Head, found: Mapping[Others, Line], names: Sequence[str]) -
     path = found[min(found, key=lambda setting: float(np.abs(np.array(setting) - own).sum()))].path
     right: float = path.accuracy(head.alpha) * path.rows
     return round(right)
-
-
-FEW_SHOTS, LEAST_GAIN = 4, 3
-"""With fewer shots a class, each fold holds a single one, and settings are left only for that many more right rows."""
-
-
-def gain_asked_for(support: Support, rows: Rows | None) -> int:
-    """`set_chosen`'s `least_gain` for heads whose own settings are safe: those of the cache are close to zero-shot.
-
-    Counting right answers among one held-out shot a class finds extreme settings that do well by chance: at two shots
-    the best one lost up to 12 points to zero-shot (`benchmarks/defaults.py`), and none that was three rows ahead did.
-    """
-    return LEAST_GAIN if rows is None and support.shots < FEW_SHOTS else 0

@@ -28,9 +28,9 @@ from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache, votes
 from adapters.heads.tip.sharpened import votes_at
-from adapters.heads.tip.tip_search import lines_of_splits
+from adapters.heads.tip.tip_search import gain_asked_for, lines_of_splits
 from adapters.parameters import AtLeast1, NotNegative, Ratio, require
-from adapters.selection.alpha_choice import Piece, gain_asked_for, set_chosen
+from adapters.selection.alpha_choice import Piece, set_chosen
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
 

@@ -23,9 +23,9 @@ from adapters.head import cosine_logits
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
 from adapters.heads.tip.key_cache import KeyCache
 from adapters.heads.tip.key_index import IndexKind
-from adapters.heads.tip.tip_search import AffinityBlock, held_out_logits, pieces, search_grid
+from adapters.heads.tip.tip_search import AffinityBlock, gain_asked_for, held_out_logits, pieces, search_grid
 from adapters.parameters import Count, NotNegative, require
-from adapters.selection.alpha_choice import Piece, gain_asked_for, lines_of_betas, set_chosen
+from adapters.selection.alpha_choice import Piece, lines_of_betas, set_chosen
 from adapters.support import Rows, Support, fold_of_rows
 
 

@@ -1,3 +1,5 @@
+"""Bytes, and normalising them in batches: together open_clip's transform, to the bit."""
+
 from __future__ import annotations
 
 import pickle
