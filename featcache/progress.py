@@ -18,8 +18,8 @@ class Reporter(Protocol):
     def start(self, description: str, total: int) -> None:
         """Begin with `total` rows ahead."""
 
-    def advance(self, rows: int, bad: int) -> None:
-        """`rows` more rows are encoded, `bad` of them unreadable."""
+    def advance(self, rows: int, bad: int, bound: str = "") -> None:
+        """`rows` more rows are encoded, `bad` of them unreadable; `bound` is what takes most of the time."""
 
 
 class Silent:
@@ -28,7 +28,7 @@ class Silent:
     def start(self, description: str, total: int) -> None:
         """Nothing."""
 
-    def advance(self, rows: int, bad: int) -> None:
+    def advance(self, rows: int, bad: int, bound: str = "") -> None:
         """Nothing."""
 
 
@@ -49,15 +49,17 @@ class StderrReporter:
     def start(self, description: str, total: int) -> None:
         """Begin with `total` rows ahead."""
         self._description, self._total, self._done, self._bad = description, total, 0, 0
+        self._bound = ""
         self._began = self._told = time.monotonic()
         if self._bar:
             self._bar.start()
             self._task = self._bar.add_task(description, total=total, rate="")
 
-    def advance(self, rows: int, bad: int) -> None:
-        """`rows` more rows are encoded, `bad` of them unreadable."""
+    def advance(self, rows: int, bad: int, bound: str = "") -> None:
+        """`rows` more rows are encoded, `bad` of them unreadable; `bound` is what takes most of the time."""
         self._done += rows
         self._bad += bad
+        self._bound = bound
         if self._bar:
             self._bar.update(self._task, advance=rows, rate=self._rate())
         elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES or self._done == self._total:
@@ -68,7 +70,8 @@ class StderrReporter:
         rate = self._done / max(time.monotonic() - self._began, 1e-9)
         left = (self._total - self._done) / max(rate, 1e-9)
         bad = f", {self._bad} unreadable" if self._bad else ""
-        return f"{rate:,.0f} images/s, {clock(left)} left{bad}" if rate < 1e7 else bad
+        bound = f", bound by {self._bound}" if self._bound else ""
+        return f"{rate:,.0f} images/s, {clock(left)} left{bad}{bound}" if rate < 1e7 else bad
 
 
 def clock(seconds: float) -> str:

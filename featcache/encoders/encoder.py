@@ -24,6 +24,38 @@ from featcache.encoders.weights import load_model, load_tokenizer, weights_sha25
 from featcache.errors import ModelError
 
 TEXT_BATCH = 256
+PRECISION_BY = "precision_by"
+"""Of an identity in half precision: `weights`, or absent in those of older versions, which cast each operation."""
+
+
+class PendingEmbeddings:
+    """Embeddings that a device may still be computing.
+
+    Args:
+        features: (B, D) on their way to this machine's memory, or there.
+        arrived: What waits until they are there.
+        precision: Of the encoder.
+    """
+
+    def __init__(self, features: torch.Tensor, arrived: Callable[[], object], precision: str) -> None:
+        self._features, self._arrived, self._precision = features, arrived, precision
+
+    def result(self) -> np.ndarray:
+        """(B, D) float32, raw: not normalised.
+
+        Raises:
+            ModelError: The precision overflowed: some embedding is not finite.
+        """
+        self._arrived()
+        embeddings: np.ndarray = self._features.numpy()
+        if not np.isfinite(embeddings).all():
+            remedy = (
+                "the weights or the pixels are damaged"
+                if self._precision == "fp32"
+                else f"use {'bf16 or ' if self._precision == 'fp16' else ''}fp32 (--precision)"
+            )
+            raise ModelError(f"embeddings in {self._precision} are not finite: {remedy}")
+        return embeddings
 
 
 class Encoder:
@@ -79,10 +111,12 @@ class Encoder:
             "transform": transform,
             "transform_sha256": hashlib.sha256(transform.encode()).hexdigest(),
             "precision": precision,
+            **({} if precision == "fp32" else {PRECISION_BY: "weights"}),
             "tokenizer": type(tokenizer).__name__,
             "context_length": int(tokenizer.context_length),  # type: ignore[attr-defined]
         }
         self._model = model.to(device).eval().requires_grad_(False)
+        self._model.visual.to(DTYPES[precision])
         self._tokenizer = tokenizer
         self._precision = precision
 
@@ -96,8 +130,8 @@ class Encoder:
             model: An open_clip architecture, `tiny`, a local open_clip directory or `hf-hub:owner/name`.
             pretrained: A tag, a checkpoint file, `random`, or None: `openai` where the architecture has it.
             device: `auto` (cuda, then mps, then cpu) or a torch device.
-            precision: Of the image tower, by autocast: `fp32`, `fp16`, `bf16`; `auto` is fp16 on CUDA, else fp32.
-                Texts are few and always fp32.
+            precision: Of the image tower, its weights and what they compute: `fp32`, `fp16`, `bf16`; `auto` is fp16
+                on CUDA, else fp32. Texts are few and always fp32.
 
         Raises:
             ModelError: The model cannot be resolved, downloaded or loaded, or not on that device at that precision.
@@ -108,13 +142,11 @@ class Encoder:
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         return cls(load_model(info), tokenizer, info, device=target, precision=resolved)
 
-    @torch.inference_mode()
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.
 
         Args:
-            pixels: (B, 3, H, W) as `pixels` makes them, or `transform`; copied without waiting when their memory is
-                pinned.
+            pixels: (B, 3, H, W) as `pixels` makes them, or `transform`.
             pad_to: Encode at least as many, with zeros behind the last. Matrix products of another shape may round
                 differently, and then an embedding would depend on how many images are encoded with it.
 
@@ -124,28 +156,33 @@ class Encoder:
         Raises:
             ModelError: The precision overflowed: some embedding is not finite.
         """
+        return self.start_images(pixels, pad_to=pad_to).result()
+
+    @torch.inference_mode()
+    def start_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> PendingEmbeddings:
+        """Begin to embed a batch; a GPU goes on with it while its caller does something else. See `encode_images`."""
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise ValueError(f"pixels are {tuple(pixels.shape)}: expected (B, 3, H, W)")
         if len(pixels) == 0:
-            return np.zeros((0, self.dim), np.float32)
+            return PendingEmbeddings(torch.zeros(0, self.dim), _nothing, self._precision)
         count = len(pixels)
         if count < pad_to:
             pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
-        pinned = self.device.type == "cuda" and pixels.is_pinned()
-        batch = pixels.to(self.device, non_blocking=pinned)
+        batch = pixels.to(self.device)
         if batch.dtype == torch.uint8:
             batch = normalised(batch, self.mean, self.std)
-        with self._autocast(), _reproducible(self._precision):
-            features = self._model.eval().encode_image(batch, normalize=False)  # type: ignore[operator]
-        embeddings: np.ndarray = features[:count].float().cpu().numpy()
-        if not np.isfinite(embeddings).all():
-            remedy = (
-                "the weights or the pixels are damaged"
-                if self._precision == "fp32"
-                else f"use {'bf16 or ' if self._precision == 'fp16' else ''}fp32 (--precision)"
+        with torch.autocast(self.device.type, enabled=False), _reproducible(self._precision):
+            features = self._model.eval().encode_image(  # type: ignore[operator]
+                batch.to(DTYPES[self._precision]), normalize=False
             )
-            raise ModelError(f"embeddings in {self._precision} are not finite: {remedy}")
-        return embeddings
+        features = features[:count].float()
+        if self.device.type != "cuda":
+            return PendingEmbeddings(features.cpu(), _nothing, self._precision)
+        fetched = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
+        fetched.copy_(features, non_blocking=True)
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived.record()
+        return PendingEmbeddings(fetched, arrived.synchronize, self._precision)
 
     @torch.inference_mode()
     def encode_texts(self, prompts: Sequence[str]) -> np.ndarray:
@@ -162,10 +199,9 @@ class Encoder:
             embeddings[start : start + len(tokens)] = features.float().cpu().numpy()
         return embeddings
 
-    def _autocast(self) -> torch.autocast:
-        if self._precision == "fp32":
-            return torch.autocast(self.device.type, enabled=False)  # also inside a caller's own autocast
-        return torch.autocast(self.device.type, dtype=DTYPES[self._precision])
+
+def _nothing() -> None:
+    """Nothing to wait for."""
 
 
 def _reproducible(precision: str) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featcache.encoders.device import resolve_device
-from featcache.encoders.encoder import Encoder
+from featcache.encoders.encoder import PRECISION_BY, Encoder
 
 
 def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: str | None = None) -> Encoder:
@@ -24,3 +24,17 @@ def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: 
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
     return Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
+
+
+def at_precision(identity: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity with the precision of another, and the way it was applied there."""
+    of_other = {key: other[key] for key in ("precision", PRECISION_BY) if key in other}
+    return {key: value for key, value in identity.items() if key not in ("precision", PRECISION_BY)} | of_other
+
+
+def spelled_out(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity with what older versions left unsaid: their half precision was a cast of each operation."""
+    said = dict(identity)
+    if said["precision"] != "fp32":
+        said.setdefault(PRECISION_BY, "autocast")
+    return said

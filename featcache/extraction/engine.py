@@ -6,8 +6,10 @@ numbers.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,16 +19,26 @@ from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import ShardResult
 from featcache.errors import DataError, ModelError
+from featcache.extraction.waits import DEVICE, Waits
 from featcache.ids import decode_ids
-from featcache.images.batches import ImageRows, PixelBatch, join_parts, load_parts, split_batch
+from featcache.images.batches import Gathering, PixelBatch
+from featcache.images.decoding import DecodedPart, DecodedRows, load_parts, slots_needed
+from featcache.images.parts import Parts
+from featcache.images.resampling import resampler
+from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
 from featcache.progress import Reporter
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Reader
-    from featcache.encoders.encoder import Encoder
+    from featcache.encoders.encoder import Encoder, PendingEmbeddings
 
 Write = Callable[[ShardResult], None]
+
+HELD = 4
+"""Decoded parts whose copy to a GPU may still be under way."""
+BEGUN = 3
+"""Batches that a GPU has before it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Job:
         view_seed: Seed of the augmentation.
         skip_unreadable: Whether an unreadable image leaves its row empty; else it stops the run.
         workers: Decoding processes; 0 decodes in this one.
+        waits: What the run waited for so far.
     """
 
     encoder: Encoder
@@ -52,26 +65,59 @@ class Job:
     view_seed: int
     skip_unreadable: bool
     workers: int
+    waits: Waits = field(default_factory=Waits)
 
     def decode(self, batches: Sequence[tuple[str, range]]) -> Iterator[PixelBatch]:
-        """Decode batches in order, a few ahead of their use."""
-        parts = [[(split, part) for part in split_batch(rows, self._pixel_bytes(split))] for split, rows in batches]
-        rows = ImageRows(
+        """Decode batches in order, ahead of their use, and bring them to the encoder's device."""
+        encoder, resizing = self.encoder, self.encoder.pixels.resizing
+        resample = resampler(encoder.device, resizing) if resizing else None
+        size, whole = ViewTransform(encoder.input_size).shape, resample is not None
+        parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, whole=whole)
+        cut = [(split, parts.cut(split, rows)) for split, rows in batches]
+        held = HELD if encoder.device.type == "cuda" else 0
+        rows = DecodedRows(
             self.reader,
             self.ids,
-            [part for of_batch in parts for part in of_batch],
-            transform=self.encoder.pixels,
-            view_transform=ViewTransform(self.encoder.input_size),
+            [(split, part) for split, of_batch in cut for part in of_batch],
+            transform=encoder.pixels,
+            whole=whole,
+            view_transform=ViewTransform(encoder.input_size),
             views=self.views,
             seed=self.view_seed,
+            ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),
         )
-        decoded = load_parts(rows, workers=self.workers, pin_memory=self.encoder.device.type == "cuda")
-        for of_batch in parts:
-            yield join_parts([next(decoded) for _ in of_batch])
+        decoded = load_parts(rows, workers=self.workers, held=held, device=encoder.device)
+        gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
+        for split, of_batch in cut:
+            count = sum(map(len, of_batch))
+            yield gathering.gather(_waited(decoded, len(of_batch), self.waits), count, self.views.get(split, 0))
 
-    def _pixel_bytes(self, split: str) -> int:
-        """Of one row's decoded images, a byte each value."""
-        return 3 * self.encoder.image_size**2 * (1 + self.views.get(split, 0))
+    def encode(self, batches: Sequence[tuple[str, range]]) -> Iterator[tuple[PixelBatch, np.ndarray]]:
+        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
+
+        On a GPU a few are under way together: while it computes one, the next is launched.
+        """
+        begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
+        most = BEGUN if self.encoder.device.type == "cuda" else 1
+        for batch in self.decode(batches):
+            with self.waits.on(DEVICE):
+                begun.append((batch, start_batch(self, batch)))
+                done = finish_batch(self, *begun.popleft()) if len(begun) == most else None
+            if done:
+                yield done
+        while begun:
+            with self.waits.on(DEVICE):
+                done = finish_batch(self, *begun.popleft())
+            yield done
+
+
+def _waited(decoded: Iterator[DecodedPart], count: int, waits: Waits) -> Iterator[DecodedPart]:
+    """The next parts, and how long they were waited for."""
+    for _ in range(count):
+        began = time.perf_counter()
+        part = next(decoded)
+        waits.divide(part.told.reading, part.told.decoding, began)
+        yield part
 
 
 class Engine(Protocol):
@@ -85,25 +131,33 @@ class Engine(Protocol):
         """
 
 
-def encode_batch(job: Job, batch: PixelBatch) -> np.ndarray:
-    """(B, 1 + V, D) float32 embeddings of one decoded batch, NaN where unreadable.
+def start_batch(job: Job, batch: PixelBatch) -> list[PendingEmbeddings]:
+    """Begin to encode the views of one decoded batch; nothing is begun where no image is readable.
 
     A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
+
+    Raises:
+        ModelError: The batch does not fit into the device's memory.
     """
+    if not batch.readable.any():
+        return []
+    views = batch.pixels.permute(1, 0, 4, 2, 3)
+    try:
+        return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in views]
+    except torch.OutOfMemoryError as error:
+        size = job.plan.batch_size
+        message = f"a batch of {size} images does not fit into the memory of {job.encoder.device}; "
+        raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
+
+
+def finish_batch(job: Job, batch: PixelBatch, pending: list[PendingEmbeddings]) -> tuple[PixelBatch, np.ndarray]:
+    """The batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable."""
     count, views = batch.pixels.shape[:2]
-    result = np.full((count, views, job.encoder.dim), np.nan, np.float32)
-    readable = batch.readable.numpy()
-    if not readable.any():
-        return result
-    for view in range(views):
-        try:
-            embeddings = job.encoder.encode_images(batch.pixels[:, view], pad_to=job.plan.batch_size)
-            result[readable, view] = embeddings[readable]
-        except torch.OutOfMemoryError as error:
-            size = job.plan.batch_size
-            message = f"a batch of {size} images does not fit into the memory of {job.encoder.device}; "
-            raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
-    return result
+    embeddings = np.full((count, views, job.encoder.dim), np.nan, np.float32)
+    readable = batch.readable
+    for view, one in enumerate(pending):
+        embeddings[readable, view] = one.result()[readable]
+    return batch, embeddings
 
 
 def empty_result(shard: Shard, job: Job) -> ShardResult:
@@ -117,8 +171,8 @@ def empty_result(shard: Shard, job: Job) -> ShardResult:
     )
 
 
-def fill(result: ShardResult, rows: range, batch: PixelBatch, job: Job) -> None:
-    """Encode a decoded batch into its rows of a shard.
+def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.ndarray, job: Job) -> None:
+    """Put an encoded batch into its rows of a shard.
 
     Raises:
         DataError: An image is unreadable and the job says to fail then; the message names it.
@@ -131,9 +185,8 @@ def fill(result: ShardResult, rows: range, batch: PixelBatch, job: Job) -> None:
                 message = f"cannot read {image_id} ({split} row {row}): {reason}; "
                 raise DataError(message + "mend the file, or type --on-error skip to leave its row empty")
             result.bad.append({"row": row, "id": image_id, "reason": reason})
-    embeddings = encode_batch(job, batch)
     where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)
     result.images[where] = embeddings[:, 0]
-    result.state[where] = np.where(batch.readable.numpy(), ENCODED, UNREADABLE)
+    result.state[where] = np.where(batch.readable, ENCODED, UNREADABLE)
     if result.views is not None:
         result.views[where] = embeddings[:, 1:]

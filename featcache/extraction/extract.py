@@ -17,6 +17,7 @@ from featcache.cache.writing import CacheStore, explain_full_disk
 from featcache.datasets.dataset import Dataset
 from featcache.extraction.engines import ENGINES
 from featcache.extraction.request import Request, choose_prompts, dataset_identity
+from featcache.extraction.waits import Waits
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
@@ -40,6 +41,7 @@ class ExtractionReport:
         skipped: Rows of the cache without an embedding because their image is unreadable.
         seconds: Of the whole run.
         encoding_seconds: Of that, decoding, encoding and writing images.
+        waited: Of that, what was waited for: seconds by cause, see `extraction.waits`.
     """
 
     cache: Cache
@@ -48,6 +50,7 @@ class ExtractionReport:
     skipped: int
     seconds: float
     encoding_seconds: float
+    waited: Mapping[str, float]
 
     @property
     def images_per_second(self) -> float | None:
@@ -66,6 +69,7 @@ class ExtractionReport:
             "skipped": self.skipped,
             "seconds": round(self.seconds, 3),
             "images_per_second": self.images_per_second and round(self.images_per_second, 1),
+            "waited": {cause: round(seconds, 3) for cause, seconds in self.waited.items()},
         }
 
 
@@ -82,10 +86,10 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
         _require_same_request(read_manifest(folder), request, dataset)
-    encoded, seconds = 0, 0.0
+    encoded, seconds, waits = 0, 0.0, Waits()
     if not folder.exists(COMPLETE):
         with explain_full_disk(folder), writing(folder):
-            encoded, seconds = _encode(request, dataset, prompts, folder, progress=progress)
+            encoded, seconds = _encode(request, dataset, prompts, folder, waits, progress=progress)
     elif _prompts_missing(request, dataset, prompts, folder):
         with explain_full_disk(folder), writing(folder):
             _add_prompts(request, dataset, prompts, folder)
@@ -98,6 +102,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         skipped=skipped,
         seconds=time.monotonic() - began,
         encoding_seconds=seconds,
+        waited=waits.seconds,
     )
 
 
@@ -150,7 +155,13 @@ def _add_prompts(
 
 
 def _encode(
-    request: Request, dataset: Dataset, prompts: tuple[str, PromptSpec], folder: Folder, *, progress: bool
+    request: Request,
+    dataset: Dataset,
+    prompts: tuple[str, PromptSpec],
+    folder: Folder,
+    waits: Waits,
+    *,
+    progress: bool,
 ) -> tuple[int, float]:
     """Encode what is missing; returns the number of images and the seconds that they took."""
     # Imported here: a finished cache is recognised without torch.
@@ -181,6 +192,7 @@ def _encode(
             view_seed=request.seed,
             skip_unreadable=request.on_error == "skip",
             workers=workers,
+            waits=waits,
         )
         with StderrReporter() if progress else nullcontext(Silent()) as reporter:
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
@@ -199,6 +211,7 @@ def _agreed_manifest(
     Raises:
         CacheMismatch: There is one of something different.
     """
+    from featcache.encoders.of_identity import spelled_out
     from featcache.extraction.speed import default_batch_size
 
     old = read_manifest(folder) if folder.exists(MANIFEST) else None
@@ -216,7 +229,8 @@ def _agreed_manifest(
         manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
         folder.write_json(MANIFEST, manifest)
         return manifest
-    require_equal(old["identity"], identity, old["name"])
+    kept = old["identity"] | {"encoder": spelled_out(old["identity"]["encoder"])}
+    require_equal(kept, identity, old["name"])
     return old
 
 

@@ -9,6 +9,7 @@ from threading import Thread
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
 from featcache.extraction.engine import Job, Write, empty_result, fill
+from featcache.extraction.waits import WRITING
 from featcache.progress import Reporter
 
 
@@ -18,15 +19,16 @@ class LocalEngine:
     def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
         """See `Engine.run`."""
         batches = [(shard.split, rows) for shard in shards for rows in job.plan.batches(shard)]
-        decoded = job.decode(batches)
+        encoded = job.encode(batches)
         with BackgroundWriter(write) as writer:
             for shard in shards:
                 result = empty_result(shard, job)
                 for rows in job.plan.batches(shard):
-                    batch = next(decoded)
-                    fill(result, rows, batch, job)
-                    report.advance(len(rows), int((~batch.readable).sum()))
-                writer.submit(result)
+                    batch, embeddings = next(encoded)
+                    fill(result, rows, batch, embeddings, job)
+                    report.advance(len(rows), int((~batch.readable).sum()), job.waits.bound)
+                with job.waits.on(WRITING):
+                    writer.submit(result)
 
 
 class BackgroundWriter:

@@ -20,6 +20,11 @@ class ViewTransform:
 
     size: int | tuple[int, int]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of a view."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def __call__(self, image: Image.Image, seed: int | None = None) -> torch.Tensor:
         """Draw a view.
 

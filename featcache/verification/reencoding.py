@@ -11,8 +11,8 @@ from featcache.cache.layout import IMAGES, VIEWS
 from featcache.cache.manifest import require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
-from featcache.encoders.of_identity import encoder_of
-from featcache.extraction.engine import Job, encode_batch
+from featcache.encoders.of_identity import at_precision, encoder_of
+from featcache.extraction.engine import Job
 from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, array_in
@@ -48,7 +48,7 @@ def verify_sample(
     dataset = _original_dataset(manifest, data_root)
     encoder = encoder_of(identity["encoder"], device=device)
     now = {"dataset": dataset_identity(dataset), "encoder": dict(encoder.identity)}
-    kept = {"dataset": identity["dataset"], "encoder": identity["encoder"] | {"precision": now["encoder"]["precision"]}}
+    kept = {"dataset": identity["dataset"], "encoder": at_precision(identity["encoder"], now["encoder"])}
     require_equal(kept, now, manifest["name"])
     views = {identity["views"]["split"]: identity["views"]["count"]} if identity["views"] else {}
     job = Job(
@@ -63,12 +63,12 @@ def verify_sample(
     )
     batches = _sample_batches(plan, rows, seed)
     group = folder.group("r")
-    for (split, part), batch in zip(batches, job.decode(batches), strict=True):
+    for (split, part), (_, fresh) in zip(batches, job.encode(batches), strict=True):
         where = slice(part.start, part.stop)
         stored = np.asarray(array_in(group, split, IMAGES)[where])[:, None]
         if split in views:
             stored = np.concatenate([stored, np.asarray(array_in(group, split, VIEWS)[where])], axis=1)
-        if worst := _compare(found, stored, encode_batch(job, batch)):
+        if worst := _compare(found, stored, fresh):
             row, problem = worst
             image_id = dataset.splits[split].ids[part[row]]
             found.problems.append(f"{split} row {part[row]} ({image_id}): {problem}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from featcache.encoders.encoder import Encoder
-from featcache.encoders.of_identity import encoder_of
+from featcache.encoders.of_identity import at_precision, encoder_of, spelled_out
 from featcache.errors import ModelError
 from tests.featcache.encoders.conftest import MakeFolder
 
@@ -19,7 +19,16 @@ def test_it_is_the_same_encoder_again(encoder: Encoder) -> None:
 )
 def test_a_cpu_stands_in_for_fp16_with_fp32(encoder: Encoder, had: str, asked: str | None, gets: str) -> None:
     again = encoder_of({**encoder.identity, "precision": had}, device="cpu", precision=asked)
-    assert again.identity == {**encoder.identity, "precision": gets}
+    assert again.identity["precision"] == gets
+    assert again.identity.get("precision_by") == (None if gets == "fp32" else "weights")
+    assert at_precision(encoder.identity, again.identity) == again.identity
+    assert at_precision(again.identity, encoder.identity) == encoder.identity
+
+
+def test_older_identities_cast_each_operation_and_did_not_say_so() -> None:
+    assert spelled_out({"precision": "fp16"}) == {"precision": "fp16", "precision_by": "autocast"}
+    for said in ({"precision": "fp32"}, {"precision": "bf16", "precision_by": "weights"}):
+        assert spelled_out(said) == said
 
 
 def test_other_weights_are_the_callers_to_find(make_folder: MakeFolder) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.encoders.encoder import PendingEmbeddings
 from featcache.errors import DataError, ModelError
-from featcache.extraction.engine import Job, empty_result, encode_batch, fill
+from featcache.extraction.engine import Job, empty_result, fill, finish_batch, start_batch
 from featcache.ids import encode_ids
 from featcache.images.batches import PixelBatch
 
@@ -26,9 +27,11 @@ class Brightness:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def encode_images(self, pixels: torch.Tensor, *, pad_to: int) -> np.ndarray:
+    def start_images(self, pixels: torch.Tensor, *, pad_to: int) -> PendingEmbeddings:
         self.sizes.append(max(len(pixels), pad_to))
-        return np.asarray(pixels.mean((1, 2, 3))[:, None].expand(-1, self.dim), np.float32)
+        assert pixels.shape[1:] == (3, 2, 4)
+        brightness = pixels.float().mean((1, 2, 3))[:, None].expand(-1, self.dim)
+        return PendingEmbeddings(brightness, lambda: None, "fp32")
 
 
 def job(encoder: Any, **changes: Any) -> Job:
@@ -38,13 +41,17 @@ def job(encoder: Any, **changes: Any) -> Job:
 
 
 def batch() -> PixelBatch:
-    pixels = torch.arange(6.0).reshape(3, 2, 1, 1, 1).expand(-1, -1, 3, 2, 2).clone()
-    return PixelBatch(pixels, torch.tensor([True, False, True]), ["", "the file is empty", ""])
+    pixels = torch.arange(6, dtype=torch.uint8).reshape(3, 2, 1, 1, 1).expand(-1, -1, 2, 4, 3).clone()
+    return PixelBatch(pixels, ["", "the file is empty", ""])
+
+
+def encoded(this: Job, batch: PixelBatch) -> np.ndarray:
+    return finish_batch(this, batch, start_batch(this, batch))[1]
 
 
 def test_a_short_batch_is_padded_so_that_bits_do_not_depend_on_what_follows() -> None:
     encoder = Brightness()
-    embeddings = encode_batch(job(encoder), batch())
+    embeddings = encoded(job(encoder), batch())
     assert encoder.sizes == [4, 4]  # once for each view
     assert np.isnan(embeddings[1]).all()
     assert embeddings[[0, 2], :, 0].tolist() == [[0.0, 1.0], [4.0, 5.0]]
@@ -52,8 +59,8 @@ def test_a_short_batch_is_padded_so_that_bits_do_not_depend_on_what_follows() ->
 
 def test_nothing_readable_is_not_encoded() -> None:
     encoder, nothing = Brightness(), batch()
-    nothing.readable[:] = False
-    assert np.isnan(encode_batch(job(encoder), nothing)).all()
+    nothing.reasons = ["the file is empty"] * 3
+    assert np.isnan(encoded(job(encoder), nothing)).all()
     assert encoder.sizes == []
 
 
@@ -61,7 +68,7 @@ def test_a_batch_fills_its_rows_of_a_shard() -> None:
     this = job(Brightness())
     result = empty_result(SHARD, this)
     assert (result.state == UNREADABLE).all()
-    fill(result, range(4, 7), batch(), this)
+    fill(result, range(4, 7), batch(), encoded(this, batch()), this)
     assert result.state.tolist() == [ENCODED, UNREADABLE, ENCODED]
     assert result.views is not None
     assert (result.images[2, 0], result.views[2, 0, 0]) == (4.0, 5.0)
@@ -71,13 +78,13 @@ def test_a_batch_fills_its_rows_of_a_shard() -> None:
 def test_an_unreadable_image_stops_a_run_that_does_not_skip() -> None:
     this = job(Brightness(), skip_unreadable=False)
     with pytest.raises(DataError, match=r"cannot read 5\.png \(train row 5\): the file is empty; .*--on-error skip"):
-        fill(empty_result(SHARD, this), range(4, 7), batch(), this)
+        fill(empty_result(SHARD, this), range(4, 7), batch(), np.zeros((3, 2, 2), np.float32), this)
 
 
 def test_a_batch_that_is_too_large_says_what_to_type() -> None:
     class Full(Brightness):
-        def encode_images(self, pixels: torch.Tensor, *, pad_to: int) -> np.ndarray:
+        def start_images(self, pixels: torch.Tensor, *, pad_to: int) -> PendingEmbeddings:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(ModelError, match="a batch of 4 images does not fit .*--batch-size 2 and another --name"):
-        encode_batch(job(Full()), batch())
+        start_batch(job(Full()), batch())

@@ -28,8 +28,9 @@ class OneByOne:
     def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
         for shard in shards:
             result, batches = empty_result(shard, job), list(job.plan.batches(shard))
-            for rows, batch in zip(batches, job.decode([(shard.split, rows) for rows in batches]), strict=True):
-                fill(result, rows, batch, job)
+            encoded = job.encode([(shard.split, rows) for rows in batches])
+            for rows, (batch, embeddings) in zip(batches, encoded, strict=True):
+                fill(result, rows, batch, embeddings, job)
             write(result)
             OneByOne.shards += 1
 

@@ -16,11 +16,12 @@ from PIL import Image
 import featcache
 from featcache.cache import plan
 from featcache.datasets.load import load_dataset
-from featcache.encoders.encoder import Encoder
+from featcache.encoders.encoder import Encoder, PendingEmbeddings
 from featcache.errors import CacheError, CacheIncomplete, CacheMismatch, DataError, PromptError
 from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
 from featcache.images.decode import decode
+from featcache.images.resampling import resample
 from tests.conftest import ImageFolder
 
 
@@ -183,8 +184,8 @@ def test_changing_prompts_encodes_only_text(root: Path, image_folder: ImageFolde
 def test_embeddings_too_large_for_float16_are_refused(
     root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = Encoder.encode_images
-    monkeypatch.setattr(Encoder, "encode_images", lambda self, pixels, **how: 1e6 * encode(self, pixels, **how))
+    result = PendingEmbeddings.result
+    monkeypatch.setattr(PendingEmbeddings, "result", lambda self: 1e6 * result(self))
     with pytest.raises(CacheError, match="--dtype float32"):
         extract(image_folder())
 
@@ -243,3 +244,29 @@ def test_no_global_random_state_is_touched(root: Path, image_folder: ImageFolder
     extract(image_folder(per_class=5), views=1, workers=1)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tobytes() == before[1]  # type: ignore[union-attr]
+
+
+def test_pictures_that_a_gpu_resizes_give_the_same_bits(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder()
+    by_pillow = extract(folder, name="pillow", views=1).cache
+    monkeypatch.setattr("featcache.extraction.engine.resampler", lambda device, resizing: resample)
+    there = extract(folder, name="there", views=1).cache
+    for split in by_pillow.splits:
+        assert there[split].images.tobytes() == by_pillow[split].images.tobytes()
+    assert there["train"].views.tobytes() == by_pillow["train"].views.tobytes()
+
+
+def test_a_cache_of_half_precision_by_casts_is_not_continued_by_weights(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder()
+    cache = extract(folder, precision="bf16").cache
+    assert cache.encoder["precision_by"] == "weights"
+    location = Path(cache.path)
+    manifest = json.loads((location / "manifest.json").read_text())
+    del manifest["identity"]["encoder"]["precision_by"]
+    (location / "manifest.json").write_text(json.dumps(manifest))
+    assert extract(folder, precision="bf16").encoded == 0  # finished, it is read as it is
+    (location / "complete.json").unlink()
+    with pytest.raises(CacheMismatch, match="precision_by is autocast in the cache and weights in this run"):
+        extract(folder, precision="bf16")

@@ -1,80 +1,62 @@
-"""Rows become batches of pixels; what cannot be read is told and leaves its place empty."""
+"""Parts become batches; unreadable images leave zeros; where pictures are whole, they are resized on the way."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from featcache.ids import encode_ids
-from featcache.images.batches import ImageRows, PixelBatch, join_parts, load_parts, split_batch
-from featcache.images.views import ViewTransform
+from featcache.encoders.pixels import Resizing
+from featcache.images.batches import Gathering
+from featcache.images.decoding import DecodedPart, Told
+from featcache.images.resampling import resample, resampler
 
-SIZE = 4
-
-
-class Squares:
-    """Grey squares by number; "bad" is a damaged file."""
-
-    def read(self, image_id: str) -> bytes | np.ndarray:
-        return b"" if image_id == "bad" else np.full((SIZE, SIZE), int(image_id), np.uint8)
-
-    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
-        return (0 for _ in ids)
+SIZE = (2, 3)
+BYTES = 18
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def grey(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+def part(values: list[int], reasons: list[str], size: tuple[int, int] = SIZE) -> DecodedPart:
+    pixels = torch.cat([torch.full((3 * size[0] * size[1],), value, dtype=torch.uint8) for value in values] or [])
+    return DecodedPart(pixels, Told([size] * len(values), reasons, 0.0, 0.0))
 
 
-def rows(ids: list[str], parts: list[range], views: int = 0, seed: int = 0) -> ImageRows:
-    return ImageRows(
-        Squares(),
-        {"train": encode_ids(ids)},
-        [("train", part) for part in parts],
-        transform=grey,
-        view_transform=ViewTransform(SIZE),
-        views={"train": views},
-        seed=seed,
-    )
+def test_parts_are_joined_and_unreadable_images_are_zeros() -> None:
+    parts = [part([5, 6, 7, 8], ["", "damaged", ""]), part([9, 1], [""])]
+    batch = Gathering(torch.device("cpu"), SIZE, None).gather(parts, 4, views=1)
+    assert batch.pixels.shape == (4, 2, 2, 3, 3)
+    assert batch.pixels[:, :, 0, 0, 0].tolist() == [[5, 6], [0, 0], [7, 8], [9, 1]]
+    assert batch.readable.tolist() == [True, False, True, True]
+    assert batch.reasons == ["", "damaged", "", ""]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_parts_come_in_order_and_say_what_is_readable(workers: int) -> None:
-    first, second = load_parts(rows(["7", "bad", "9"], [range(0, 2), range(2, 3)]), workers=workers, pin_memory=False)
-    assert first.readable.dtype == torch.bool
-    assert first.readable.tolist() == [True, False]
-    assert first.reasons == ["", "the file is empty"]
-    assert first.pixels.shape == (2, 1, 3, SIZE, SIZE)
-    assert (first.pixels[:, 0].amax((1, 2, 3)).tolist(), second.pixels.unique().tolist()) == ([7.0, 0.0], [9.0])
+def test_a_part_without_a_readable_image() -> None:
+    nothing = DecodedPart(torch.zeros(0, dtype=torch.uint8), Told([], ["empty"], 0.0, 0.0))
+    batch = Gathering(torch.device("cpu"), SIZE, None).gather([nothing, part([5], [""])], 2, views=0)
+    assert batch.pixels[:, 0, 0, 0, 0].tolist() == [0, 5]
+    assert batch.readable.tolist() == [False, True]
 
 
-def test_views_depend_on_the_image_and_its_number_alone() -> None:
-    alone = rows(["7", "9"], [range(1, 2)], views=2)[0]
-    together = rows(["5", "9", "bad"], [range(0, 3)], views=2)[0]
-    assert torch.equal(alone.pixels[0], together.pixels[1])
-    assert together.pixels.shape == (3, 3, 3, SIZE, SIZE)
+def test_whole_pictures_are_resized() -> None:
+    resizing = Resizing(SIZE, "bilinear", False)
+    random = np.random.default_rng(0)
+    pixels = torch.from_numpy(random.integers(0, 256, 3 * 50, dtype=np.uint8))
+    sizes = [(5, 7), (3, 5)]
+    whole = DecodedPart(pixels, Told(sizes, ["", ""], 0.0, 0.0))
+    batch = Gathering(torch.device("cpu"), SIZE, (resample, resizing)).gather([whole], 2, views=0)
+    assert torch.equal(batch.pixels[:, 0], resample(pixels, sizes, resizing))
 
 
-def test_a_part_without_a_readable_image_takes_the_shape_of_the_others() -> None:
-    split = rows(["bad", "7"], [range(0, 1), range(1, 2)])
-    joined = join_parts([split[0], split[1]])
-    assert joined.pixels.shape == (2, 1, 3, SIZE, SIZE)
-    assert (joined.readable.tolist(), len(joined.reasons)) == ([False, True], 2)
-    nothing = PixelBatch(torch.zeros(1, 1, 3, 1, 1), torch.tensor([False]), ["the file is empty"])
-    assert join_parts([nothing, nothing]).readable.tolist() == [False, False]
-
-
-def test_large_batches_are_handed_over_in_parts() -> None:
-    assert split_batch(range(8, 18), 2**18) == [range(8, 18)]
-    assert split_batch(range(8, 18), 16 * 2**20) == [
-        range(8, 10),
-        range(10, 12),
-        range(12, 14),
-        range(14, 16),
-        range(16, 18),
-    ]
-    assert split_batch(range(2), 2**40) == [range(0, 1), range(1, 2)]
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: only it copies while it computes")
+def test_a_gpu_s_batches_are_the_cpu_s() -> None:
+    resizing = Resizing((32, 32), "bicubic", True)
+    there = resampler(DEVICE, resizing)
+    assert there is not None
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        sizes = [(int(h), int(w)) for h, w in random.integers(20, 200, (6, 2))]
+        pixels = torch.from_numpy(random.integers(0, 256, sum(3 * h * w for h, w in sizes), dtype=np.uint8))
+        one = DecodedPart(pixels.pin_memory(), Told(sizes, [""] * 6, 0.0, 0.0))
+        batch = Gathering(DEVICE, (32, 32), (there, resizing)).gather([one], 6, views=0)
+        one.wait()
+        assert torch.equal(batch.pixels[:, 0].cpu(), resample(pixels, sizes, resizing))

@@ -1,0 +1,203 @@
+"""From a listing to pixels, decoded ahead of their use by worker processes.
+
+A worker only decodes where a GPU resizes: it leaves pictures as they are, one behind the other, in a slot of a ring.
+What is too large for the slot, has another mode than RGB or grey, or is an augmented view, it resizes itself, with the
+same pixels as a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from featcache.encoders.pixels import BytePixels
+from featcache.errors import DataError
+from featcache.ids import decode_ids
+from featcache.images.decode import decode
+from featcache.images.ring import Ring
+from featcache.images.views import ViewTransform
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from featcache.datasets.dataset import Reader
+
+    Raw = bytes | np.ndarray | Image
+
+AHEAD = 2
+"""Parts that each worker decodes before they are asked for."""
+
+Size = tuple[int, int]
+
+
+class Told(NamedTuple):
+    """What a worker tells of a part.
+
+    Attributes:
+        sizes: (height, width) of each picture.
+        reasons: Why a row's image is unreadable; empty strings for the others.
+        reading: Seconds it took to read the files.
+        decoding: Seconds it took to make pixels of them.
+    """
+
+    sizes: list[Size]
+    reasons: list[str]
+    reading: float
+    decoding: float
+
+
+@dataclass
+class DecodedPart:
+    """R rows of one split, decoded.
+
+    Attributes:
+        pixels: (bytes,) uint8: pictures (H, W, 3) one behind the other; of each readable row the centre view, then the
+            augmented ones. They lie in a slot that is written again when the next part but a few is asked for.
+        told: What the worker tells of them.
+        wait: Called before the slot is written again: whoever still reads it sets what waits for that.
+    """
+
+    pixels: torch.Tensor
+    told: Told
+    wait: Callable[[], object] = field(default=lambda: None)
+
+
+class DecodedRows(Dataset[Told]):
+    """Runs of rows as a map-style data set: an item decodes its rows into its slot and tells their sizes.
+
+    Args:
+        reader: Reads an image by its id.
+        ids: (N, W) uint8 ids of each split. An array and not strings: workers share its memory, while touching a
+            Python string writes its reference count and so copies the page it lies on.
+        parts: The splits and rows to decode, in order.
+        transform: What makes the encoder's input of an image.
+        whole: Whether pictures may stay as they are, to be resized elsewhere.
+        view_transform: The augmentation, used `views[split]` times an image.
+        views: V of each split.
+        seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
+            the view's number, so neither workers nor resuming can change them.
+        ring: Where the pixels go: item i into slot i modulo their number.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        ids: Mapping[str, np.ndarray],
+        parts: Sequence[tuple[str, range]],
+        *,
+        transform: BytePixels,
+        whole: bool,
+        view_transform: ViewTransform,
+        views: Mapping[str, int],
+        seed: int,
+        ring: Ring,
+    ) -> None:
+        self.ring = ring
+        self._reader, self._ids, self._parts = reader, ids, parts
+        self._transform, self._whole = transform, whole
+        self._view_transform, self._views, self._seed = view_transform, views, seed
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, item: int) -> Told:
+        split, rows = self._parts[item]
+        slot = self.ring.slots[item % len(self.ring)].numpy()
+        height, width = self._view_transform.shape
+        square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
+        used, sizes, reasons, reading, began = 0, list[Size](), list[str](), 0.0, time.perf_counter()
+        left = len(rows) * pictures * square  # kept free for the rows that follow, should they all be resized
+        for image_id in decode_ids(self._ids[split][rows.start : rows.stop]):
+            left -= pictures * square
+            room = len(slot) - used - left - (pictures - 1) * square
+            asked = time.perf_counter()
+            try:
+                raw = self._reader.read(str(image_id))
+                reading += time.perf_counter() - asked
+                arrays = self._load(raw, str(image_id), pictures - 1, room)
+            except (DataError, OSError) as error:
+                reasons.append(str(error) or type(error).__name__)
+                continue
+            for array in arrays:
+                slot[used : used + array.size] = array.reshape(-1)
+                used += array.size
+                sizes.append((array.shape[0], array.shape[1]))
+            reasons.append("")
+        return Told(sizes, reasons, reading, time.perf_counter() - began - reading)
+
+    def _load(self, raw: Raw, image_id: str, views: int, room: int) -> list[np.ndarray]:
+        """The pictures of one row: (H, W, 3) uint8 each, the first of at most `room` bytes."""
+        image = decode(raw)
+        as_it_is = self._whole and image.mode in ("RGB", "L") and 3 * image.width * image.height <= room
+        arrays = [_rgb(image) if as_it_is else self._transform.array(image)]
+        for view in range(views):
+            drawn = self._view_transform(image, _view_seed(self._seed, image_id, view))
+            arrays.append(drawn.permute(1, 2, 0).numpy())
+        return arrays
+
+
+def slots_needed(workers: int, held: int) -> int:
+    """Slots of a ring such that none is written while it waits, or while one of the last `held` parts is read."""
+    return AHEAD * workers + held + 1
+
+
+def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.device) -> Iterator[DecodedPart]:
+    """Decoded parts in order, made ahead of time by worker processes (0: in this one).
+
+    Args:
+        rows: What to decode; its ring has `slots_needed`.
+        workers: Processes.
+        held: How many of the last parts the caller may still be reading.
+        device: Where the pixels go from here.
+
+    Raises:
+        DataError: The system killed a worker.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        rows,
+        batch_size=None,  # an item already is a run of rows
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),  # the loader seeds its workers; the caller's random state stays as it is
+        multiprocessing_context="fork" if workers and rows.ring.forked else None,
+    )
+    reading: list[DecodedPart] = []
+    try:
+        decoded = iter(loader)  # starts the workers, which have no use for locked pages
+        with rows.ring.page_locked(device):
+            for item in range(len(rows)):
+                while len(reading) > held:
+                    reading.pop(0).wait()
+                told = next(decoded)
+                used = sum(3 * height * width for height, width in told.sizes)
+                part = DecodedPart(rows.ring.slots[item % len(rows.ring)][:used], told)
+                reading.append(part)
+                yield part
+            for part in reading:
+                part.wait()
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        message = "a decoding process was killed, most likely for want of memory; "
+        raise DataError(message + "type --workers 1 or 0") from error
+
+
+def _rgb(image: Image) -> np.ndarray:
+    """(H, W, 3) uint8 of an image in RGB or grey."""
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _as_it_is(told: Any) -> Any:
+    return told
+
+
+def _view_seed(seed: int, image_id: str, view: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{image_id}\0{view}".encode()).digest()[:8], "little") >> 1

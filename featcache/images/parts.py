@@ -1,0 +1,86 @@
+"""How batches are cut into parts: what one worker decodes at a time, into one slot of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from featcache.errors import DataError
+from featcache.ids import decode_ids
+from featcache.images.decode import decode
+
+if TYPE_CHECKING:
+    from featcache.datasets.dataset import Reader
+
+PART_BYTES = 40 * 2**20
+"""Of pixels in a part, about: 256 images of 224 x 224 without views."""
+WHOLE_ROWS = 64
+"""Rows of a part of whole pictures, at most: more would only make the first batch wait."""
+ROOM = 1.25
+"""Of a slot, for pictures that are larger than the average."""
+SAMPLE = 8
+"""Pictures of a split that are opened to learn how large its pictures are."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Sizes of parts and of the slots that hold them.
+
+    Attributes:
+        rows: Of each split's parts, at most.
+        slot_bytes: What a slot has to hold.
+    """
+
+    rows: Mapping[str, int]
+    slot_bytes: int
+
+    @classmethod
+    def of(
+        cls,
+        reader: Reader,
+        ids: Mapping[str, np.ndarray],
+        views: Mapping[str, int],
+        size: tuple[int, int],
+        batch_size: int,
+        *,
+        whole: bool,
+    ) -> Self:
+        """Parts of about `PART_BYTES`.
+
+        Args:
+            reader: Reads an image by its id.
+            ids: (N, W) uint8 ids of each split.
+            views: V of each split.
+            size: (height, width) of the encoder's input.
+            batch_size: Rows encoded together; a part is never more.
+            whole: Whether pictures stay as they are: then a few are opened to see how large they are.
+        """
+        square, rows, slot_bytes = 3 * size[0] * size[1], {}, 0
+        for split, listing in ids.items():
+            of_views = views.get(split, 0) * square
+            picture = max(square, int(ROOM * bytes_of_a_picture(reader, listing))) if whole else square
+            most = min(batch_size, WHOLE_ROWS) if whole else batch_size
+            rows[split] = max(1, min(most, PART_BYTES // (picture + of_views)))
+            wanted = min(rows[split] * (picture + of_views), PART_BYTES)
+            slot_bytes = max(slot_bytes, wanted, rows[split] * (square + of_views))
+        return cls(rows, slot_bytes)
+
+    def cut(self, split: str, rows: range) -> list[range]:
+        """A batch in parts."""
+        step = self.rows[split]
+        return [rows[start : start + step] for start in range(0, len(rows), step)]
+
+
+def bytes_of_a_picture(reader: Reader, ids: np.ndarray) -> int:
+    """Bytes of a decoded picture, on average over a few of a listing (N, W); 0 where none can be opened."""
+    sizes = []
+    for image_id in decode_ids(ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]):
+        try:
+            image = decode(reader.read(str(image_id)))
+        except (DataError, OSError):
+            continue  # the run itself will say so
+        sizes.append(3 * image.width * image.height)
+    return int(np.mean(sizes)) if sizes else 0
