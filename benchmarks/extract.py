@@ -119,7 +119,7 @@ class _Files(Dataset[torch.Tensor]):
 
 
 def data_loader_loop(encoder: Encoder, files: list[Path], batch_size: int, workers: int) -> float:
-    """The loop as people write it: a DataLoader with workers, pinned memory, autocast, `.cpu()` at the end of a batch."""
+    """The loop as people write it: a DataLoader with workers and pinned memory, autocast, `.cpu()` after each batch."""
     loader = DataLoader(_Files(files, encoder.transform), batch_size=batch_size, num_workers=workers, pin_memory=True)
     return _loop(encoder, iter(loader), len(files))
 

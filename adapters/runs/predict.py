@@ -206,7 +206,7 @@ def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
     if found.error is not None:
         return found.error
     try:
-        return encoder.pixels(decode(Path(found.file).expanduser().read_bytes()))
+        return encoder.pixels(decode(Path(found.file).expanduser().read_bytes(), draft=encoder.draft))
     except ImageError as error:
         return str(error)
     except OSError as error:

@@ -24,6 +24,8 @@ from featcache.encoders.weights import load_model, load_tokenizer, weights_sha25
 from featcache.errors import ModelError
 
 TEXT_BATCH = 256
+EXACT, FAST = "exact", "fast"
+"""How pictures may be decoded."""
 PRECISION_BY = "precision_by"
 """Of an identity in half precision: `weights`, or absent in those of older versions, which cast each operation."""
 
@@ -71,6 +73,8 @@ class Encoder:
         transform: PIL image -> (3, H, W) float32: the model's own evaluation transform.
         pixels: PIL image -> (3, H, W) uint8: the same before it scales to [0, 1] and normalises, which `encode_images`
             does to whole batches where it computes. A quarter of the bytes to hand over, and the same bits.
+        draft: Pixels that a JPEG's short side keeps, where pictures may be decoded a little differently than
+            open_clip's transform sees them; else None.
         input_size: Side of what it makes, or its (height, width), in pixels.
         mean: (3,) of its normalisation.
         std: (3,) likewise.
@@ -84,11 +88,13 @@ class Encoder:
         *,
         device: torch.device,
         precision: str,
+        decode: str = EXACT,
     ) -> None:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         preprocess = PreprocessCfg(**model.visual.preprocess_cfg)  # type: ignore[arg-type, union-attr]
-        transform = json.dumps(model.visual.preprocess_cfg, sort_keys=True)  # type: ignore[union-attr]
+        how = {} if decode == EXACT else {"decode": decode}
+        transform = json.dumps({**model.visual.preprocess_cfg, **how}, sort_keys=True)  # type: ignore[dict-item, union-attr]
         logit_scale, logit_bias = model.logit_scale, getattr(model, "logit_bias", None)
         assert isinstance(logit_scale, torch.Tensor)
         self.device = device
@@ -100,6 +106,7 @@ class Encoder:
         self.pixels = BytePixels.of(self.transform)
         size = preprocess.size
         self.input_size = size if isinstance(size, int) else (size[0], size[1])
+        self.draft = None if decode == EXACT else int(np.min(size))
         self.mean, self.std = tuple(preprocess.mean), tuple(preprocess.std)
         self.identity: Mapping[str, Any] = {
             "architecture": info.architecture,
@@ -122,7 +129,13 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, model: str, pretrained: str | None = None, *, device: str = "auto", precision: str = "auto"
+        cls,
+        model: str,
+        pretrained: str | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        decode: str = EXACT,
     ) -> Encoder:
         """Load a model, its weights and its tokenizer.
 
@@ -132,6 +145,7 @@ class Encoder:
             device: `auto` (cuda, then mps, then cpu) or a torch device.
             precision: Of the image tower, its weights and what they compute: `fp32`, `fp16`, `bf16`; `auto` is fp16
                 on CUDA, else fp32. Texts are few and always fp32.
+            decode: `exact`, or `fast`: pictures are decoded a little differently, and the identity says so.
 
         Raises:
             ModelError: The model cannot be resolved, downloaded or loaded, or not on that device at that precision.
@@ -140,7 +154,7 @@ class Encoder:
         resolved = resolve_precision(precision, target)
         info = models.describe(model, pretrained)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
-        return cls(load_model(info), tokenizer, info, device=target, precision=resolved)
+        return cls(load_model(info), tokenizer, info, device=target, precision=resolved, decode=decode)
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from featcache.encoders.device import resolve_device
-from featcache.encoders.encoder import PRECISION_BY, Encoder
+from featcache.encoders.encoder import EXACT, PRECISION_BY, Encoder
 
 
 def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: str | None = None) -> Encoder:
@@ -23,7 +24,9 @@ def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: 
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
-    return Encoder.load(identity["architecture"], identity["pretrained"], device=device, precision=precision)
+    decode = json.loads(identity["transform"]).get("decode", EXACT)
+    architecture, pretrained = identity["architecture"], identity["pretrained"]
+    return Encoder.load(architecture, pretrained, device=device, precision=precision, decode=decode)
 
 
 def at_precision(identity: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

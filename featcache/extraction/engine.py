@@ -54,6 +54,7 @@ class Job:
         view_seed: Seed of the augmentation.
         skip_unreadable: Whether an unreadable image leaves its row empty; else it stops the run.
         workers: Decoding processes; 0 decodes in this one.
+        exact: Whether to decode exactly, also for an encoder that lets pictures be decoded a little differently.
         waits: What the run waited for so far.
     """
 
@@ -65,6 +66,7 @@ class Job:
     view_seed: int
     skip_unreadable: bool
     workers: int
+    exact: bool = False
     waits: Waits = field(default_factory=Waits)
 
     def decode(self, batches: Sequence[tuple[str, range]]) -> Iterator[PixelBatch]:
@@ -81,6 +83,7 @@ class Job:
             [(split, part) for split, of_batch in cut for part in of_batch],
             transform=encoder.pixels,
             whole=whole,
+            draft=None if self.exact else self.encoder.draft,
             view_transform=ViewTransform(encoder.input_size),
             views=self.views,
             seed=self.view_seed,

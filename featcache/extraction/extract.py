@@ -116,7 +116,7 @@ def _require_same_request(manifest: Mapping[str, Any], request: Request, dataset
     kept |= {"precision": identity["encoder"]["precision"], "batch_size": identity["batch_size"]}
     asked = request.fingerprint(dataset) | {
         "precision": kept["precision"] if request.precision == "auto" else request.precision,
-        "batch_size": request.batch_size or kept["batch_size"],
+        "batch_size": kept["batch_size"] if request.batch_size in (None, "auto") else request.batch_size,
     }
     # Images may move, and one may be mended where it is. Another folder with other files is another data set.
     if any(asked["images"][key] == kept["images"][key] for key in kept["images"]):
@@ -167,9 +167,16 @@ def _encode(
     # Imported here: a finished cache is recognised without torch.
     from featcache.encoders.encoder import Encoder
     from featcache.extraction.engine import Job
+    from featcache.extraction.fast_decoding import cosine_to_exact
     from featcache.extraction.speed import default_workers
 
-    encoder = Encoder.load(request.model, request.pretrained, device=request.device, precision=request.precision)
+    encoder = Encoder.load(
+        request.model,
+        request.pretrained,
+        device=request.device,
+        precision=request.precision,
+        decode=request.decode,
+    )
     workers = default_workers(encoder.device) if request.workers is None else request.workers
     manifest = _agreed_manifest(request, dataset, folder, encoder, workers)
     plan = ShardPlan.from_manifest(manifest)
@@ -181,19 +188,23 @@ def _encode(
 
     shards = [shard for split in dataset.splits for shard in store.pending(split)]
     before = store.encoded()
+    job = Job(
+        encoder=encoder,
+        reader=dataset.reader,
+        ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
+        plan=plan,
+        views=views,
+        view_seed=request.seed,
+        skip_unreadable=request.on_error == "skip",
+        workers=workers,
+        waits=waits,
+    )
+    if encoder.draft is not None and "cosine_to_exact" not in manifest:
+        manifest["cosine_to_exact"] = cosine_to_exact(job)
+        folder.write_json(MANIFEST, manifest)
+        waits.clear()
     began = time.monotonic()
     if shards:
-        job = Job(
-            encoder=encoder,
-            reader=dataset.reader,
-            ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
-            plan=plan,
-            views=views,
-            view_seed=request.seed,
-            skip_unreadable=request.on_error == "skip",
-            workers=workers,
-            waits=waits,
-        )
         with StderrReporter() if progress else nullcontext(Silent()) as reporter:
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
             ENGINES[request.engine]().run(job, shards, store.write, reporter)
@@ -212,16 +223,22 @@ def _agreed_manifest(
         CacheMismatch: There is one of something different.
     """
     from featcache.encoders.of_identity import spelled_out
-    from featcache.extraction.speed import default_batch_size
+    from featcache.extraction.speed import default_batch_size, fastest_batch_size
 
     old = read_manifest(folder) if folder.exists(MANIFEST) else None
-    kept_batch_size = old["identity"]["batch_size"] if old else default_batch_size(encoder.device)
+    if old:
+        kept = old["identity"]["batch_size"]
+        batch_size = kept if request.batch_size in (None, "auto") else request.batch_size
+    elif request.batch_size == "auto":
+        batch_size = fastest_batch_size(encoder)
+    else:
+        batch_size = request.batch_size or default_batch_size(encoder.device)
     identity = {
         "dataset": dataset_identity(dataset),
         "encoder": dict(encoder.identity),
         "views": request.views_identity(),
         "dtype": request.dtype,
-        "batch_size": request.batch_size or kept_batch_size,
+        "batch_size": batch_size,
         "device": encoder.device.type,
         "versions": library_versions(),
     }
@@ -229,8 +246,8 @@ def _agreed_manifest(
         manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
         folder.write_json(MANIFEST, manifest)
         return manifest
-    kept = old["identity"] | {"encoder": spelled_out(old["identity"]["encoder"])}
-    require_equal(kept, identity, old["name"])
+    known = old["identity"] | {"encoder": spelled_out(old["identity"]["encoder"])}
+    require_equal(known, identity, old["name"])
     return old
 
 

@@ -19,6 +19,7 @@ from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec, read_prompts
 
 OnError = Literal["fail", "skip"]
+BatchSize = int | Literal["auto"] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class Request:
     views: int = 0
     precision: str = "auto"
     dtype: str = "float16"
-    batch_size: int | None = None
+    batch_size: BatchSize = None
+    decode: str = "exact"
     workers: int | None = None
     on_error: OnError = "fail"
     limit: int | None = None
@@ -51,14 +53,15 @@ class Request:
         for name, value, least in (
             ("views", self.views, 0),
             ("workers", self.workers, 0),
-            ("batch_size", self.batch_size, 1),
+            ("batch_size", None if self.batch_size == "auto" else self.batch_size, 1),
             ("limit", self.limit, 1),
             ("class_depth", self.class_depth, 1),
         ):
-            if value is not None and value < least:
-                raise DataError(f"{name} is {value}; expected {least} or more")
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise DataError(f"{name} is {value!r}; expected {least} or more")
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
+            ("decode", self.decode, ("exact", "fast")),
             ("on_error", self.on_error, ("fail", "skip")),
             ("engine", self.engine, tuple(ENGINES)),
         ):
@@ -91,6 +94,7 @@ class Request:
         parts = [dataset.name, Path(architecture).name]
         parts += [] if pretrained == "local" else [Path(pretrained).stem]
         parts += [f"views{self.views}"] if self.views else []
+        parts += [self.decode] if self.decode != "exact" else []
         parts += [f"limit{self.limit}"] if self.limit else []
         # Folders and files may be called anything; caches are folders, names in tables and parts of URLs.
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).lstrip("._-") or "cache"
@@ -105,6 +109,7 @@ class Request:
             "weights_file_sha256": local_weights_sha256(self.model, self.pretrained),
             "views": self.views_identity(),
             "dtype": self.dtype,
+            **({} if self.decode == "exact" else {"decode": self.decode}),
             "images": {"location": dataset.location, "sizes_sha256": dataset.sizes_digest()},
         }
 

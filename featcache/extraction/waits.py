@@ -10,14 +10,14 @@ READING, DECODING, DEVICE, WRITING = "reading", "decoding", "the encoder", "writ
 
 
 class Waits:
-    """Seconds that the process which drives a run spent waiting, by cause.
-
-    Decoding processes wait for nobody here; `shares` tells how their own time was spent, which divides what is waited
-    for them into reading files and decoding them.
-    """
+    """Seconds that the process which drives a run spent waiting, by cause."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys((READING, DECODING, DEVICE, WRITING), 0.0)
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.seconds.update(dict.fromkeys(self.seconds, 0.0))
 
     @contextmanager
     def on(self, cause: str) -> Iterator[None]:

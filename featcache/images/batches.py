@@ -10,6 +10,7 @@ import torch
 
 from featcache.encoders.pixels import Resizing
 from featcache.images.decoding import DecodedPart
+from featcache.images.jpeg_on_gpu import decoded
 from featcache.images.resampling import Resample
 
 
@@ -57,30 +58,51 @@ class Gathering:
         pixels = torch.zeros(rows, 1 + views, *self._size, 3, dtype=torch.uint8, device=self._device)
         reasons: list[str] = []
         for part in parts:
-            sizes, of_part = part.told.sizes, part.told.reasons
+            of_part = part.told.reasons
             here = pixels[len(reasons) : len(reasons) + len(of_part)]
-            reasons += of_part
-            if sizes:
-                pictures = self._resized(self._brought(part), sizes).view(-1, 1 + views, *self._size, 3)
+            brought, sizes = self._brought(part) if part.told.sizes else (None, [])
+            reasons += of_part  # bringing may have found files that cannot be decoded
+            if brought is not None and sizes:
+                pictures = self._resized(brought, sizes).view(-1, 1 + views, *self._size, 3)
                 if len(pictures) == len(here):
                     here.copy_(pictures)
                 else:
                     here[torch.from_numpy(readable(of_part)).to(self._device)] = pictures
         return PixelBatch(pixels, reasons)
 
-    def _brought(self, part: DecodedPart) -> torch.Tensor:
-        """A part's pixels on the device; those of a CPU are read where they are."""
+    def _brought(self, part: DecodedPart) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+        """A part's pixels on the device, and their sizes; those of a CPU are read where they are."""
         if self._copying is None:
-            return part.pixels.to(self._device)
+            return part.pixels.to(self._device), part.told.sizes
         with torch.cuda.stream(self._copying):
-            there = part.pixels.to(self._device, non_blocking=True)
+            if any(part.told.files):
+                there, sizes = self._decoded(part)
+            else:
+                there, sizes = part.pixels.to(self._device, non_blocking=True), part.told.sizes
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record()
         part.wait = copied.synchronize
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(copied)
         there.record_stream(computing)
-        return there
+        return there, sizes
+
+    def _decoded(self, part: DecodedPart) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+        """The same where pictures are JPEG files, one to a readable row; a file that is damaged becomes a reason."""
+        told = part.told
+        pieces = torch.split(part.pixels, told.lengths)
+        files = [piece for piece, file in zip(pieces, told.files, strict=True) if file]
+        from_files = iter(decoded(files, self._device))
+        rows = [row for row, reason in enumerate(told.reasons) if not reason]
+        pixels, sizes = [], []
+        for row, piece, file, size in zip(rows, pieces, told.files, told.sizes, strict=True):
+            picture = next(from_files) if file else piece.to(self._device, non_blocking=True)
+            if isinstance(picture, str):
+                told.reasons[row] = picture
+            else:
+                pixels.append(picture.reshape(-1))
+                sizes.append(size)
+        return torch.cat(pixels) if pixels else part.pixels.new_empty(0, device=self._device), sizes
 
     def _resized(self, pixels: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:
         if self._resize is None:

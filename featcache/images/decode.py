@@ -22,6 +22,9 @@ from featcache.errors import ImageError
 # Resizing the short side to S makes the long side S times this ratio: one pixel by a million would fill the memory.
 MAX_ASPECT_RATIO = 1000
 
+_JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
+_JPEG_TAIL = 4096  # bytes in which a JPEG's end is looked for: programs may write something behind it
+
 # What Pillow's decoders raise on damaged input: they leave their parsers' errors as they are.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, EOFError,
@@ -29,11 +32,13 @@ _DECODE_ERRORS = (
 )  # fmt: skip
 
 
-def decode(raw: bytes | np.ndarray | Image.Image) -> Image.Image:
+def decode(raw: bytes | np.ndarray | Image.Image, *, draft: int | None = None) -> Image.Image:
     """Decode one image, wholly.
 
     Args:
         raw: An encoded file's bytes; or pixels (H, W) or (H, W, 3) uint8; or an opened, perhaps not yet loaded image.
+        draft: A JPEG may come out smaller by 2, 4 or 8, as long as its short side keeps so many pixels. It is faster,
+            and the pixels are others.
 
     Returns:
         The loaded image in its own mode, ready for open_clip's transform.
@@ -49,7 +54,7 @@ def decode(raw: bytes | np.ndarray | Image.Image) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on metadata; what matters is whether the pixels come
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        image = _load(raw)
+        image = _load(raw, draft)
     _check(image)
     if isinstance(image.info.get("transparency"), bytes):
         # A palette with transparency: convert("RGB") would drop this entry itself, but with a warning for each image.
@@ -57,11 +62,30 @@ def decode(raw: bytes | np.ndarray | Image.Image) -> Image.Image:
     return image
 
 
-def _load(raw: bytes | Image.Image) -> Image.Image:
+def jpeg_size(raw: bytes | np.ndarray | Image.Image) -> tuple[int, int] | None:
+    """(height, width) of a whole JPEG in colour or grey, told from its header; None of anything else.
+
+    What is None here may be an image for `decode`, or may be damaged: that is for `decode` to tell.
+    """
+    if not isinstance(raw, bytes) or not raw.startswith(_JPEG_BEGINS) or _JPEG_ENDS not in raw[-_JPEG_TAIL:]:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a decompression bomb, too
+            image = Image.open(io.BytesIO(raw))
+            _check(image)
+    except (ImageError, UserWarning, Image.DecompressionBombError, UnidentifiedImageError, *_DECODE_ERRORS):
+        return None
+    return (image.height, image.width) if image.format == "JPEG" and image.mode in ("RGB", "L") else None
+
+
+def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # any library may have set it; half an image is not the image
     try:
         image = Image.open(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
+        if draft is not None:
+            image.draft(None, (draft, draft))
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"a decompression bomb: more than {Image.MAX_IMAGE_PIXELS} pixels") from error

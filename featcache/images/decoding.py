@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
-from featcache.images.decode import decode
+from featcache.images.decode import decode, jpeg_size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
 
@@ -42,15 +42,22 @@ class Told(NamedTuple):
 
     Attributes:
         sizes: (height, width) of each picture.
+        files: Bytes of each picture that is still a JPEG file; 0 where it is pixels.
         reasons: Why a row's image is unreadable; empty strings for the others.
         reading: Seconds it took to read the files.
         decoding: Seconds it took to make pixels of them.
     """
 
     sizes: list[Size]
+    files: list[int]
     reasons: list[str]
     reading: float
     decoding: float
+
+    @property
+    def lengths(self) -> list[int]:
+        """Bytes of each picture in the slot."""
+        return [file or 3 * height * width for file, (height, width) in zip(self.files, self.sizes, strict=True)]
 
 
 @dataclass
@@ -58,8 +65,9 @@ class DecodedPart:
     """R rows of one split, decoded.
 
     Attributes:
-        pixels: (bytes,) uint8: pictures (H, W, 3) one behind the other; of each readable row the centre view, then the
-            augmented ones. They lie in a slot that is written again when the next part but a few is asked for.
+        pixels: (bytes,) uint8: pictures (H, W, 3) one behind the other, or their JPEG files; of each readable row the
+            centre view, then the augmented ones. They lie in a slot that is written again when the next part but a few
+            is asked for.
         told: What the worker tells of them.
         wait: Called before the slot is written again: whoever still reads it sets what waits for that.
     """
@@ -79,6 +87,8 @@ class DecodedRows(Dataset[Told]):
         parts: The splits and rows to decode, in order.
         transform: What makes the encoder's input of an image.
         whole: Whether pictures may stay as they are, to be resized elsewhere.
+        draft: Pixels that a JPEG's short side keeps where pixels may differ a little from open_clip's: where pictures
+            stay whole it stays a file, elsewhere it comes out smaller. None: they may not.
         view_transform: The augmentation, used `views[split]` times an image.
         views: V of each split.
         seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
@@ -94,6 +104,7 @@ class DecodedRows(Dataset[Told]):
         *,
         transform: BytePixels,
         whole: bool,
+        draft: int | None,
         view_transform: ViewTransform,
         views: Mapping[str, int],
         seed: int,
@@ -101,7 +112,7 @@ class DecodedRows(Dataset[Told]):
     ) -> None:
         self.ring = ring
         self._reader, self._ids, self._parts = reader, ids, parts
-        self._transform, self._whole = transform, whole
+        self._transform, self._whole, self._draft = transform, whole, draft
         self._view_transform, self._views, self._seed = view_transform, views, seed
 
     def __len__(self) -> int:
@@ -112,7 +123,8 @@ class DecodedRows(Dataset[Told]):
         slot = self.ring.slots[item % len(self.ring)].numpy()
         height, width = self._view_transform.shape
         square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
-        used, sizes, reasons, reading, began = 0, list[Size](), list[str](), 0.0, time.perf_counter()
+        told = Told([], [], [], 0.0, 0.0)
+        used, reading, began = 0, 0.0, time.perf_counter()
         left = len(rows) * pictures * square  # kept free for the rows that follow, should they all be resized
         for image_id in decode_ids(self._ids[split][rows.start : rows.stop]):
             left -= pictures * square
@@ -121,26 +133,30 @@ class DecodedRows(Dataset[Told]):
             try:
                 raw = self._reader.read(str(image_id))
                 reading += time.perf_counter() - asked
-                arrays = self._load(raw, str(image_id), pictures - 1, room)
+                loaded = self._load(raw, str(image_id), pictures - 1, room)
             except (DataError, OSError) as error:
-                reasons.append(str(error) or type(error).__name__)
+                told.reasons.append(str(error) or type(error).__name__)
                 continue
-            for array in arrays:
-                slot[used : used + array.size] = array.reshape(-1)
-                used += array.size
-                sizes.append((array.shape[0], array.shape[1]))
-            reasons.append("")
-        return Told(sizes, reasons, reading, time.perf_counter() - began - reading)
+            for size, values, file in loaded:
+                slot[used : used + values.size] = values.reshape(-1)
+                used += values.size
+                told.sizes.append(size)
+                told.files.append(values.size if file else 0)
+            told.reasons.append("")
+        return told._replace(reading=reading, decoding=time.perf_counter() - began - reading)
 
-    def _load(self, raw: Raw, image_id: str, views: int, room: int) -> list[np.ndarray]:
-        """The pictures of one row: (H, W, 3) uint8 each, the first of at most `room` bytes."""
-        image = decode(raw)
+    def _load(self, raw: Raw, image_id: str, views: int, room: int) -> list[tuple[Size, np.ndarray, bool]]:
+        """The pictures of one row, the first of at most `room` bytes: size, bytes, whether they are a JPEG file's."""
+        may_stay_a_file = self._draft is not None and self._whole and not views
+        if may_stay_a_file and isinstance(raw, bytes) and len(raw) <= room and (size := jpeg_size(raw)):
+            return [(size, np.frombuffer(raw, np.uint8), True)]
+        image = decode(raw, draft=None if self._whole else self._draft)
         as_it_is = self._whole and image.mode in ("RGB", "L") and 3 * image.width * image.height <= room
         arrays = [_rgb(image) if as_it_is else self._transform.array(image)]
         for view in range(views):
             drawn = self._view_transform(image, _view_seed(self._seed, image_id, view))
             arrays.append(drawn.permute(1, 2, 0).numpy())
-        return arrays
+        return [((array.shape[0], array.shape[1]), array, False) for array in arrays]
 
 
 def slots_needed(workers: int, held: int) -> int:
@@ -177,8 +193,7 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
                 while len(reading) > held:
                     reading.pop(0).wait()
                 told = next(decoded)
-                used = sum(3 * height * width for height, width in told.sizes)
-                part = DecodedPart(rows.ring.slots[item % len(rows.ring)][:used], told)
+                part = DecodedPart(rows.ring.slots[item % len(rows.ring)][: sum(told.lengths)], told)
                 reading.append(part)
                 yield part
             for part in reading:

@@ -270,3 +270,41 @@ def test_a_cache_of_half_precision_by_casts_is_not_continued_by_weights(root: Pa
     (location / "complete.json").unlink()
     with pytest.raises(CacheMismatch, match="precision_by is autocast in the cache and weights in this run"):
         extract(folder, precision="bf16")
+
+
+def test_fast_decoding_is_another_cache_that_says_how_near_it_is(root: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for index in range(12):
+        file = tmp_path / "photos" / f"class{index % 2}" / f"{index}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(random.integers(0, 256, (8, 10, 3), dtype=np.uint8))
+        coarse.resize((500, 400), Image.Resampling.BICUBIC).save(file, quality=90)
+    exact = extract(tmp_path / "photos").cache
+    fast = extract(tmp_path / "photos", decode="fast").cache
+    assert (exact.name, fast.name) == ("photos-tiny", "photos-tiny-fast")
+    assert fast.encoder["transform_sha256"] != exact.encoder["transform_sha256"]
+    near = fast.manifest["cosine_to_exact"]
+    assert near["images"] == len(fast["train"])
+    assert 0.99 < near["least"] <= near["mean"] <= 1
+    assert "cosine_to_exact" not in exact.manifest
+    a, b = (np.asarray(cache["train"].images, np.float64) for cache in (exact, fast))
+    assert not np.array_equal(a, b)
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    assert cosine.mean() == pytest.approx(near["mean"], abs=1e-3)
+    with pytest.raises(CacheMismatch, match="decode is fast in the cache and absent in this run"):
+        extract(tmp_path / "photos", name="photos-tiny-fast")
+    assert extract(tmp_path / "photos", decode="fast").encoded == 0
+
+
+def test_the_batch_size_measured_is_kept(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder()
+    monkeypatch.setattr("featcache.extraction.speed.fastest_batch_size", lambda encoder: 6)
+    first = extract(folder, batch_size="auto").cache
+    assert first.manifest["identity"]["batch_size"] == 6
+    monkeypatch.setattr("featcache.extraction.speed.fastest_batch_size", lambda encoder: 7)
+    Path(first.path, "complete.json").unlink()
+    assert extract(folder, batch_size="auto").cache.manifest["identity"]["batch_size"] == 6
+    with pytest.raises(DataError, match="batch_size is 'many'; expected 1 or more"):
+        extract(folder, batch_size="many")

@@ -16,9 +16,13 @@ BYTES = 18
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def told(sizes: list[tuple[int, int]], reasons: list[str]) -> Told:
+    return Told(sizes, [0] * len(sizes), reasons, 0.0, 0.0)
+
+
 def part(values: list[int], reasons: list[str], size: tuple[int, int] = SIZE) -> DecodedPart:
     pixels = torch.cat([torch.full((3 * size[0] * size[1],), value, dtype=torch.uint8) for value in values] or [])
-    return DecodedPart(pixels, Told([size] * len(values), reasons, 0.0, 0.0))
+    return DecodedPart(pixels, told([size] * len(values), reasons))
 
 
 def test_parts_are_joined_and_unreadable_images_are_zeros() -> None:
@@ -31,7 +35,7 @@ def test_parts_are_joined_and_unreadable_images_are_zeros() -> None:
 
 
 def test_a_part_without_a_readable_image() -> None:
-    nothing = DecodedPart(torch.zeros(0, dtype=torch.uint8), Told([], ["empty"], 0.0, 0.0))
+    nothing = DecodedPart(torch.zeros(0, dtype=torch.uint8), told([], ["empty"]))
     batch = Gathering(torch.device("cpu"), SIZE, None).gather([nothing, part([5], [""])], 2, views=0)
     assert batch.pixels[:, 0, 0, 0, 0].tolist() == [0, 5]
     assert batch.readable.tolist() == [False, True]
@@ -42,7 +46,7 @@ def test_whole_pictures_are_resized() -> None:
     random = np.random.default_rng(0)
     pixels = torch.from_numpy(random.integers(0, 256, 3 * 50, dtype=np.uint8))
     sizes = [(5, 7), (3, 5)]
-    whole = DecodedPart(pixels, Told(sizes, ["", ""], 0.0, 0.0))
+    whole = DecodedPart(pixels, told(sizes, ["", ""]))
     batch = Gathering(torch.device("cpu"), SIZE, (resample, resizing)).gather([whole], 2, views=0)
     assert torch.equal(batch.pixels[:, 0], resample(pixels, sizes, resizing))
 
@@ -56,7 +60,7 @@ def test_a_gpu_s_batches_are_the_cpu_s() -> None:
     for _ in range(5):
         sizes = [(int(h), int(w)) for h, w in random.integers(20, 200, (6, 2))]
         pixels = torch.from_numpy(random.integers(0, 256, sum(3 * h * w for h, w in sizes), dtype=np.uint8))
-        one = DecodedPart(pixels.pin_memory(), Told(sizes, [""] * 6, 0.0, 0.0))
+        one = DecodedPart(pixels.pin_memory(), told(sizes, [""] * 6))
         batch = Gathering(DEVICE, (32, 32), (there, resizing)).gather([one], 6, views=0)
         one.wait()
         assert torch.equal(batch.pixels[:, 0].cpu(), resample(pixels, sizes, resizing))

@@ -14,7 +14,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
 from featcache.errors import ImageError
-from featcache.images.decode import decode
+from featcache.images.decode import decode, jpeg_size
 
 TRANSFORM = image_transform_v2(PreprocessCfg(size=32), is_train=False)
 
@@ -192,3 +192,31 @@ def test_damage_gives_an_image_or_an_image_error(name: str, changes: list[tuple[
         assert TRANSFORM(image).shape == (3, 32, 32)
     assert "\n" not in reason
     assert "object at 0x" not in reason
+
+
+def jpeg(width: int, height: int, mode: str = "RGB", **how: object) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (width, height), 7 if mode == "L" else None).save(stream, "JPEG", **how)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("draft", "size"), [(None, (96, 64)), (32, (48, 32)), (15, (24, 16)), (3, (12, 8))])
+def test_a_draft_of_a_jpeg_keeps_so_many_pixels(draft: int | None, size: tuple[int, int]) -> None:
+    assert decode(jpeg(96, 64), draft=draft).size == size
+
+
+def test_what_is_no_jpeg_has_no_draft() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(stream, "PNG")
+    assert decode(stream.getvalue(), draft=8).size == (64, 48)
+
+
+def test_a_whole_jpeg_tells_its_size_from_its_header() -> None:
+    whole = jpeg(64, 48)
+    assert jpeg_size(whole) == jpeg_size(jpeg(64, 48, "L")) == jpeg_size(jpeg(64, 48, progressive=True)) == (48, 64)
+    assert jpeg_size(whole + bytes(100)) == (48, 64)
+    for other in (whole[:-20], whole[:300], b"", b"\xff\xd8\xff\xd9", jpeg(64, 48, "CMYK"), jpeg(4000, 2)):
+        assert jpeg_size(other) is None
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(stream, "PNG")
+    assert jpeg_size(stream.getvalue()) is jpeg_size(np.zeros((4, 4), np.uint8)) is None

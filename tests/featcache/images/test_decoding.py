@@ -34,7 +34,14 @@ class Squares:
 
 
 def rows(
-    ids: list[str], parts: list[range], views: int = 0, *, whole: bool = False, slot: int = 10_000, slots: int = 8
+    ids: list[str],
+    parts: list[range],
+    views: int = 0,
+    *,
+    whole: bool = False,
+    draft: int | None = None,
+    slot: int = 10_000,
+    slots: int = 8,
 ) -> DecodedRows:
     return DecodedRows(
         Squares(),
@@ -42,6 +49,7 @@ def rows(
         [("train", part) for part in parts],
         transform=BytePixels.of(image_transform_v2(PreprocessCfg(size=SIZE), is_train=False)),
         whole=whole,
+        draft=draft,
         view_transform=ViewTransform(SIZE),
         views={"train": views},
         seed=0,
