@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import tempfile
 import time
@@ -27,13 +28,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from featcache.encoders.encoder import Encoder
-from featcache.extraction.extract import run_extraction
+from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
 from featcache.extraction.speed import default_batch_size, default_workers
+from featcache.extraction.waits import STARTING
 from featcache.images.decode import decode
 
-DISTINCT = 64
-"""Different pictures of a size; the rest of the files are links to them."""
 CLASSES = 4
 
 
@@ -48,19 +48,22 @@ def jpeg(width: int, height: int, seed: int) -> bytes:
     return stream.getvalue()
 
 
-def folder_of(root: Path, width: int, height: int, count: int) -> Path:
-    """A folder of class folders with so many files."""
-    folder = root / f"{width}x{height}"
-    distinct = min(DISTINCT if width < 1000 else 16, count)
+def pictures(root: Path, width: int, height: int) -> list[Path]:
+    """Different JPEGs of a size."""
+    files = [root / "pictures" / f"{index}.jpg" for index in range(32 if width < 1000 else 8)]
+    files[0].parent.mkdir()
+    for index, file in enumerate(files):
+        file.write_bytes(jpeg(width, height, index))
+    return files
+
+
+def folder_of(root: Path, files: list[Path], count: int) -> Path:
+    """A data set of one split, with so many links to the files."""
+    folder = root / "set"
     for index in range(CLASSES):
-        (folder / f"class{index}").mkdir(parents=True)
+        (folder / "test" / f"class{index}").mkdir(parents=True)
     for index in range(count):
-        target = folder / f"class{index % CLASSES}" / f"{index:07}.jpg"
-        if index < distinct:
-            target.write_bytes(jpeg(width, height, index))
-        else:
-            first = index % distinct
-            os.link(folder / f"class{first % CLASSES}" / f"{first:07}.jpg", target)
+        os.link(files[index % len(files)], folder / "test" / f"class{index % CLASSES}" / f"{index:07}.jpg")
     return folder
 
 
@@ -100,11 +103,12 @@ def encoder_alone(encoder: Encoder, batch_size: int, seconds: float) -> float:
     return (done + batch_size) / (time.perf_counter() - began)
 
 
-def extraction(model: str, folder: Path, root: Path, **options: Any) -> tuple[float, dict[str, float]]:
-    """Images a second of `featcache extract`, and what it waited for."""
-    request = Request(model=model, pretrained=_weights(model), dataset=str(folder), root=root, **options)
-    report = run_extraction(request, progress=False)
-    return report.images_per_second or 0.0, dict(report.waited)
+def extraction(model: str, folder: Path, root: Path, **options: Any) -> ExtractionReport:
+    """What `featcache extract` does."""
+    request = Request(
+        model=model, pretrained=_weights(model), dataset=str(folder), root=root, splits=["test"], **options
+    )
+    return run_extraction(request, progress=False)
 
 
 class _Files(Dataset[torch.Tensor]):
@@ -158,24 +162,26 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
     batch_size = options.batch_size or default_batch_size(encoder.device)
     cores = len(os.sched_getaffinity(0))
     with_one = encoder_alone(encoder, batch_size, options.seconds / 4)
-    files = [root / "sample" / f"{index}.jpg" for index in range(16)]
-    files[0].parent.mkdir(exist_ok=True)
-    for index, file in enumerate(files):
-        file.write_bytes(jpeg(width, height, index))
+    files = pictures(root, width, height)
     decoding = decoding_alone(files, cores, options.seconds / 4)
     least = min(with_one, decoding)
-    count = max(4 * batch_size, int(least * options.seconds))
-    folder = folder_of(root, width, height, count)
-    every = sorted(folder.rglob("*.jpg"))
+    count = max(2, round(least * options.seconds / batch_size)) * batch_size
+    folder = folder_of(root, files, count)
     print(f"\n{model}, {size}, {count:,} files, {encoder.device}, {cores} cores, batch {batch_size}", flush=True)
     _line("encoder alone", with_one, least)
     _line("decoding alone", decoding, least)
     for how in options.decode:
         chosen = {"batch_size": batch_size, "workers": workers, "device": options.device, "decode": how}
-        rate, waited = extraction(model, folder, root / f"caches-{how}", **chosen)
-        _line(f"featcache extract ({how})", rate, least if how == "exact" else with_one)
-        print("    waited: " + ", ".join(f"{cause} {seconds:.2f} s" for cause, seconds in waited.items()), flush=True)
+        report = extraction(model, folder, root / f"caches-{how}", **chosen)
+        bound = least if how == "exact" else with_one
+        _line(f"featcache extract ({how})", report.images_per_second or 0.0, bound)
+        running = report.encoding_seconds - report.waited[STARTING]
+        _line("  once it had started", report.encoded / running, bound)
+        print("    waited: " + ", ".join(f"{cause} {seconds:.2f} s" for cause, seconds in report.waited.items()))
+        if near := report.cache.manifest.get("cosine_to_exact"):
+            print(f"    cosine to exact: mean {near['mean']}, least {near['least']}")
     if not options.skip_others and model != "tiny":
+        every = sorted(folder.rglob("*.jpg"))
         some = every[: max(batch_size, int(count * 0.25))]
         _line("DataLoader loop", data_loader_loop(encoder, some, batch_size, workers), least)
         _line("open_clip's README loop", readme_loop(encoder, every[: min(count, 300)]), least)
@@ -197,6 +203,7 @@ def main() -> None:
     parser.add_argument("--decode", nargs="+", default=["exact"], choices=["exact", "fast"])
     parser.add_argument("--skip-others", action="store_true")
     options = parser.parse_args()
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights
     for size in options.size:
         with tempfile.TemporaryDirectory() as root:
             measure(size, options.model, Path(root), options)

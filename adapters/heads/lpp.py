@@ -30,6 +30,7 @@ from adapters.parameters import Count
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
 from adapters.support import Rows, Support
+from adapters.training.class_sums import rows_by_class
 from adapters.training.loop import class_logits, cross_entropy, products
 from adapters.training.stack_parts import StackedSGD
 from adapters.training.trained_head import TrainedHead
@@ -76,10 +77,8 @@ class BlendedStack(WatchedStack):
         )
         self.features = torch.cat([features, features.new_ones(count, rows, 1)], 2)
         self.cosines = class_logits(features, self.text)
-        flat = (self.labels + classes * torch.arange(count, device=device)[:, None]).flatten()
-        sums = torch.zeros_like(self.text)
-        sums.view(-1, dim).index_add_(0, flat, features.view(-1, dim))
-        counts = torch.bincount(flat, minlength=count * classes).view(-1, classes)
+        sums = rows_by_class(features, self.labels, classes)
+        counts = rows_by_class(torch.ones_like(features[..., :1]), self.labels, classes)[..., 0]
         own = (sums * self.text).sum(2) / counts  # NaN for a class without rows
         self.alpha = (ALPHA_SCALE * own.nanmean(1))[:, None, None].repeat(1, 1, classes)
         gram = features @ features.mT if rows < dim else features.mT @ features

@@ -194,7 +194,8 @@ class Encoder:
             return PendingEmbeddings(features.cpu(), _nothing, self._precision)
         fetched = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         fetched.copy_(features, non_blocking=True)
-        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        # Whoever waits sleeps: spinning would take a core from those who decode.
+        arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         arrived.record()
         return PendingEmbeddings(fetched, arrived.synchronize, self._precision)
 

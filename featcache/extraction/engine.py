@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,11 +20,12 @@ from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import ShardResult
 from featcache.errors import DataError, ModelError
-from featcache.extraction.waits import DEVICE, Waits
+from featcache.extraction.ahead import ahead
+from featcache.extraction.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
 from featcache.ids import decode_ids
 from featcache.images.batches import Gathering, PixelBatch
-from featcache.images.decoding import DecodedPart, DecodedRows, load_parts, slots_needed
-from featcache.images.parts import Parts
+from featcache.images.decoding import DecodedRows, load_parts, slots_needed
+from featcache.images.parts import Content, Parts
 from featcache.images.resampling import resampler
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
@@ -37,6 +39,8 @@ Write = Callable[[ShardResult], None]
 
 HELD = 4
 """Decoded parts whose copy to a GPU may still be under way."""
+BROUGHT = 2
+"""Batches that wait on a GPU to be encoded."""
 BEGUN = 3
 """Batches that a GPU has before it."""
 
@@ -69,12 +73,14 @@ class Job:
     exact: bool = False
     waits: Waits = field(default_factory=Waits)
 
-    def decode(self, batches: Sequence[tuple[str, range]]) -> Iterator[PixelBatch]:
+    def decode(self, batches: Sequence[tuple[str, range]]) -> Generator[PixelBatch]:
         """Decode batches in order, ahead of their use, and bring them to the encoder's device."""
         encoder, resizing = self.encoder, self.encoder.pixels.resizing
         resample = resampler(encoder.device, resizing) if resizing else None
         size, whole = ViewTransform(encoder.input_size).shape, resample is not None
-        parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, whole=whole)
+        draft = None if self.exact else encoder.draft
+        content: Content = "files" if whole and draft else "pixels" if whole else "squares"
+        parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, content)
         cut = [(split, parts.cut(split, rows)) for split, rows in batches]
         held = HELD if encoder.device.type == "cuda" else 0
         rows = DecodedRows(
@@ -83,7 +89,7 @@ class Job:
             [(split, part) for split, of_batch in cut for part in of_batch],
             transform=encoder.pixels,
             whole=whole,
-            draft=None if self.exact else self.encoder.draft,
+            draft=draft,
             view_transform=ViewTransform(encoder.input_size),
             views=self.views,
             seed=self.view_seed,
@@ -93,34 +99,35 @@ class Job:
         gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
         for split, of_batch in cut:
             count = sum(map(len, of_batch))
-            yield gathering.gather(_waited(decoded, len(of_batch), self.waits), count, self.views.get(split, 0))
+            yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
 
-    def encode(self, batches: Sequence[tuple[str, range]]) -> Iterator[tuple[PixelBatch, np.ndarray]]:
+    def encode(self, batches: Sequence[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
         """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
 
-        On a GPU a few are under way together: while it computes one, the next is launched.
+        On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
         """
+        on_gpu = self.encoder.device.type == "cuda"
         begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
-        most = BEGUN if self.encoder.device.type == "cuda" else 1
-        for batch in self.decode(batches):
+        brought = self.decode(batches)
+        began = time.perf_counter()
+        for batch in ahead(brought, BROUGHT) if on_gpu else brought:
+            self._waited_for(batch, time.perf_counter() - began)
             with self.waits.on(DEVICE):
                 begun.append((batch, start_batch(self, batch)))
-                done = finish_batch(self, *begun.popleft()) if len(begun) == most else None
+                done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
             if done:
                 yield done
+            began = time.perf_counter()
         while begun:
             with self.waits.on(DEVICE):
                 done = finish_batch(self, *begun.popleft())
             yield done
 
-
-def _waited(decoded: Iterator[DecodedPart], count: int, waits: Waits) -> Iterator[DecodedPart]:
-    """The next parts, and how long they were waited for."""
-    for _ in range(count):
-        began = time.perf_counter()
-        part = next(decoded)
-        waits.divide(part.told.reading, part.told.decoding, began)
-        yield part
+    def _waited_for(self, batch: PixelBatch, seconds: float) -> None:
+        """Count what a batch was waited for; the first one stands for all that comes before."""
+        first = not any(self.waits.seconds.values())
+        spent = {READING: batch.reading, DECODING: batch.decoding, COPYING: batch.copying}
+        self.waits.divide(seconds, {STARTING: 1.0} if first else spent)
 
 
 class Engine(Protocol):

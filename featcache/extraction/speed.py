@@ -62,7 +62,7 @@ def fastest_batch_size(encoder: Encoder) -> int:
 def default_workers(device: torch.device) -> int:
     """Decoding processes: one core fewer than there are; a GPU eats more than a CPU does."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(cores - 1, 8 if device.type == "cpu" else 16))
+    return max(1, min(cores - 1, 8) if device.type == "cpu" else min(cores, 16))
 
 
 def images_per_second(encoder: Encoder, reader: Reader, ids: Sequence[str], *, batch_size: int, workers: int) -> float:

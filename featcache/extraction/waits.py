@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-READING, DECODING, DEVICE, WRITING = "reading", "decoding", "the encoder", "writing"
+STARTING, READING, DECODING, COPYING, DEVICE, WRITING = (
+    "starting",
+    "reading",
+    "decoding",
+    "copying",
+    "the encoder",
+    "writing",
+)
 
 
 class Waits:
     """Seconds that the process which drives a run spent waiting, by cause."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys((READING, DECODING, DEVICE, WRITING), 0.0)
+        self.seconds = dict.fromkeys((STARTING, READING, DECODING, COPYING, DEVICE, WRITING), 0.0)
 
     def clear(self) -> None:
         """Begin again."""
@@ -28,14 +35,15 @@ class Waits:
         finally:
             self.seconds[cause] += time.perf_counter() - began
 
-    def divide(self, reading: float, decoding: float, began: float) -> None:
-        """Since `began`, a part was waited for that took so many seconds to read and to decode."""
-        waited, spent = time.perf_counter() - began, max(reading + decoding, 1e-9)
-        self.seconds[READING] += waited * reading / spent
-        self.seconds[DECODING] += waited * decoding / spent
+    def divide(self, waited: float, spent: Mapping[str, float]) -> None:
+        """Something was waited for so long; divided as those that made it spent their time."""
+        total = sum(spent.values())
+        for cause, seconds in spent.items():
+            self.seconds[cause] += waited * seconds / total if total else 0.0
 
     @property
     def bound(self) -> str:
-        """What takes more than half of all waiting; empty where nothing does."""
-        cause, most = max(self.seconds.items(), key=lambda item: item[1])
-        return cause if most > 0.5 * sum(self.seconds.values()) else ""
+        """What takes more than half of all waiting since the start; empty where nothing does."""
+        running = {cause: seconds for cause, seconds in self.seconds.items() if cause != STARTING}
+        cause, most = max(running.items(), key=lambda item: item[1])
+        return cause if most > 0.5 * sum(running.values()) else ""

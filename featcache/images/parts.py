@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 PART_BYTES = 40 * 2**20
 """Of pixels in a part, about: 256 images of 224 x 224 without views."""
+WHOLE_BYTES = 24 * 2**20
+"""The same of whole pictures: their slots are page-locked, which takes a second for two GiB."""
 WHOLE_ROWS = 64
 """Rows of a part of whole pictures, at most: more would only make the first batch wait."""
 ROOM = 1.25
 """Of a slot, for pictures that are larger than the average."""
 SAMPLE = 8
 """Pictures of a split that are opened to learn how large its pictures are."""
+
+
+Content = Literal["squares", "pixels", "files"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,9 @@ class Parts:
         views: Mapping[str, int],
         size: tuple[int, int],
         batch_size: int,
-        *,
-        whole: bool,
+        content: Content,
     ) -> Self:
-        """Parts of about `PART_BYTES`.
+        """Parts of about `PART_BYTES`, of fewer where pictures are whole.
 
         Args:
             reader: Reads an image by its id.
@@ -56,15 +60,17 @@ class Parts:
             views: V of each split.
             size: (height, width) of the encoder's input.
             batch_size: Rows encoded together; a part is never more.
-            whole: Whether pictures stay as they are: then a few are opened to see how large they are.
+            content: What a slot holds: pictures of the encoder's size; whole ones, or their files: then a few are
+                opened to see how large they are.
         """
+        whole, most_bytes = content != "squares", PART_BYTES if content == "squares" else WHOLE_BYTES
         square, rows, slot_bytes = 3 * size[0] * size[1], {}, 0
         for split, listing in ids.items():
             of_views = views.get(split, 0) * square
-            picture = max(square, int(ROOM * bytes_of_a_picture(reader, listing))) if whole else square
+            picture = max(square, int(ROOM * _bytes_of_a_picture(reader, listing, content))) if whole else square
             most = min(batch_size, WHOLE_ROWS) if whole else batch_size
-            rows[split] = max(1, min(most, PART_BYTES // (picture + of_views)))
-            wanted = min(rows[split] * (picture + of_views), PART_BYTES)
+            rows[split] = max(1, min(most, most_bytes // (picture + of_views)))
+            wanted = min(rows[split] * (picture + of_views), most_bytes)
             slot_bytes = max(slot_bytes, wanted, rows[split] * (square + of_views))
         return cls(rows, slot_bytes)
 
@@ -74,13 +80,15 @@ class Parts:
         return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
-def bytes_of_a_picture(reader: Reader, ids: np.ndarray) -> int:
-    """Bytes of a decoded picture, on average over a few of a listing (N, W); 0 where none can be opened."""
+def _bytes_of_a_picture(reader: Reader, ids: np.ndarray, content: Content) -> int:
+    """Bytes of a picture or of its file, on average over a few of a listing (N, W); 0 where none can be opened."""
     sizes = []
     for image_id in decode_ids(ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]):
         try:
-            image = decode(reader.read(str(image_id)))
+            raw = reader.read(str(image_id))
+            image = decode(raw)
         except (DataError, OSError):
             continue  # the run itself will say so
-        sizes.append(3 * image.width * image.height)
+        pixels = 3 * image.width * image.height
+        sizes.append(len(raw) if content == "files" and isinstance(raw, bytes) else pixels)
     return int(np.mean(sizes)) if sizes else 0

@@ -17,7 +17,8 @@ from PIL import Image
 from featcache.encoders.pixels import Resizing
 from featcache.images.coefficients import BITS, Coefficients, coefficients
 
-Resample = Callable[[torch.Tensor, Sequence[tuple[int, int]], Resizing], torch.Tensor]
+Size = tuple[int, int]
+Resample = Callable[[torch.Tensor, Sequence[Size], Resizing], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,22 +58,27 @@ def axes(height: int, width: int, resizing: Resizing) -> tuple[Axis, Axis, bool]
     size = resizing.size
     vertical = Axis.of(coefficients(height, new_height, resizing.filter), top, size[0])
     horizontal = Axis.of(coefficients(width, new_width, resizing.filter), left, size[1])
-    return vertical, horizontal, _vertical_first(height - new_height, width - new_width)
+    return vertical, horizontal, _vertical_first((height, width), (new_height, new_width))
 
 
-def _vertical_first(fewer_rows: int, fewer_columns: int) -> bool:
-    """Whether Pillow shrinks the height before the width. Since version 13 it does where that leaves less to do."""
-    return _order_depends_on_sizes() and fewer_rows > max(0, 2 * fewer_columns)
+def _vertical_first(old: Size, new: Size) -> bool:
+    """Whether Pillow resizes the height before the width, as the rules of its versions have been."""
+    fewer_rows, fewer_columns = old[0] - new[0], old[1] - new[1]
+    if _pillow_does((40, 12), (10, 10)):  # since 13: where that leaves less to do
+        return fewer_rows > max(0, 2 * fewer_columns)
+    if _pillow_does((404, 4), (10, 8)):  # since 12.2: where a picture is over 100 times as high as wide
+        return fewer_rows > 0 and old[0] > 100 * old[1]
+    return False
 
 
 @cache
-def _order_depends_on_sizes() -> bool:
-    """Asked of the Pillow that is installed, by a picture that comes out differently in the two orders."""
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 12, 3), dtype=np.uint8)
-    resized = np.asarray(Image.fromarray(pixels).resize((10, 10), Image.Resampling.BICUBIC))
+def _pillow_does(old: Size, new: Size) -> bool:
+    """Whether the Pillow that is installed resizes the height first there: asked by noise, which tells the orders."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*old, 3), dtype=np.uint8)
+    resized = np.asarray(Image.fromarray(pixels).resize(new[::-1], Image.Resampling.BICUBIC))
     picture = torch.from_numpy(pixels)[None]
-    for dim, length in ((1, 40), (2, 12)):
-        picture = _one_pass(picture, Axis.of(coefficients(length, 10, "bicubic"), 0, 10), dim)
+    for dim in (0, 1):
+        picture = _one_pass(picture, Axis.of(coefficients(old[dim], new[dim], "bicubic"), 0, new[dim]), dim + 1)
     return np.array_equal(picture[0].numpy(), resized)
 
 
@@ -108,7 +114,7 @@ def _by_pillow(pixels: np.ndarray, resizing: Resizing) -> np.ndarray:
     return np.asarray(resized)[top : top + resizing.size[0], left : left + resizing.size[1]]
 
 
-def resample(pixels: torch.Tensor, sizes: Sequence[tuple[int, int]], resizing: Resizing) -> torch.Tensor:
+def resample(pixels: torch.Tensor, sizes: Sequence[Size], resizing: Resizing) -> torch.Tensor:
     """Resize and crop pictures.
 
     Args:

@@ -6,9 +6,10 @@ Nothing decoded is pickled or sent through a queue; a worker writes pixels where
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from mmap import mmap
+from threading import Thread
 
 import torch
 
@@ -34,20 +35,26 @@ class Ring:
         return len(self.slots)
 
     @contextmanager
-    def page_locked(self, device: torch.device) -> Iterator[None]:
+    def page_locked(self, device: torch.device) -> Iterator[Callable[[], None]]:
         """Keep the pages in place while a GPU copies from them, so that it copies at full speed and without waiting.
 
         A system that refuses (a container may limit locked memory) copies more slowly.
+
+        Yields:
+            What waits until they are.
         """
         if device.type != "cuda":
-            yield
+            yield lambda: None
             return
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-        address = self.slots.data_ptr()
-        locked = int(runtime.cudaHostRegister(address, self.slots.numel(), 0)) == 0
+        address, status = self.slots.data_ptr(), list[int]()
+        # In a thread: it takes a second for two GiB, in which the first pictures are decoded.
+        locking = Thread(target=lambda: status.append(int(runtime.cudaHostRegister(address, self.slots.numel(), 0))))
+        locking.start()
         try:
-            yield
+            yield locking.join
         finally:
-            if locked:
+            locking.join()
+            if status == [0]:
                 torch.cuda.synchronize(device)
                 runtime.cudaHostUnregister(address)

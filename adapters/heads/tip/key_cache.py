@@ -20,6 +20,7 @@ from torch import Tensor
 from adapters.arrays import Floats, Ints
 from adapters.heads.tip.class_moments import ClassMoments
 from adapters.heads.tip.key_index import GPU_MOST_NEIGHBOURS, IndexKind, build_index, on_gpu, search, stored_keys
+from adapters.training.class_sums import add_by_class
 
 BLOCK = 1 << 23
 """Most affinities held at once (32 MiB in float32): queries are worked off in blocks."""
@@ -47,7 +48,7 @@ def votes(values: Tensor, labels: Tensor, beta: float, classes: int, weight: Ten
     sharpened = (values - 1).mul_(beta).exp_() if beta else torch.isfinite(values).to(values.dtype)
     if weight is not None:
         sharpened.mul_(weight)
-    return sharpened.new_zeros(len(values), classes).scatter_add_(1, labels, sharpened)
+    return add_by_class(sharpened.new_zeros(len(values), classes), sharpened, labels)
 
 
 class KeyCache:

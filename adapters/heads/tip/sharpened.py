@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from adapters.training.class_sums import add_by_class
 from adapters.training.loop import threads_for
 
 SLICE = 1 << 18
@@ -47,5 +48,5 @@ def votes_at(
                 torch.sub(affinity[rows], 1, out=part).mul_(beta).exp_()
                 for total, weight in zip(sums, weights, strict=True):
                     term = part if weight is None else torch.mul(part, weight, out=product[: len(part)])
-                    total[rows].scatter_add_(1, labels[rows], term)
+                    add_by_class(total[rows], term, labels[rows])
         yield beta, sums

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapters.support import Support
+from adapters.training.class_sums import add_by_class
 from adapters.training.loop import class_logits, cross_entropy
 from adapters.training.padded_batches import PaddedBatches
 from adapters.training.stack import Stack
@@ -71,7 +72,7 @@ class KeyStack(Stack):
         features, labels, weights = self.batches.seen()
         sharpened = (features @ self.optimizer.weight.mT).sub_(1).mul_(self.beta).exp_().mul_(self.alpha)
         voters = self.key_labels[:, None].expand(sharpened.shape)
-        logits = class_logits(features, self.text).mul_(self.logit_scale).scatter_add_(2, voters, sharpened)
+        logits = add_by_class(class_logits(features, self.text).mul_(self.logit_scale), sharpened, voters)
         loss, gradient = cross_entropy(logits, labels, weights)
         self.loss.copy_(loss)
         affinity = sharpened.mul_(gradient.gather(2, voters)).mul_(self.beta)

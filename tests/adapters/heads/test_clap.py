@@ -106,7 +106,7 @@ def test_batches_keep_rows_with_their_labels(head: type[ZeroShotLinearProbe]) ->
     views, labels = _support(4)
     by_row = {row.tobytes(): label for rows, label in zip(unit(views), labels, strict=True) for row in rows}
     ((features, codes),) = _batches(head(epochs=1), views, labels)
-    assert [by_row[row.numpy().tobytes()] for row in features] == codes.tolist()
+    assert [by_row[row.numpy().tobytes()] for row in features.cpu()] == codes.tolist()
 
 
 @pytest.mark.parametrize("head", HEADS)

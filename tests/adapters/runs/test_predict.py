@@ -42,7 +42,7 @@ class GreyEncoder:
 
     def __init__(self, centres: np.ndarray) -> None:
         self.centres, self.identity, self.batches = centres, IDENTITY, []
-        self.device = SimpleNamespace(type="cpu")
+        self.device, self.draft = SimpleNamespace(type="cpu"), None
 
     def pixels(self, image: Image.Image) -> Any:
         import torch
@@ -184,7 +184,7 @@ def test_an_image_alone_is_the_cache_s_row_bit_for_bit(tmp_path: Path, monkeypat
             path = tmp_path / "set" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(random.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(path)
-    asked = {"root": str(tmp_path), "workers": 0, "progress": False}
+    asked = {"root": str(tmp_path), "workers": 0, "progress": False, "device": "cpu"}
     cache = featcache.extract("tiny", str(tmp_path / "set"), batch_size=7, **asked)
     saved = fit("clip", cache=cache, shots=2, root=str(tmp_path)).run
     test = cache["test"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from featcache.extraction.waits import DECODING, DEVICE, READING, WRITING, Waits
+from featcache.extraction.waits import DECODING, DEVICE, READING, STARTING, WRITING, Waits
 
 
 def test_nothing_bounds_a_run_that_has_not_begun() -> None:
@@ -24,9 +24,14 @@ def test_more_than_half_of_the_waiting_is_a_bound(cause: str) -> None:
     assert waits.bound == ""
 
 
-def test_waiting_for_a_part_is_divided_as_its_worker_spent_its_time() -> None:
+def test_waiting_is_divided_as_those_who_were_waited_for_spent_their_time() -> None:
     waits = Waits()
-    waits.divide(reading=3.0, decoding=1.0, began=time.perf_counter() - 8)
-    assert waits.seconds[READING] == pytest.approx(6, rel=0.01)
-    assert waits.seconds[DECODING] == pytest.approx(2, rel=0.01)
+    waits.divide(8.0, {READING: 3.0, DECODING: 1.0})
+    waits.divide(1.0, {READING: 0.0})
+    assert waits.seconds[READING] == pytest.approx(6)
+    assert waits.seconds[DECODING] == pytest.approx(2)
     assert waits.bound == READING
+    waits.divide(100.0, {STARTING: 1.0})
+    assert waits.bound == READING
+    waits.clear()
+    assert waits.bound == ""

@@ -59,8 +59,8 @@ def test_thousands_of_random_resizes_are_pillow_s_to_the_bit() -> None:
 
 
 def test_another_order_of_the_passes_would_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = resampling._order_depends_on_sizes()
-    monkeypatch.setattr(resampling, "_order_depends_on_sizes", lambda: not right)
+    order = resampling._vertical_first
+    monkeypatch.setattr(resampling, "_vertical_first", lambda old, new: not order(old, new))
     resampling.axes.cache_clear()
     try:
         assert differing(resample, 30, 300, 120, HERE) > 0

@@ -24,14 +24,15 @@ def test_a_child_writes_what_its_parent_reads() -> None:
 
 
 def test_without_a_gpu_nothing_is_locked() -> None:
-    with Ring(1, 8).page_locked(torch.device("cpu")):
-        pass
+    with Ring(1, 8).page_locked(torch.device("cpu")) as locked:
+        locked()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: only it locks pages")
 def test_a_gpu_locks_pages_and_lets_them_go_again() -> None:
     ring = Ring(2, 4096)
     for _ in range(2):  # locking twice what is locked would fail
-        with ring.page_locked(torch.device("cuda")):
+        with ring.page_locked(torch.device("cuda")) as locked:
+            locked()
             assert ring.slots[0].is_pinned()
         assert not ring.slots[0].is_pinned()

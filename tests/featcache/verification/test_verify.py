@@ -14,7 +14,7 @@ from featcache.verification.verify import verify
 
 
 def test_a_sound_cache(cache: featcache.Cache) -> None:
-    found = verify(cache.folder, sample=12)
+    found = verify(cache.folder, sample=12, device="cpu")
     assert found.problems == []
     assert found.rows == cache.rows
     assert found.sampled == found.identical > 0

@@ -20,6 +20,7 @@ from adapters.training.spanned import SpannedSGD
 from adapters.training.stack import Stack
 from adapters.training.trained_head import InTraining
 from tests.golden_files import golden
+from tests.rounding import assert_near
 
 DATA, SUPPORT, TEXT, FORWARD, TRAIN = golden("data", "support", "text_weights", "clip_adapter", "clip_adapter_train")
 TIP = torch.from_numpy(TEXT["tip"])
@@ -84,10 +85,10 @@ def test_training_is_the_authors(run: str, shots: int, spanned: bool, monkeypatc
     start = torch.from_numpy(TRAIN["w1_init"]), torch.from_numpy(TRAIN["w2_init"])
     head, stack = _train(support, {"image": start, "rows": rows, "rates": rates})
     assert isinstance(stack.image.first, SpannedSGD) == spanned
-    np.testing.assert_allclose(head.w1_, golden["w1"], atol=2e-6)
-    np.testing.assert_allclose(head.w2_, golden["w2"], atol=2e-6)
-    np.testing.assert_allclose(head.losses_, golden["loss"], atol=1e-5)
-    np.testing.assert_allclose(head.decision_function(DATA["test_features"]), golden["logits"], atol=1e-3, rtol=0)
+    assert_near(head.w1_, golden["w1"], rtol=1e-7, atol=2e-6)
+    assert_near(head.w2_, golden["w2"], rtol=1e-7, atol=2e-6)
+    assert_near(head.losses_, golden["loss"], rtol=1e-7, atol=1e-5)
+    assert_near(head.decision_function(DATA["test_features"]), golden["logits"], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("rows", [5, 12], ids=["span", "dense"])

@@ -161,7 +161,7 @@ def test_trainings_of_one_seed_share_their_batches(monkeypatch: pytest.MonkeyPat
     stack = InTraining(heads, [support] * 6).stack
     assert isinstance(stack, LayerStack)
     assert sorted(drawn) == [0, 1]
-    rows = stack.batches.rows
+    rows = stack.batches.rows.cpu()
     assert (rows[0] == rows[2]).all()
     assert (rows[3] == batches_of(support, 32, 60, seed=1)).all()
 

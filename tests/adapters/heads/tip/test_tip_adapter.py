@@ -15,6 +15,7 @@ from adapters.selection import alpha_choice
 from adapters.selection.alpha_choice import lines
 from adapters.support import Rows, Support
 from tests.golden_files import golden
+from tests.rounding import GPU
 
 DATA, SUPPORT, TEXT, TIP = golden("data", "support", "text_weights", "tip_adapter")
 
@@ -135,7 +136,7 @@ def test_a_search_in_blocks_and_refined_is_as_good(monkeypatch: pytest.MonkeyPat
     every = TipAdapter().tuned(views, labels, text=TEXT["tip"])
     monkeypatch.setattr(key_cache, "BLOCK", 160 * 7)
     blocks = TipAdapter().tuned(views, labels, text=TEXT["tip"])
-    assert blocks.get_params() == {**every.get_params(), "alpha": pytest.approx(every.alpha, rel=1e-6)}
+    assert blocks.get_params() == {**every.get_params(), "alpha": pytest.approx(every.alpha, rel=1e-3 if GPU else 1e-6)}
     monkeypatch.setattr(alpha_choice, "AFFINITIES", 0)
     few = TipAdapter().tuned(views, labels, text=TEXT["tip"])
     assert few.alpha_choice_.accuracy == every.alpha_choice_.accuracy
