@@ -57,14 +57,17 @@ def pictures(root: Path, width: int, height: int) -> list[Path]:
     return files
 
 
-def folder_of(root: Path, files: list[Path], count: int) -> Path:
-    """A data set of one split, with so many links to the files."""
-    folder = root / "set"
-    for index in range(CLASSES):
-        (folder / "test" / f"class{index}").mkdir(parents=True)
+def data_set(root: Path, files: list[Path], count: int) -> Path:
+    """A CSV of so many images in one split, links to the files."""
+    folder = root / "images"
+    folder.mkdir()
+    lines = ["path,label,split"]
     for index in range(count):
-        os.link(files[index % len(files)], folder / "test" / f"class{index % CLASSES}" / f"{index:07}.jpg")
-    return folder
+        os.link(files[index % len(files)], folder / f"{index:07}.jpg")
+        lines.append(f"images/{index:07}.jpg,class{index % CLASSES},test")
+    listing = root / "set.csv"
+    listing.write_text("\n".join(lines) + "\n")
+    return listing
 
 
 def decoding_alone(files: list[Path], workers: int, seconds: float) -> float:
@@ -103,7 +106,7 @@ def encoder_alone(encoder: Encoder, batch_size: int, seconds: float) -> float:
     return (done + batch_size) / (time.perf_counter() - began)
 
 
-def extraction(model: str, folder: Path, root: Path, **options: Any) -> ExtractionReport:
+def extraction(model: str, listing: Path, root: Path, **options: Any) -> ExtractionReport:
     """What `featcache extract` does."""
     request = Request(
         model=model, pretrained=_weights(model), dataset=str(folder), root=root, splits=["test"], **options
@@ -166,13 +169,13 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
     decoding = decoding_alone(files, cores, options.seconds / 4)
     least = min(with_one, decoding)
     count = max(2, round(least * options.seconds / batch_size)) * batch_size
-    folder = folder_of(root, files, count)
+    listing = data_set(root, files, count)
     print(f"\n{model}, {size}, {count:,} files, {encoder.device}, {cores} cores, batch {batch_size}", flush=True)
     _line("encoder alone", with_one, least)
     _line("decoding alone", decoding, least)
     for how in options.decode:
         chosen = {"batch_size": batch_size, "workers": workers, "device": options.device, "decode": how}
-        report = extraction(model, folder, root / f"caches-{how}", **chosen)
+        report = extraction(model, listing, root / f"caches-{how}", **chosen)
         bound = least if how == "exact" else with_one
         _line(f"featcache extract ({how})", report.images_per_second or 0.0, bound)
         running = report.encoding_seconds - report.waited[STARTING]
@@ -181,7 +184,7 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
         if near := report.cache.manifest.get("cosine_to_exact"):
             print(f"    cosine to exact: mean {near['mean']}, least {near['least']}")
     if not options.skip_others and model != "tiny":
-        every = sorted(folder.rglob("*.jpg"))
+        every = sorted((root / "images").iterdir())
         some = every[: max(batch_size, int(count * 0.25))]
         _line("DataLoader loop", data_loader_loop(encoder, some, batch_size, workers), least)
         _line("open_clip's README loop", readme_loop(encoder, every[: min(count, 300)]), least)
