@@ -58,13 +58,14 @@ def pictures(root: Path, width: int, height: int) -> list[Path]:
 
 
 def data_set(root: Path, files: list[Path], count: int) -> Path:
-    """A CSV of so many images in one split, links to the files."""
+    """A CSV of so many images, links to the files, in two splits of equal size."""
     folder = root / "images"
     folder.mkdir()
     lines = ["path,label,split"]
     for index in range(count):
+        split = "train" if index < count // 2 else "test"
         os.link(files[index % len(files)], folder / f"{index:07}.jpg")
-        lines.append(f"images/{index:07}.jpg,class{index % CLASSES},test")
+        lines.append(f"images/{index:07}.jpg,class{index % CLASSES},{split}")
     listing = root / "set.csv"
     listing.write_text("\n".join(lines) + "\n")
     return listing
@@ -108,9 +109,7 @@ def encoder_alone(encoder: Encoder, batch_size: int, seconds: float) -> float:
 
 def extraction(model: str, listing: Path, root: Path, **options: Any) -> ExtractionReport:
     """What `featcache extract` does."""
-    request = Request(
-        model=model, pretrained=_weights(model), dataset=str(folder), root=root, splits=["test"], **options
-    )
+    request = Request(model=model, pretrained=_weights(model), dataset=str(listing), root=root, **options)
     return run_extraction(request, progress=False)
 
 
@@ -168,7 +167,7 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
     files = pictures(root, width, height)
     decoding = decoding_alone(files, cores, options.seconds / 4)
     least = min(with_one, decoding)
-    count = max(2, round(least * options.seconds / batch_size)) * batch_size
+    count = max(1, round(least * options.seconds / batch_size / 2)) * batch_size * 2  # whole batches in each split
     listing = data_set(root, files, count)
     print(f"\n{model}, {size}, {count:,} files, {encoder.device}, {cores} cores, batch {batch_size}", flush=True)
     _line("encoder alone", with_one, least)

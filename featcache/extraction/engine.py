@@ -26,7 +26,7 @@ from featcache.ids import decode_ids
 from featcache.images.batches import Gathering, PixelBatch
 from featcache.images.decoding import DecodedRows, load_parts, slots_needed
 from featcache.images.parts import Content, Parts
-from featcache.images.resampling import resampler
+from featcache.images.resampler import resampler
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
 from featcache.progress import Reporter

@@ -18,6 +18,7 @@ COMPUTES = {
     "featcache.encoders.weights",
     "featcache.images.batches",
     "featcache.images.decoding",
+    "featcache.images.resampler",
     "featcache.images.resampling",
     "featcache.images.resampling_triton",
     "featcache.images.jpeg_on_gpu",

@@ -9,7 +9,8 @@ import torch
 from featcache.encoders.pixels import Resizing
 from featcache.images.batches import Gathering
 from featcache.images.decoding import DecodedPart, Told
-from featcache.images.resampling import resample, resampler
+from featcache.images.resampler import resampler
+from featcache.images.resampling import resample
 
 SIZE = (2, 3)
 BYTES = 18

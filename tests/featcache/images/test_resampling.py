@@ -15,7 +15,8 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from featcache.encoders.pixels import BytePixels, Resizing
 from featcache.images import resampling
-from featcache.images.resampling import Resample, equals_pillow, resample, resampler
+from featcache.images.resampler import equals_pillow, resampler
+from featcache.images.resampling import Resample, resample
 
 MODES = [
     InterpolationMode.BOX,
