@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+CONTENT_BYTES = 16
+"""Of the digest that tells an image file from another."""
+
 
 def encode_ids(ids: Sequence[str]) -> np.ndarray:
     """(N,) strings as (N, W) uint8: UTF-8, padded with zero bytes to the longest (at least one column)."""

@@ -42,7 +42,7 @@ class SplitRows:
 
 
 def read_split(cache: Cache, name: str) -> SplitRows:
-    """Every valid row of a split, in the order of its listing, without views.
+    """Every valid row of a split that has a label, in the order of its listing, without views.
 
     Raises:
         TaskError: the cache has no such split.
@@ -50,7 +50,7 @@ def read_split(cache: Cache, name: str) -> SplitRows:
     if name not in cache.splits:
         raise TaskError(f"--split {name} given; cache {cache.name} has {', '.join(cache.splits)}")
     split = cache[name]
-    return read_rows(split, np.flatnonzero(split.valid), with_views=False)
+    return read_rows(split, np.flatnonzero(split.labelled), with_views=False)
 
 
 def read_rows(split: CachedSplit, rows: npt.NDArray[np.int64], *, with_views: bool) -> SplitRows:

@@ -82,11 +82,11 @@ class Task:
         index_file = None if indices is None else read_index_file(indices)
         if index_file is None:
             rows = sample_shots(
-                train.labels, train.valid, class_names=names, shots=shots, seed=seed, allow_fewer=allow_fewer
+                train.labels, train.labelled, class_names=names, shots=shots, seed=seed, allow_fewer=allow_fewer
             )
         else:
             rows = match_rows(index_file.train, train.ids, train.labels, source=index_file.name, split="train")
-            rows = _by_class(rows[train.valid[rows]], train.labels)
+            rows = _by_class(rows[train.labelled[rows]], train.labels)
             _check_shots(rows, train.labels, names, shots, allow_fewer, index_file.name)
         if not len(rows):
             raise TaskError(f"cache {cache.name} has no valid train image: give another --cache")
@@ -121,11 +121,11 @@ class Task:
         if self.index_file is not None and self.index_file.val:
             source = self.index_file.name
             rows = match_rows(self.index_file.val, split.ids, split.labels, source=source, split="val")
-            rows = _by_class(rows[split.valid[rows]], split.labels)
+            rows = _by_class(rows[split.labelled[rows]], split.labels)
         else:
             rows = sample_shots(
                 split.labels,
-                split.valid,
+                split.labelled,
                 class_names=self.text.class_names,
                 shots=min(self.shots, VAL_KSHOT_MAX),
                 seed=self.seed,

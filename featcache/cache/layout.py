@@ -2,6 +2,7 @@
 
 manifest.json, complete.json     what it is made from; that it is finished
 <split>/images, views, state     embeddings in shards; which rows are done
+<split>/content                  a digest of each image file
 <split>/ids, labels              the listing
 text/index.json, text/<set>-…    the prompt sets, each a group with `features`
 bad/<split>-<row>.json           the unreadable images of a shard
@@ -15,15 +16,20 @@ import numpy as np
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.ids import CONTENT_BYTES
 
 MANIFEST, COMPLETE = "manifest.json", "complete.json"
 ROOT_GROUP = "zarr.json"
-IMAGES, VIEWS, STATE, IDS, LABELS = "images", "views", "state", "ids", "labels"
+IMAGES, VIEWS, STATE, IDS, LABELS, CONTENT = "images", "views", "state", "ids", "labels", "content"
 TEXT_INDEX, TEXT_FEATURES = "text/index.json", "features"
 BAD = "bad"
 
 MISSING, UNREADABLE, ENCODED = -1, 0, 1
 """States of a row: not done yet; its image cannot be read; it has an embedding."""
+UNLABELLED = -1
+"""The label of an image that has none."""
+ROW = "row"
+"""The dimension that the arrays of a split share."""
 DAMAGE = (ValueError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
@@ -67,6 +73,19 @@ def embeddings(shape: tuple[int, ...], plan: ShardPlan, dtype: str) -> dict[str,
         "dtype": dtype,
         "fill_value": np.nan,
         "compressors": Crc32cCodec(),
+        "dimension_names": (ROW, "feature") if len(shape) == 2 else (ROW, "view", "feature"),
+    }
+
+
+def contents(rows: int, plan: ShardPlan) -> dict[str, Any]:
+    """How the digests (N, 16) of image files are stored."""
+    return {
+        "shape": (rows, CONTENT_BYTES),
+        "chunks": (plan.rows_per_shard, CONTENT_BYTES),
+        "dtype": "uint8",
+        "fill_value": 0,
+        "compressors": Crc32cCodec(),
+        "dimension_names": (ROW, "content_byte"),
     }
 
 
@@ -78,17 +97,18 @@ def states(rows: int, plan: ShardPlan) -> dict[str, Any]:
         "dtype": "int8",
         "fill_value": MISSING,
         "compressors": Crc32cCodec(),
+        "dimension_names": (ROW,),
     }
 
 
 def ids(rows: int, width: int) -> dict[str, Any]:
     """How ids (N, W) are stored: UTF-8, padded with zero bytes."""
-    return _listing((rows, width), "uint8", 0)
+    return _listing((rows, width), "uint8", 0, (ROW, "id_byte"))
 
 
 def labels(rows: int) -> dict[str, Any]:
     """How labels (N,) are stored."""
-    return _listing((rows,), "int64", -1)
+    return _listing((rows,), "int64", UNLABELLED, (ROW,))
 
 
 def text_features(shape: tuple[int, ...]) -> dict[str, Any]:
@@ -99,14 +119,16 @@ def text_features(shape: tuple[int, ...]) -> dict[str, Any]:
         "dtype": "float32",
         "fill_value": np.nan,
         "compressors": Crc32cCodec(),
+        "dimension_names": ("class", "prompt", "feature"),
     }
 
 
-def _listing(shape: tuple[int, ...], dtype: str, fill_value: int) -> dict[str, Any]:
+def _listing(shape: tuple[int, ...], dtype: str, fill_value: int, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "shape": shape,
         "chunks": (min(shape[0], LISTING_ROWS), *shape[1:]),
         "dtype": dtype,
         "fill_value": fill_value,
         "compressors": ZstdCodec(level=3, checksum=True),
+        "dimension_names": names,
     }

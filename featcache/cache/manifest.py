@@ -10,7 +10,8 @@ from typing import Any
 
 from featcache.errors import CacheError, CacheMismatch
 
-FORMAT = "featcache/1"
+FORMAT, BEFORE = "featcache/2", "featcache/1"
+"""The format of new caches, and the one before: it opens, and continues as it was begun."""
 
 # What a digest is of, in a message: the digests themselves tell a reader nothing.
 _DIGESTS = {
@@ -45,8 +46,8 @@ def check_format(manifest: Mapping[str, Any], where: str) -> None:
     Raises:
         CacheError: The manifest is of another format.
     """
-    if manifest.get("format") != FORMAT:
-        message = f"{where} has format {manifest.get('format')!r}, this version reads {FORMAT!r}; "
+    if manifest.get("format") not in (FORMAT, BEFORE):
+        message = f"{where} has format {manifest.get('format')!r}, this version reads {FORMAT!r} and {BEFORE!r}; "
         raise CacheError(message + "use the featcache version that wrote it, or extract again under another --name")
 
 

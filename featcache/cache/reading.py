@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 import zarr
 
-from featcache.cache.layout import COMPLETE, DAMAGE, ENCODED, IDS, IMAGES, LABELS, MANIFEST, MISSING, STATE, VIEWS
+from featcache.cache.layout import (
+    COMPLETE,
+    CONTENT,
+    DAMAGE,
+    ENCODED,
+    IDS,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    MISSING,
+    STATE,
+    UNLABELLED,
+    VIEWS,
+)
 from featcache.cache.manifest import check_format
 from featcache.cache.text_sets import TextFeatures, TextIndex
 from featcache.errors import CacheError, CacheIncomplete
@@ -45,13 +58,23 @@ class CachedSplit:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64 class indices into the cache's class names."""
+        """(N,) int64 class indices into the cache's class names; -1 for an image without a label."""
         return self._read(LABELS)
 
     @cached_property
     def ids(self) -> np.ndarray:
         """(N,) strings: paths relative to the data set's image folder."""
         return decode_ids(self._read(IDS))
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """(N,) booleans: true for images that could be read and have a label."""
+        return np.asarray(self.valid & (self.labels != UNLABELLED))
+
+    @cached_property
+    def content(self) -> np.ndarray | None:
+        """(N, 16) uint8: a digest of each image file's bytes, zeros where it could not be read; None in format 1."""
+        return self._read(CONTENT) if CONTENT in self._group else None
 
     @cached_property
     def valid(self) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featcache.cache import layout
-from featcache.cache.layout import DAMAGE, TEXT_FEATURES, TEXT_INDEX
+from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
 from featcache.cache.manifest import digest
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in, check_name
@@ -94,6 +94,7 @@ class TextIndex:
             self._index["default"] = next(iter(self._index["sets"]), None)
         self._folder.write_json(TEXT_INDEX, self._index)
         self._folder.remove(group)
+        self._consolidate()
 
     def read(self, class_names: tuple[str, ...], name: str | None = None) -> TextFeatures:
         """Read one set (None: the default).
@@ -151,6 +152,12 @@ class TextIndex:
         self._folder.write_json(TEXT_INDEX, self._index)
         if old:
             self._folder.remove(old["group"])
+        self._consolidate()
+
+    def _consolidate(self) -> None:
+        """Of a finished cache; one that is not yet has it done at its end."""
+        if self._folder.exists(COMPLETE):
+            self._folder.consolidate()
 
     def first_prompts(self) -> list[str]:
         """(C,) the first prompt of each class in the default set; empty while there is none."""

@@ -12,7 +12,8 @@ import numpy as np
 import zarr
 
 from featcache.cache import layout
-from featcache.cache.layout import DAMAGE, ENCODED, IDS, IMAGES, LABELS, MISSING, STATE, UNREADABLE, VIEWS
+from featcache.cache.layout import CONTENT, DAMAGE, ENCODED, IDS, IMAGES, LABELS, MISSING, STATE, UNREADABLE, VIEWS
+from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import encode_ids
@@ -28,6 +29,7 @@ class ShardResult:
         images: (R, D), NaN where an image is unreadable.
         views: (R, V, D) or None.
         state: (R,) int8, `ENCODED` or `UNREADABLE`.
+        content: (R, 16) uint8 digests of the image files; zeros where a file could not be read.
         bad: The unreadable images: `{"row", "id", "reason"}` each.
     """
 
@@ -35,16 +37,19 @@ class ShardResult:
     images: np.ndarray
     views: np.ndarray | None
     state: np.ndarray
+    content: np.ndarray
     bad: list[dict[str, Any]] = field(default_factory=list)
 
 
 class CacheStore:
     """Creates a cache's arrays and writes its shards, each atomically and in the order that makes it provable."""
 
-    def __init__(self, folder: Folder, plan: ShardPlan, *, dim: int, dtype: str) -> None:
+    def __init__(self, folder: Folder, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.plan = plan
-        self._dim, self._dtype = dim, dtype
+        self.plan = ShardPlan.from_manifest(manifest)
+        identity = manifest["identity"]
+        self._dim, self._dtype = identity["encoder"]["dim"], identity["dtype"]
+        self._has_content = manifest["format"] != BEFORE
         with explain_full_disk(folder):
             self._group = folder.group("a")
 
@@ -65,6 +70,8 @@ class CacheStore:
                 if views.get(split):
                     shape = len(ids), views[split], self._dim
                     self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
+                if self._has_content:
+                    self._create(split, CONTENT, layout.contents(len(ids), self.plan))
                 self._create(split, STATE, layout.states(len(ids), self.plan))
 
     def pending(self, split: str) -> list[Shard]:
@@ -100,6 +107,8 @@ class CacheStore:
             self._array(shard.split, IMAGES)[rows] = self._stored(result.images, result.state)
             if result.views is not None:
                 self._array(shard.split, VIEWS)[rows] = self._stored(result.views, result.state)
+            if self._has_content:
+                self._array(shard.split, CONTENT)[rows] = result.content
             self._array(shard.split, STATE)[rows] = result.state
 
     def forget(self, shard: Shard) -> None:
@@ -131,7 +140,7 @@ class CacheStore:
 
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
-        for name in (STATE, IMAGES, VIEWS):
+        for name in (STATE, IMAGES, VIEWS, CONTENT):
             self.folder.remove(layout.chunk(shard, name, self.plan))
         self.folder.remove(layout.bad_file(shard))
 

@@ -13,11 +13,13 @@ from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, encoder, left_out, split_origin
 from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
+from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
     from featcache.extraction.extract import ExtractionReport
+    from featcache.extraction.planned import Planned
 
 
 def extract(
@@ -93,6 +95,9 @@ def extract(
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows of each split, balanced.")] = None,
     seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
     name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print shards, done and left, with an estimate, and start nothing.")
+    ] = False,
     engine: Annotated[str, choice(of=ENGINES, help="What runs the shards.")] = DEFAULT_ENGINE,
     root: Root = None,
     device: Device = "auto",
@@ -103,6 +108,7 @@ def extract(
     Stop it at any moment: the same command continues, and ends with the same bits.
     """
     from featcache.extraction.extract import run_extraction
+    from featcache.extraction.planned import planned
     from featcache.extraction.request import Request
 
     request = Request(
@@ -129,8 +135,26 @@ def extract(
         root=root,
         name=name,
     )
+    if plan:
+        work = planned(request)
+        show(work.to_json, lambda: plan_page(work), json=json)
+        return
     report = run_extraction(request, progress=True)
     show(lambda: extraction_json(report), lambda: extraction_page(report, root), json=json)
+
+
+def plan_page(work: Planned) -> Page:
+    """What a run would do."""
+    rows: list[tuple[str, str]] = [("rows", counts(work.rows))]
+    if work.finished:
+        rows.append(("left", "nothing: it is finished"))
+    elif work.shards is None or work.done is None:
+        rows.append(("left", f"all {work.rows_left:,} rows; a first run measures the speed and cuts shards by it"))
+    else:
+        rows.append(("shards", f"{work.shards:,}: {work.done:,} done, {work.shards - work.done:,} left"))
+        rate, seconds = work.images_per_second or 0.0, work.seconds_left or 0.0
+        rows.append(("left", f"{work.rows_left:,} rows, about {clock(seconds)} at the {rate:,.0f} images/s measured"))
+    return Page([Facts([*rows, ("where", work.path)], title=f"Cache {work.name}")])
 
 
 def extraction_json(report: ExtractionReport) -> dict[str, Any]:
@@ -181,5 +205,5 @@ def _next_command(cache: Cache, root: str | None) -> str:
     """What to type to fit a first head: with as many shots as every class has, at most 4."""
     import numpy as np
 
-    images = np.bincount(cache["train"].labels[cache["train"].valid], minlength=len(cache.class_names))
+    images = np.bincount(cache["train"].labels[cache["train"].labelled], minlength=len(cache.class_names))
     return f"adapters fit --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"

@@ -22,7 +22,7 @@ from featcache.cache.writing import ShardResult
 from featcache.errors import DataError, ModelError
 from featcache.extraction.ahead import ahead
 from featcache.extraction.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
-from featcache.ids import decode_ids
+from featcache.ids import CONTENT_BYTES, decode_ids
 from featcache.images.batches import Gathering, PixelBatch
 from featcache.images.decoding import DecodedRows, load_parts, slots_needed
 from featcache.images.parts import Content, Parts
@@ -178,6 +178,7 @@ def empty_result(shard: Shard, job: Job) -> ShardResult:
         images=np.full((rows, dim), np.nan, np.float32),
         views=np.full((rows, views, dim), np.nan, np.float32) if views else None,
         state=np.full(rows, UNREADABLE, np.int8),
+        content=np.zeros((rows, CONTENT_BYTES), np.uint8),
     )
 
 
@@ -197,6 +198,7 @@ def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.nda
             result.bad.append({"row": row, "id": image_id, "reason": reason})
     where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)
     result.images[where] = embeddings[:, 0]
+    result.content[where] = batch.contents
     result.state[where] = np.where(batch.readable, ENCODED, UNREADABLE)
     if result.views is not None:
         result.views[where] = embeddings[:, 1:]

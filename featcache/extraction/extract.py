@@ -85,7 +85,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     prompts[1].expand(dataset.class_names)  # what is wrong with them is said before any work
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
-        _require_same_request(read_manifest(folder), request, dataset)
+        require_same_request(read_manifest(folder), request, dataset)
     encoded, seconds, waits = 0, 0.0, Waits()
     if not folder.exists(COMPLETE):
         with explain_full_disk(folder), writing(folder):
@@ -106,7 +106,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     )
 
 
-def _require_same_request(manifest: Mapping[str, Any], request: Request, dataset: Dataset) -> None:
+def require_same_request(manifest: Mapping[str, Any], request: Request, dataset: Dataset) -> None:
     """Refuse a cache that was made from something else; told from JSON alone, before any model is loaded.
 
     Raises:
@@ -181,7 +181,7 @@ def _encode(
     manifest = _agreed_manifest(request, dataset, folder, encoder, workers)
     plan = ShardPlan.from_manifest(manifest)
     views = {"train": request.views} if request.views else {}
-    store = CacheStore(folder, plan, dim=encoder.dim, dtype=request.dtype)
+    store = CacheStore(folder, manifest)
     store.prepare({split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views)
     if _prompts_missing(request, dataset, prompts, folder):
         _add_prompts(request, dataset, prompts, folder, encoder)
@@ -210,6 +210,7 @@ def _encode(
             ENGINES[request.engine]().run(job, shards, store.write, reporter)
     seconds = time.monotonic() - began
     done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
+    folder.consolidate()
     folder.write_json(COMPLETE, done | {"seconds": round(seconds, 3)})
     return store.encoded() - before, seconds
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from featcache.encoders.pixels import Resizing
+from featcache.ids import CONTENT_BYTES
 from featcache.images.decoding import DecodedPart
 from featcache.images.jpeg_on_gpu import decoded
 from featcache.images.resampling import Resample
@@ -23,6 +24,7 @@ class PixelBatch:
         pixels: (B, 1 + V, H, W, 3) uint8 on the device: the centre view, then the augmented ones; zeros where
             unreadable.
         reasons: Why an image is unreadable; empty strings for the others.
+        contents: (B, 16) uint8 digests of the image files; zeros where one could not be read.
         reading: Seconds that were waited for files to be read.
         decoding: Seconds that were waited for pictures to be decoded.
         copying: Seconds that it took to bring them to the device.
@@ -30,6 +32,7 @@ class PixelBatch:
 
     pixels: torch.Tensor
     reasons: list[str]
+    contents: np.ndarray
     reading: float = 0.0
     decoding: float = 0.0
     copying: float = 0.0
@@ -65,8 +68,10 @@ class Gathering:
         began, waited = time.perf_counter(), {"reading": 0.0, "decoding": 0.0}
         pixels = torch.zeros(rows, 1 + views, *self._size, 3, dtype=torch.uint8, device=self._device)
         reasons: list[str] = []
+        contents: list[bytes] = []
         for part in _timed(parts, waited):
             of_part = part.told.reasons
+            contents += part.told.contents
             here = pixels[len(reasons) : len(reasons) + len(of_part)]
             brought, sizes = self._brought(part) if part.told.sizes else (None, [])
             reasons += of_part  # bringing may have found files that cannot be decoded
@@ -77,7 +82,9 @@ class Gathering:
                 else:
                     here[torch.from_numpy(readable(of_part)).to(self._device)] = pictures
         copying = time.perf_counter() - began - sum(waited.values())
-        return PixelBatch(pixels, reasons, **waited, copying=copying)
+        digests = b"".join(content.ljust(CONTENT_BYTES, b"\0") for content in contents)
+        as_rows = np.frombuffer(digests, np.uint8).reshape(-1, CONTENT_BYTES)
+        return PixelBatch(pixels, reasons, as_rows, **waited, copying=copying)
 
     def _brought(self, part: DecodedPart) -> tuple[torch.Tensor, list[tuple[int, int]]]:
         """A part's pixels on the device, and their sizes; those of a CPU are read where they are."""

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
+from featcache.images.content import content_digest
 from featcache.images.decode import decode, jpeg_size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
@@ -44,6 +45,7 @@ class Told(NamedTuple):
         sizes: (height, width) of each picture.
         files: Bytes of each picture that is still a JPEG file; 0 where it is pixels.
         reasons: Why a row's image is unreadable; empty strings for the others.
+        contents: Digest of each row's file; empty where it could not be read.
         reading: Seconds it took to read the files.
         decoding: Seconds it took to make pixels of them.
     """
@@ -51,6 +53,7 @@ class Told(NamedTuple):
     sizes: list[Size]
     files: list[int]
     reasons: list[str]
+    contents: list[bytes]
     reading: float
     decoding: float
 
@@ -123,19 +126,21 @@ class DecodedRows(Dataset[Told]):
         slot = self.ring.slots[item % len(self.ring)].numpy()
         height, width = self._view_transform.shape
         square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
-        told = Told([], [], [], 0.0, 0.0)
+        told = Told([], [], [], [], 0.0, 0.0)
         used, reading, began = 0, 0.0, time.perf_counter()
         left = len(rows) * pictures * square  # kept free for the rows that follow, should they all be resized
         for image_id in decode_ids(self._ids[split][rows.start : rows.stop]):
             left -= pictures * square
             room = len(slot) - used - left - (pictures - 1) * square
-            asked = time.perf_counter()
+            asked, content = time.perf_counter(), b""
             try:
                 raw = self._reader.read(str(image_id))
                 reading += time.perf_counter() - asked
+                content = content_digest(raw)
                 loaded = self._load(raw, str(image_id), pictures - 1, room)
             except (DataError, OSError) as error:
                 told.reasons.append(str(error) or type(error).__name__)
+                told.contents.append(content)
                 continue
             for size, values, file in loaded:
                 slot[used : used + values.size] = values.reshape(-1)
@@ -143,6 +148,7 @@ class DecodedRows(Dataset[Told]):
                 told.sizes.append(size)
                 told.files.append(values.size if file else 0)
             told.reasons.append("")
+            told.contents.append(content)
         return told._replace(reading=reading, decoding=time.perf_counter() - began - reading)
 
     def _load(self, raw: Raw, image_id: str, views: int, room: int) -> list[tuple[Size, np.ndarray, bool]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +85,27 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or folder called `name`."""
-        return bool(self._fs.exists(self.path(name)))
+        with self._reached():
+            return bool(self._fs.exists(self.path(name)))
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say in a line that a store does not let anybody in, whatever its library raises for it."""
+        try:
+            yield
+        except Exception as error:
+            if not self.remote:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            message = f"{self.location} cannot be reached: {reason}; "
+            raise CacheError(message + "check the credentials, the region, and that there is such a bucket") from error
 
     def names(self, subfolder: str = "") -> list[str]:
         """The names in this folder or in a subfolder, sorted; none if there is no such folder."""
         where = self.path(subfolder) if subfolder else self._base
-        if not self._fs.isdir(where):
+        with self._reached():
+            there = self._fs.isdir(where)
+        if not there:
             return []
         self._fs.invalidate_cache()
         return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(where, detail=False))
@@ -115,6 +133,18 @@ class Folder:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, data)
 
+    def create_json(self, name: str, content: Any) -> bool:
+        """Write a JSON file behind a URL if there is none of that name; returns whether there was none.
+
+        The store decides, so that of two that ask together one is told so.
+        """
+        data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+        try:
+            self._fs.pipe_file(self.path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
     def remove(self, name: str) -> None:
         """Remove a file or a subfolder with all that is in it; nothing happens if there is none."""
         if self.exists(name):
@@ -136,3 +166,13 @@ class Folder:
         if mode == "r":
             return zarr.open_group(location, mode="r", use_consolidated=False)
         return zarr.open_group(location, mode="a", use_consolidated=False)
+
+    def consolidate(self) -> None:
+        """Write all arrays' metadata into the group's own as well.
+
+        Readers of other programs then ask for one object, and do not look at what here is no array.
+        """
+        with warnings.catch_warnings():
+            # Zarr remarks that consolidated metadata is no part of the specification, and that JSON is no array.
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(self.location if self.remote else self._base)

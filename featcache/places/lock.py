@@ -1,13 +1,20 @@
-"""One writer a cache: the second run refuses and names the first."""
+"""One writer a cache: the second run refuses and names the first.
+
+On a disk the operating system holds the lock, and drops it when the process dies, however it dies. Behind a URL the
+owner's file is the lock: it is created on condition that there is none, and it is a lease, which a living writer renews
+and a dead one loses.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -17,22 +24,22 @@ from featcache.places.folder import Folder
 from featcache.utc import now
 
 OWNER = "writer.json"
+LEASE = 60.0
+"""Seconds after its last renewal that a lease is held."""
+RENEWALS = 4
+"""Times that a lease is renewed before it would end."""
 
 
 @contextmanager
 def writing(folder: Folder) -> Iterator[None]:
     """Hold the cache for writing.
 
-    On a disk the operating system drops the lock when the process dies, however it dies. Behind a URL the owner's
-    file is the lock, and one left by a dead run has to be removed by hand.
-
     Raises:
         CacheLocked: Another run holds it; the message says which.
     """
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "token": secrets.token_hex(8)}
     if folder.remote:
-        if folder.exists(OWNER) and not _left_behind(folder.read_json(OWNER)):
-            raise CacheLocked(f"{_owner(folder)}; if that run is dead, remove {folder.path(OWNER)} and try again")
-        yield from _owned(folder)
+        yield from _leased(folder, me)
         return
     Path(folder.path("")).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path("writer.lock"))
@@ -41,20 +48,66 @@ def writing(folder: Folder) -> Iterator[None]:
     except Timeout as error:
         raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again") from error
     try:
-        yield from _owned(folder)
+        folder.write_json(OWNER, me)
+        try:
+            yield
+        finally:
+            folder.remove(OWNER)
     finally:
         lock.release()
 
 
-def _owned(folder: Folder) -> Iterator[None]:
-    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "token": secrets.token_hex(8)}
-    folder.write_json(OWNER, me)
-    if folder.read_json(OWNER) != me:  # behind a URL, of two that start together the later writer goes on
-        raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again")
+def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[None]:
+    while not folder.create_json(OWNER, me | {"renewed": 0}):
+        _wait_for_its_end(folder)
+    done, lost = Event(), Event()
+
+    def renew() -> None:
+        renewed = 0
+        while not done.wait(LEASE / RENEWALS):
+            renewed += 1
+            if not _is_mine(folder, me):
+                lost.set()
+                return
+            folder.write_json(OWNER, me | {"renewed": renewed})
+
+    thread = Thread(target=renew, name="featcache-lease", daemon=True)
+    thread.start()
     try:
         yield
     finally:
+        done.set()
+        thread.join()
+        if _is_mine(folder, me):
+            folder.remove(OWNER)
+    if lost.is_set():
+        raise CacheLocked(f"{_owner(folder)}, since this run was held up for longer than its lease of {LEASE:.0f} s")
+
+
+def _wait_for_its_end(folder: Folder) -> None:
+    """Look at a lease until it is renewed, which refuses, or has not been for as long as it lasts, and remove it then.
+
+    Only this machine's clock counts, and only how long it has looked: clocks of other machines may be wrong.
+    """
+    try:
+        first, began = folder.read_json(OWNER), time.monotonic()
+        if _left_behind(first):
+            folder.remove(OWNER)
+            return
+        while time.monotonic() - began < LEASE:
+            time.sleep(LEASE / RENEWALS / 4)
+            if folder.read_json(OWNER) != first:
+                raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again")
         folder.remove(OWNER)
+    except FileNotFoundError:  # its writer ended meanwhile
+        return
+
+
+def _is_mine(folder: Folder, me: dict[str, Any]) -> bool:
+    try:
+        return bool(folder.read_json(OWNER)["token"] == me["token"])
+    except FileNotFoundError:
+        return False
 
 
 def _left_behind(owner: dict[str, Any]) -> bool:

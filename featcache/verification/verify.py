@@ -12,6 +12,7 @@ from featcache.cache import layout
 from featcache.cache.layout import (
     BAD,
     COMPLETE,
+    CONTENT,
     DAMAGE,
     ENCODED,
     IDS,
@@ -99,9 +100,9 @@ def verify_store(folder: Folder) -> Verification:
 def _repair(folder: Folder, found: Verification) -> None:
     """Remove what is damaged or unreadable; the next `extract` finds it missing."""
     manifest = read_manifest(folder)
-    identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
+    plan = ShardPlan.from_manifest(manifest)
     with writing(folder):
-        store = CacheStore(folder, plan, dim=identity["encoder"]["dim"], dtype=identity["dtype"])
+        store = CacheStore(folder, manifest)
         for shard in found.shards:
             store.forget(shard)
         for name in folder.names(BAD):
@@ -135,6 +136,8 @@ def _check_shard(group: zarr.Group, shard: Shard, found: Verification) -> None:
             ),
             None,
         )
+        if not problem and layout.array(shard.split, CONTENT) in group:
+            problem = _content_problem(np.asarray(array_in(group, shard.split, CONTENT)[rows]), state)
     except DAMAGE as error:
         problem = f"damaged ({error})"
     if problem:
@@ -148,6 +151,12 @@ def _values_problem(name: str, values: np.ndarray, state: np.ndarray) -> str | N
         return f"{name} has rows that are marked as encoded and hold no numbers"
     if not empty[state == UNREADABLE].all():
         return f"{name} has rows that are marked as unreadable and hold numbers"
+    return None
+
+
+def _content_problem(content: np.ndarray, state: np.ndarray) -> str | None:
+    if not content[state == ENCODED].any(axis=1).all():
+        return f"{CONTENT} has rows that are marked as encoded and hold no digest"
     return None
 
 

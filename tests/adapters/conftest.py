@@ -25,6 +25,10 @@ class FakeSplit:
         return len(self.labels)
 
     @property
+    def labelled(self) -> np.ndarray:
+        return np.asarray(self.valid & (self.labels != -1))
+
+    @property
     def images(self) -> np.ndarray:
         return self.all_images
 

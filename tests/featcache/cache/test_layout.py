@@ -23,12 +23,12 @@ def test_arrays_are_stored_as_the_page_says(root: Path, image_folder: ImageFolde
     cache = featcache.extract("tiny", str(image_folder()), views=1, workers=0, device="cpu", progress=False)
     group, page = cache.folder.group("r"), (HERE / "docs/format.md").read_text()
     told = re.findall(r"^    (<split>/\w+|text/<set>-<token>/features) +\(([^)]+)\) +(\w+)(.*)$", page, re.MULTILINE)
-    assert len(told) == 6
+    assert len(told) == 7
     text = next(name for name in cache.folder.names("text") if "-" in name)
     for name, shape, dtype, words in told:
         array = array_in(group, name.replace("<split>", "train").replace("<set>-<token>", text))
         assert (array.ndim, str(array.dtype)) == (len(shape.rstrip(",").split(",")), dtype)
-        fill = re.search(r"fill (-1|NaN)|padded with (zero)|(NaN) where", words)
+        fill = re.search(r"fill (-1|NaN|0)|padded with (zero)|(NaN) where", words)
         assert fill, words
         expected = next(filter(None, fill.groups())).lower().replace("zero", "0")
         assert np.array_equal(array.fill_value, float(expected), equal_nan=True), name

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from featcache.cache.layout import ENCODED, UNREADABLE
-from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.manifest import BEFORE, FORMAT
+from featcache.cache.plan import Shard
 from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder
@@ -17,10 +19,14 @@ from featcache.places.folder import Folder
 IDS, LABELS = ["a", "b", "c", "d", "e"], np.arange(5)
 
 
+def manifest(of_format: str) -> dict[str, Any]:
+    identity = {"encoder": {"dim": 3}, "dtype": "float16", "batch_size": 2}
+    return {"format": of_format, "identity": identity, "plan": {"rows": {"train": 5}, "rows_per_shard": 2}}
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> CacheStore:
-    plan = ShardPlan(rows={"train": 5}, batch_size=2, rows_per_shard=2)
-    made = CacheStore(Folder(str(tmp_path)), plan, dim=3, dtype="float16")
+    made = CacheStore(Folder(str(tmp_path)), manifest(FORMAT))
     made.prepare({"train": (IDS, LABELS)}, {})
     return made
 
@@ -30,7 +36,8 @@ def result(shard: Shard, *, unreadable: bool = False) -> ShardResult:
     if unreadable:
         images[0], state[0] = np.nan, UNREADABLE
     bad = [{"row": shard.start, "id": IDS[shard.start], "reason": "empty"}] if unreadable else []
-    return ShardResult(shard, images, None, state, bad)
+    content = np.full((len(shard), 16), 1 + shard.start, np.uint8)
+    return ShardResult(shard, images, None, state, content, bad)
 
 
 def test_shards_are_pending_until_they_are_written(store: CacheStore) -> None:
@@ -46,6 +53,16 @@ def test_shards_are_pending_until_they_are_written(store: CacheStore) -> None:
     assert store.folder.names("bad") == ["train-2.json"]
     store.forget(second)
     assert (store.pending("train"), store.folder.names("bad")) == ([second], [])
+
+
+def test_digests_of_files_are_kept_from_format_2_on(store: CacheStore, tmp_path: Path) -> None:
+    for shard in store.pending("train"):
+        store.write(result(shard))
+    assert np.asarray(store._array("train", "content")[:, 0]).tolist() == [1, 1, 3, 3, 5]
+    first = CacheStore(Folder(str(tmp_path / "old")), manifest(BEFORE))
+    first.prepare({"train": (IDS, LABELS)}, {})
+    first.write(result(first.pending("train")[0]))
+    assert first.folder.names("train") == ["ids", "images", "labels", "state", "zarr.json"]
 
 
 def test_preparing_again_keeps_what_is_there_and_mends_the_listing(store: CacheStore) -> None:

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import featcache
+from featcache.cache.writing import CacheStore
 from featcache.commands.extract import extraction_page
 from featcache.extraction.extract import ExtractionReport
 from tests.conftest import ImageFolder
@@ -34,7 +36,7 @@ def test_an_interrupted_run_says_that_it_continues(root: Path, image_folder: Ima
 
 
 def cache(**changes: Any) -> Any:
-    train = SimpleNamespace(labels=np.repeat(np.arange(6), 3), valid=np.ones(18, bool))
+    train = SimpleNamespace(labels=np.repeat(np.arange(6), 3), labelled=np.ones(18, bool))
     content = {
         "name": "a-data-set-with-a-long-name-ViT-H-14-378-quickgelu-dfn5b",
         "path": "/scratch/" + "project-" * 9 + "/caches/a",
@@ -87,7 +89,52 @@ def test_the_engine_that_was_asked_for_runs(root: Path, image_folder: ImageFolde
     asked = []
     check = request.Request.__post_init__
     monkeypatch.setattr(request.Request, "__post_init__", lambda self: (asked.append(self.engine), check(self))[1])
-    words = ["extract", "--model", "tiny", "--dataset", str(image_folder(per_class=4)), "--engine", "local"]
+    words = [
+        "extract",
+        "--model",
+        "tiny",
+        "--dataset",
+        str(image_folder(per_class=4)),
+        "--engine",
+        "local",
+    ]
     done = CliRunner().invoke(cli.featcache_app(), [*words, "--json"])
     assert (done.exit_code, asked) == (0, ["local"])
     assert featcache.latest().name == json.loads(done.stdout)["name"]
+
+
+def test_a_plan_is_told_and_nothing_is_started(root: Path, image_folder: ImageFolder) -> None:
+    folder = str(image_folder(per_class=20))
+    words = [
+        "featcache",
+        "extract",
+        "--model",
+        "tiny",
+        "--dataset",
+        folder,
+        "--batch-size",
+        "4",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    before = json.loads(run(*words, "--plan", "--json").stdout)
+    assert (before["shards"], before["finished"], before["rows_left"]) == (None, False, 60)
+    assert not (root / "caches").exists()
+    run(*words, "--json")
+    done = json.loads(run(*words, "--plan", "--json").stdout)
+    assert (done["finished"], done["rows_left"], done["left"]) == (True, 0, 0)
+    cache = featcache.open("photos-tiny")
+    store = CacheStore(cache.folder, cache.manifest)
+    shard = next(store.plan.shards("test"))
+    store.forget(shard)
+    left = json.loads(run(*words, "--plan", "--json").stdout)
+    assert (left["finished"], left["left"], left["rows_left"]) == (False, 1, len(shard))
+    assert left["done"] + left["left"] == left["shards"]
+    assert left["seconds_left"] == pytest.approx(len(shard) / left["images_per_second"], abs=0.06)
+    told = run(*words, "--plan").stdout
+    assert "1 left" in told
+    assert "images/s measured" in told
+    assert store.pending("test") == [shard]
+    run(*words, "--plan", "--views", "2", "--name", "photos-tiny", status=2)

@@ -42,7 +42,7 @@ def job(encoder: Any, **changes: Any) -> Job:
 
 def batch() -> PixelBatch:
     pixels = torch.arange(6, dtype=torch.uint8).reshape(3, 2, 1, 1, 1).expand(-1, -1, 2, 4, 3).clone()
-    return PixelBatch(pixels, ["", "the file is empty", ""])
+    return PixelBatch(pixels, ["", "the file is empty", ""], np.full((3, 16), 7, np.uint8))
 
 
 def encoded(this: Job, batch: PixelBatch) -> np.ndarray:
@@ -70,6 +70,7 @@ def test_a_batch_fills_its_rows_of_a_shard() -> None:
     assert (result.state == UNREADABLE).all()
     fill(result, range(4, 7), batch(), encoded(this, batch()), this)
     assert result.state.tolist() == [ENCODED, UNREADABLE, ENCODED]
+    assert (result.content == 7).all()
     assert result.views is not None
     assert (result.images[2, 0], result.views[2, 0, 0]) == (4.0, 5.0)
     assert result.bad == [{"row": 5, "id": "5.png", "reason": "the file is empty"}]

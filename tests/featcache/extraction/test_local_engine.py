@@ -11,7 +11,9 @@ from featcache.extraction.local_engine import BackgroundWriter
 
 
 def result(start: int) -> ShardResult:
-    return ShardResult(Shard("train", start, start + 1), np.zeros((1, 2)), None, np.ones(1, np.int8))
+    return ShardResult(
+        Shard("train", start, start + 1), np.zeros((1, 2)), None, np.ones(1, np.int8), np.zeros((1, 16), np.uint8)
+    )
 
 
 def submit_all(writer: BackgroundWriter, count: int, *, then_fail: bool = False) -> None:

@@ -18,7 +18,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def told(sizes: list[tuple[int, int]], reasons: list[str]) -> Told:
-    return Told(sizes, [0] * len(sizes), reasons, 0.0, 0.0)
+    contents = [bytes([row + 1]) * 16 if not reason else b"" for row, reason in enumerate(reasons)]
+    return Told(sizes, [0] * len(sizes), reasons, contents, 0.0, 0.0)
 
 
 def part(values: list[int], reasons: list[str], size: tuple[int, int] = SIZE) -> DecodedPart:
@@ -33,6 +34,7 @@ def test_parts_are_joined_and_unreadable_images_are_zeros() -> None:
     assert batch.pixels[:, :, 0, 0, 0].tolist() == [[5, 6], [0, 0], [7, 8], [9, 1]]
     assert batch.readable.tolist() == [True, False, True, True]
     assert batch.reasons == ["", "damaged", "", ""]
+    assert batch.contents.tolist() == [[1] * 16, [0] * 16, [3] * 16, [1] * 16]
 
 
 def test_a_part_without_a_readable_image() -> None:
