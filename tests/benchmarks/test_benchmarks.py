@@ -17,6 +17,7 @@ BENCHMARKS = {
     "certified_top_k",
     "clip_recipe",
     "defaults",
+    "extract",
     "large",
     "many_trainings",
     "whole_process",
@@ -56,6 +57,17 @@ def test_clip_recipe(tables: Tables, digits_root: Path) -> None:
     ((row,),) = tables("clip_recipe", "--caches", "digits-tiny", *small, "--threads", "1")
     assert row["accuracy of the loop"] == row["of `fit`"]
     assert float(row["`fit` is faster"]) > 0
+
+
+def test_extract(printed: Callable[..., str]) -> None:
+    small = ("--model", "tiny", "--size", "40x30", "--seconds", "0.4", "--device", "cpu", "--workers", "0")
+    lines = printed("extract", *small, "--batch-size", "8", "--decode", "exact", "fast").splitlines()
+    sides = [line.split("  ")[1] for line in lines if "images/s" in line]
+    assert sides[:3] == ["encoder alone", "decoding alone", "featcache extract (exact)"]
+    assert "featcache extract (fast)" in sides
+    waited = [line for line in lines if "waited: starting" in line]
+    assert len(waited) == 2
+    assert any("cosine to exact: mean" in line for line in lines)
 
 
 def test_large(printed: Callable[..., str]) -> None:

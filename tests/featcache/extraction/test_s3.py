@@ -97,13 +97,13 @@ def test_a_run_that_is_killed_continues_with_the_same_bits(
     root: Path, image_folder: ImageFolder, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_server()
-    folder = image_folder(per_class=60)
+    folder = image_folder(per_class=20)
     code = f"""
 import time
 from featcache.cache import plan, writing
 plan.SECONDS_PER_SHARD = 0.001
 write = writing.CacheStore.write
-writing.CacheStore.write = lambda self, result: (time.sleep(0.3), write(self, result))
+writing.CacheStore.write = lambda self, result: (time.sleep(0.2), write(self, result))
 import featcache
 featcache.extract("tiny", {str(folder)!r}, workers=0, device="cpu", batch_size=4, progress=False, root={ROOT!r})
 """
@@ -120,12 +120,12 @@ featcache.extract("tiny", {str(folder)!r}, workers=0, device="cpu", batch_size=4
     assert verify(continued.folder, sample=0).problems == []
 
 
-@pytest.mark.parametrize("fault", [(9, 500), (9, 503)])
+@pytest.mark.parametrize("fault", [(23, 500), (17, 503)])
 def test_faults_on_the_way_are_tried_again(
     root: Path, image_folder: ImageFolder, start_server: StartServer, fault: tuple[int, int]
 ) -> None:
     start_server(*fault)
-    folder = image_folder()
+    folder = image_folder(classes=2, per_class=6)
     assert_same(extract(folder), extract(folder, root=None))
 
 
