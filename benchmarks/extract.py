@@ -16,7 +16,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -127,7 +127,7 @@ class _Files(Dataset[torch.Tensor]):
 def data_loader_loop(encoder: Encoder, files: list[Path], batch_size: int, workers: int) -> float:
     """The loop as people write it: a DataLoader with workers and pinned memory, autocast, `.cpu()` after each batch."""
     loader = DataLoader(_Files(files, encoder.transform), batch_size=batch_size, num_workers=workers, pin_memory=True)
-    return _loop(encoder, iter(loader), len(files))
+    return _loop(encoder, loader, len(files))
 
 
 def readme_loop(encoder: Encoder, files: list[Path]) -> float:
@@ -136,7 +136,7 @@ def readme_loop(encoder: Encoder, files: list[Path]) -> float:
     return _loop(encoder, pictures, len(files))
 
 
-def _loop(encoder: Encoder, batches: Iterator[torch.Tensor], count: int) -> float:
+def _loop(encoder: Encoder, batches: Iterable[torch.Tensor], count: int) -> float:
     import open_clip
 
     model: Any = open_clip.create_model(_open_clip_name(encoder), pretrained=None).to(encoder.device).eval()
@@ -160,7 +160,7 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
     """All sides at one size."""
     width, height = map(int, size.split("x"))
     encoder = Encoder.load(model, _weights(model), device=options.device)
-    workers = options.workers or default_workers(encoder.device)
+    workers = default_workers(encoder.device) if options.workers is None else options.workers
     batch_size = options.batch_size or default_batch_size(encoder.device)
     cores = len(os.sched_getaffinity(0))
     with_one = encoder_alone(encoder, batch_size, options.seconds / 4)

@@ -87,7 +87,8 @@ def extract(
             measurement finds fastest.
         decode: `fast` decodes JPEGs on the GPU, or at a fraction of their size on a CPU. The embeddings differ a little
             from open_clip's; the manifest keeps the measured cosine as `cosine_to_exact`.
-        workers: Decoding processes; default one fewer than there are cores.
+        workers: Decoding processes; default one for each core but one, at most 8; beside a GPU one for each, at most
+            16.
         on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
         limit: At most this many rows of each split, class-balanced.
         seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.

@@ -206,7 +206,8 @@ def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
     if found.error is not None:
         return found.error
     try:
-        return encoder.pixels(decode(Path(found.file).expanduser().read_bytes(), draft=encoder.draft))
+        draft = None if encoder.device.type == "cuda" else encoder.draft  # a GPU decodes whole pictures
+        return encoder.pixels(decode(Path(found.file).expanduser().read_bytes(), draft=draft))
     except ImageError as error:
         return str(error)
     except OSError as error:

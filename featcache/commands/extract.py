@@ -11,7 +11,7 @@ from featcache.commands.choices import choice
 from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, encoder, left_out, split_origin
+from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
 from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
 from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
@@ -86,7 +86,12 @@ def extract(
         ),
     ] = "exact",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes. Default: one fewer than there are cores.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Decoding processes. Default: one for each core but one, at most 8; beside a GPU one for each, at "
+            "most 16.",
+        ),
     ] = None,
     on_error: Annotated[
         Literal["fail", "skip"],
@@ -96,7 +101,11 @@ def extract(
     seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
     name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Print shards, done and left, with an estimate, and start nothing.")
+        bool,
+        typer.Option(
+            "--plan",
+            help="Print shards, done and left, with an estimate once a run has begun, and encode nothing.",
+        ),
     ] = False,
     engine: Annotated[str, choice(of=ENGINES, help="What runs the shards.")] = DEFAULT_ENGINE,
     root: Root = None,
@@ -148,6 +157,8 @@ def plan_page(work: Planned) -> Page:
     rows: list[tuple[str, str]] = [("rows", counts(work.rows))]
     if work.finished:
         rows.append(("left", "nothing: it is finished"))
+    elif work.rows_left == 0:
+        rows.append(("left", "no images, but prompts or the last check"))
     elif work.shards is None or work.done is None:
         rows.append(("left", f"all {work.rows_left:,} rows; a first run measures the speed and cuts shards by it"))
     else:
@@ -168,9 +179,10 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     rows = [*_done(report), ("rows", counts(cache.rows))]
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
-    if near := cache.manifest.get("cosine_to_exact"):
-        told = f"cosine to exact decoding {near['mean']:.4f} on average, {near['least']:.4f} at least"
-        rows.append(("decode fast", f"{told}, over {near['images']} images"))
+    if "batch_sizes" in cache.manifest["plan"]:
+        size = cache.manifest["identity"]["batch_size"]
+        rows.append(("batch size", f"{size}, the fastest that was tried here; it stays this cache's"))
+    rows += decoded(cache.manifest)
     if cache.encoder["pretrained"] == "random":
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))

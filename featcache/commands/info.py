@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import CacheName, Json, Root
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, encoder, left_out, split_origin
+from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         ("images", info["request"]["images"]["location"]),
         ("classes", classes(identity["dataset"]["class_names"])),
         ("encoder", encoder(identity["encoder"])),
+        *decoded(info),
         ("stored", f"{identity['encoder']['dim']} numbers a row, {identity['dtype']}, not normalised"),
         ("views", f"{views['count']} of each image in {views['split']}" if views else "none"),
         ("shards", f"{plan['rows_per_shard']:,} rows each, batches of {identity['batch_size']}"),

@@ -23,6 +23,15 @@ def classes(names: Sequence[str], most: int = 5) -> str:
     return f"{len(names)}: " + ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
+def decoded(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """That pictures were decoded fast, and how near the embeddings are; nothing where they were decoded exactly."""
+    near = manifest.get("cosine_to_exact")
+    if near is None:
+        return []
+    told = f"cosine to exact decoding {near['mean']:.5f} on average, {near['least']:.5f} at least"
+    return [("decode fast", f"{told}, over {near['images']} images")]
+
+
 def split_origin(origin: Mapping[str, Any]) -> str:
     """How the splits came about."""
     if "fractions" in origin:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from featcache.errors import ModelError
@@ -27,6 +29,11 @@ def resolve_device(device: str = "auto") -> torch.device:
         found = ", ".join(name for name, present in {"cuda": cuda, "mps": mps, "cpu": True}.items() if present)
         raise ModelError(f"device '{device}' was asked for, this machine has {found}: give one of these, or auto")
     return wanted
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the current one inside, as events, kernels and page locking want it; elsewhere nothing."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from featcache.encoders import models
-from featcache.encoders.device import DTYPES, resolve_device, resolve_precision
+from featcache.encoders.device import DTYPES, current, resolve_device, resolve_precision
 from featcache.encoders.pixels import BytePixels, normalised
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
@@ -182,7 +182,11 @@ class Encoder:
         count = len(pixels)
         if count < pad_to:
             pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
-        batch = pixels.to(self.device)
+        with current(self.device):
+            return self._started(pixels.to(self.device), count)
+
+    def _started(self, batch: torch.Tensor, count: int) -> PendingEmbeddings:
+        """Begin with a batch that is on the device, of which so many rows are wanted."""
         if batch.dtype == torch.uint8:
             batch = normalised(batch, self.mean, self.std)
         with torch.autocast(self.device.type, enabled=False), _reproducible(self._precision):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from queue import Full, Queue
 from threading import Event, Thread
@@ -14,7 +14,7 @@ POLL = 0.1
 """Seconds after which a thread that has nowhere to put an item looks whether anybody still wants it."""
 
 
-def ahead(items: Generator[T], count: int) -> Iterator[T]:
+def ahead(items: Generator[T], count: int) -> Generator[T]:
     """The same items, made by a thread that is at most so many ahead; its errors come out here.
 
     When this iterator is closed, the thread ends and closes `items`.

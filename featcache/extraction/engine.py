@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -95,29 +96,42 @@ class Job:
             seed=self.view_seed,
             ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),
         )
-        decoded = load_parts(rows, workers=self.workers, held=held, device=encoder.device)
         gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
-        for split, of_batch in cut:
-            count = sum(map(len, of_batch))
-            yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
+        with closing(load_parts(rows, workers=self.workers, held=held, device=encoder.device)) as decoded:
+            for split, of_batch in cut:
+                count = sum(map(len, of_batch))
+                yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
 
     def encode(self, batches: Sequence[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
         """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
 
         On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
+
+        Raises:
+            ModelError: A batch does not fit into the device's memory.
         """
-        on_gpu = self.encoder.device.type == "cuda"
+        try:
+            yield from self._encode(batches, on_gpu=self.encoder.device.type == "cuda")
+        except torch.OutOfMemoryError as error:
+            size = self.plan.batch_size
+            message = f"a batch of {size} images does not fit into the memory of {self.encoder.device}; "
+            raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
+
+    def _encode(
+        self, batches: Sequence[tuple[str, range]], *, on_gpu: bool
+    ) -> Generator[tuple[PixelBatch, np.ndarray]]:
         begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
-        brought = self.decode(batches)
+        decoded = self.decode(batches)
         began = time.perf_counter()
-        for batch in ahead(brought, BROUGHT) if on_gpu else brought:
-            self._waited_for(batch, time.perf_counter() - began)
-            with self.waits.on(DEVICE):
-                begun.append((batch, start_batch(self, batch)))
-                done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
-            if done:
-                yield done
-            began = time.perf_counter()
+        with closing(ahead(decoded, BROUGHT) if on_gpu else decoded) as brought:
+            for batch in brought:
+                self._waited_for(batch, time.perf_counter() - began)
+                with self.waits.on(DEVICE):
+                    begun.append((batch, start_batch(self, batch)))
+                    done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
+                if done:
+                    yield done
+                began = time.perf_counter()
         while begun:
             with self.waits.on(DEVICE):
                 done = finish_batch(self, *begun.popleft())
@@ -145,19 +159,11 @@ def start_batch(job: Job, batch: PixelBatch) -> list[PendingEmbeddings]:
     """Begin to encode the views of one decoded batch; nothing is begun where no image is readable.
 
     A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
-
-    Raises:
-        ModelError: The batch does not fit into the device's memory.
     """
     if not batch.readable.any():
         return []
     views = batch.pixels.permute(1, 0, 4, 2, 3)
-    try:
-        return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in views]
-    except torch.OutOfMemoryError as error:
-        size = job.plan.batch_size
-        message = f"a batch of {size} images does not fit into the memory of {job.encoder.device}; "
-        raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
+    return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in views]
 
 
 def finish_batch(job: Job, batch: PixelBatch, pending: list[PendingEmbeddings]) -> tuple[PixelBatch, np.ndarray]:

@@ -13,7 +13,7 @@ from featcache.cache.manifest import FORMAT, digest, library_versions, require_e
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.text_sets import TextIndex
-from featcache.cache.writing import CacheStore, explain_full_disk
+from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk
 from featcache.datasets.dataset import Dataset
 from featcache.extraction.engines import ENGINES
 from featcache.extraction.request import Request, choose_prompts, dataset_identity
@@ -21,7 +21,7 @@ from featcache.extraction.waits import Waits
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
-from featcache.places.lock import writing
+from featcache.places.lock import Held, writing
 from featcache.progress import Silent, StderrReporter
 from featcache.prompts import PromptSpec
 from featcache.utc import now
@@ -88,9 +88,9 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         require_same_request(read_manifest(folder), request, dataset)
     encoded, seconds, waits = 0, 0.0, Waits()
     if not folder.exists(COMPLETE):
-        with explain_full_disk(folder), writing(folder):
-            encoded, seconds = _encode(request, dataset, prompts, folder, waits, progress=progress)
-    elif _prompts_missing(request, dataset, prompts, folder):
+        with explain_full_disk(folder), writing(folder) as held:
+            encoded, seconds = _encode(request, dataset, prompts, folder, held, waits, progress=progress)
+    elif prompts_missing(request, dataset, prompts, folder):
         with explain_full_disk(folder), writing(folder):
             _add_prompts(request, dataset, prompts, folder)
     cache = Cache(folder)
@@ -124,7 +124,7 @@ def require_same_request(manifest: Mapping[str, Any], request: Request, dataset:
     require_equal(kept, asked, manifest["name"])
 
 
-def _prompts_missing(request: Request, dataset: Dataset, prompts: tuple[str, PromptSpec], folder: Folder) -> bool:
+def prompts_missing(request: Request, dataset: Dataset, prompts: tuple[str, PromptSpec], folder: Folder) -> bool:
     """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`."""
     name, spec = prompts
     index = TextIndex(folder)
@@ -159,6 +159,7 @@ def _encode(
     dataset: Dataset,
     prompts: tuple[str, PromptSpec],
     folder: Folder,
+    held: Held,
     waits: Waits,
     *,
     progress: bool,
@@ -183,7 +184,7 @@ def _encode(
     views = {"train": request.views} if request.views else {}
     store = CacheStore(folder, manifest)
     store.prepare({split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views)
-    if _prompts_missing(request, dataset, prompts, folder):
+    if prompts_missing(request, dataset, prompts, folder):
         _add_prompts(request, dataset, prompts, folder, encoder)
 
     shards = [shard for split in dataset.splits for shard in store.pending(split)]
@@ -203,14 +204,20 @@ def _encode(
         manifest["cosine_to_exact"] = cosine_to_exact(job)
         folder.write_json(MANIFEST, manifest)
         waits.clear()
+
+    def write(result: ShardResult) -> None:
+        held()
+        store.write(result)
+
     began = time.monotonic()
     if shards:
         with StderrReporter() if progress else nullcontext(Silent()) as reporter:
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
-            ENGINES[request.engine]().run(job, shards, store.write, reporter)
+            ENGINES[request.engine]().run(job, shards, write, reporter)
     seconds = time.monotonic() - began
     done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
     folder.consolidate()
+    held()
     folder.write_json(COMPLETE, done | {"seconds": round(seconds, 3)})
     return store.encoded() - before, seconds
 
@@ -224,14 +231,15 @@ def _agreed_manifest(
         CacheMismatch: There is one of something different.
     """
     from featcache.encoders.of_identity import spelled_out
-    from featcache.extraction.speed import default_batch_size, fastest_batch_size
+    from featcache.extraction.speed import batch_sizes, default_batch_size, fastest
 
-    old = read_manifest(folder) if folder.exists(MANIFEST) else None
+    old, tried = (read_manifest(folder) if folder.exists(MANIFEST) else None), dict[int, float]()
     if old:
         kept = old["identity"]["batch_size"]
         batch_size = kept if request.batch_size in (None, "auto") else request.batch_size
     elif request.batch_size == "auto":
-        batch_size = fastest_batch_size(encoder)
+        tried = batch_sizes(encoder)
+        batch_size = fastest(tried)
     else:
         batch_size = request.batch_size or default_batch_size(encoder.device)
     identity = {
@@ -245,6 +253,8 @@ def _agreed_manifest(
     }
     if old is None:
         manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
+        if tried:
+            manifest["plan"]["batch_sizes"] = {str(size): round(rate, 2) for size, rate in tried.items()}
         folder.write_json(MANIFEST, manifest)
         return manifest
     known = old["identity"] | {"encoder": spelled_out(old["identity"]["encoder"])}

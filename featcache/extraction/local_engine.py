@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from queue import Queue
 from threading import Thread
 
@@ -19,8 +20,7 @@ class LocalEngine:
     def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
         """See `Engine.run`."""
         batches = [(shard.split, rows) for shard in shards for rows in job.plan.batches(shard)]
-        encoded = job.encode(batches)
-        with BackgroundWriter(write) as writer:
+        with closing(job.encode(batches)) as encoded, BackgroundWriter(write) as writer:
             for shard in shards:
                 result = empty_result(shard, job)
                 for rows in job.plan.batches(shard):

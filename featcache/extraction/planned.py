@@ -1,4 +1,4 @@
-"""What a run would do: told from the data set and the store, with nothing loaded, started or written."""
+"""What a run would do: told from the data set and the store; no model is loaded and nothing is encoded or written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from featcache.cache.layout import COMPLETE, DAMAGE, MANIFEST, MISSING, ROOT_GROUP, STATE
-from featcache.cache.plan import ShardPlan
+from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
-from featcache.extraction.extract import require_same_request
-from featcache.extraction.request import Request
+from featcache.extraction.extract import prompts_missing, require_same_request
+from featcache.extraction.request import Request, choose_prompts
 from featcache.places.folder import Folder, array_in, join
 from featcache.places.home import caches_location
 
@@ -28,6 +28,7 @@ class Planned:
         shards: Of all splits; None before a first run, which measures the speed that decides their size.
         done: Shards that are written; None likewise.
         rows_left: Rows to encode.
+        pictures_left: Pictures to encode: each row's own, and its augmented views.
         images_per_second: As measured when the cache was begun; None before.
     """
 
@@ -38,12 +39,13 @@ class Planned:
     shards: int | None
     done: int | None
     rows_left: int
+    pictures_left: int
     images_per_second: float | None
 
     @property
     def seconds_left(self) -> float | None:
         """An estimate, from the speed measured on the machine that began the cache."""
-        return self.rows_left / self.images_per_second if self.images_per_second else None
+        return self.pictures_left / self.images_per_second if self.images_per_second else None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -74,38 +76,35 @@ def planned(request: Request) -> Planned:
     name = request.cache_name(dataset)
     folder = Folder(join(caches_location(request.root), name))
     rows = {split: len(part.ids) for split, part in dataset.splits.items()}
+    views = {"train": request.views} if request.views else {}
     if not folder.exists(MANIFEST):
-        return Planned(name, folder.location, rows, False, None, None, sum(rows.values()), None)
+        pictures = sum(count * (1 + views.get(split, 0)) for split, count in rows.items())
+        return Planned(name, folder.location, rows, False, None, None, sum(rows.values()), pictures, None)
     manifest = read_manifest(folder)
     require_same_request(manifest, request, dataset)
     plan = ShardPlan.from_manifest(manifest)
-    missing = [
-        shard
-        for split in plan.rows
-        for shard, state in zip(plan.shards(split), _states(folder, plan, split), strict=True)
-        if (state == MISSING).any()
-    ]
+    missing = [shard for split in plan.rows for shard in plan.shards(split) if not _is_done(folder, shard)]
     every = sum(1 for split in plan.rows for _ in plan.shards(split))
+    prompts = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
     return Planned(
         name=name,
         path=folder.location,
         rows=rows,
-        finished=folder.exists(COMPLETE),
+        finished=folder.exists(COMPLETE) and not prompts_missing(request, dataset, prompts, folder),
         shards=every,
         done=every - len(missing),
         rows_left=sum(map(len, missing)),
+        pictures_left=sum(len(shard) * (1 + views.get(shard.split, 0)) for shard in missing),
         images_per_second=manifest["plan"]["images_per_second"],
     )
 
 
-def _states(folder: Folder, plan: ShardPlan, split: str) -> list[np.ndarray]:
-    """The states of each shard's rows; of what is not there or damaged, that it is missing."""
-    shards = list(plan.shards(split))
-    nothing = [np.full(len(shard), MISSING, np.int8) for shard in shards]
+def _is_done(folder: Folder, shard: Shard) -> bool:
+    """Whether every row of a shard has a state; one that is damaged has to be encoded again."""
     if not folder.exists(ROOT_GROUP):
-        return nothing
+        return False
     try:
-        state = np.asarray(array_in(folder.group("r"), split, STATE)[:])
+        state = np.asarray(array_in(folder.group("r"), shard.split, STATE)[shard.start : shard.stop])
     except DAMAGE:
-        return nothing
-    return [state[shard.start : shard.stop] for shard in shards]
+        return False
+    return not (state == MISSING).any()

@@ -58,7 +58,8 @@ class Request:
             ("class_depth", self.class_depth, 1),
         ):
             if value is not None and (not isinstance(value, int) or value < least):
-                raise DataError(f"{name} is {value!r}; expected {least} or more")
+                also = " or auto" if name == "batch_size" else ""
+                raise DataError(f"{name} is {value!r}; expected a number, {least} or more{also}")
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
             ("decode", self.decode, ("exact", "fast")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CPU_BATCH, GPU_BATCH = 32, 256
 CPU_SIZES, GPU_SIZES = (8, 16, 32, 64), (64, 128, 256, 512, 1024)
 LONGEST_CALL = 3.0  # seconds: a larger batch than one that takes so long is not tried
+MEASURED = 0.3  # seconds, at least, of each size
+UNDER_WAY = 3  # batches that a GPU has before it
 AS_FAST = 0.98  # of the fastest: a smaller batch that does as well is better, since it needs less memory
 CPU_SAMPLE = 8  # images: two or three seconds of the largest models that one would run on a CPU
 
@@ -28,8 +30,13 @@ def default_batch_size(device: torch.device) -> int:
     return CPU_BATCH if device.type == "cpu" else GPU_BATCH
 
 
-def fastest_batch_size(encoder: Encoder) -> int:
-    """The batch size that encodes most images a second on this device, by a short measurement.
+def fastest(rates: Mapping[int, float]) -> int:
+    """The batch size of `batch_sizes` that encodes most images a second; of those as fast, the smallest."""
+    return min(size for size, rate in rates.items() if rate >= AS_FAST * max(rates.values()))
+
+
+def batch_sizes(encoder: Encoder) -> dict[int, float]:
+    """Images a second at some batch sizes on this device, by a short measurement.
 
     A size that does not fit into the device's memory ends the search: larger ones would not either.
 
@@ -40,27 +47,39 @@ def fastest_batch_size(encoder: Encoder) -> int:
     rates: dict[int, float] = {}
     sizes = CPU_SIZES if encoder.device.type == "cpu" else GPU_SIZES
     for size in sizes:
-        pixels = torch.randint(0, 256, (size, 3, height, width), dtype=torch.uint8)
         try:
-            encoder.encode_images(pixels)  # the first call allocates and chooses kernels
-            began = time.perf_counter()
-            pending = [encoder.start_images(pixels) for _ in range(2)]
-            for one in pending:
-                one.result()
-        except torch.OutOfMemoryError:
+            seconds = _seconds_of_a_batch(encoder, torch.zeros(size, 3, height, width, dtype=torch.uint8))
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
+                raise
             torch.cuda.empty_cache()
             break
-        seconds = (time.perf_counter() - began) / len(pending)
         rates[size] = size / seconds
         if seconds > LONGEST_CALL:
             break
     if not rates:
         raise ModelError(f"not even {sizes[0]} images fit into the memory of {encoder.device}; type --batch-size 1")
-    return min(size for size, rate in rates.items() if rate >= AS_FAST * max(rates.values()))
+    return rates
+
+
+def _seconds_of_a_batch(encoder: Encoder, pixels: torch.Tensor) -> float:
+    """Of encoding a batch again and again, as many under way at once as in a run."""
+    there = pixels.to(encoder.device)
+    encoder.encode_images(there)  # the first call allocates and chooses kernels
+    pending = [encoder.start_images(there) for _ in range(UNDER_WAY - 1)]
+    began, done = time.perf_counter(), 0
+    while not done or time.perf_counter() - began < MEASURED:
+        pending.append(encoder.start_images(there))
+        pending.pop(0).result()
+        done += 1
+    seconds = (time.perf_counter() - began) / done
+    for one in pending:
+        one.result()
+    return seconds
 
 
 def default_workers(device: torch.device) -> int:
-    """Decoding processes: one core fewer than there are; a GPU eats more than a CPU does."""
+    """Decoding processes: they leave a core to an encoder on the CPU, and none to a GPU, whose driver mostly waits."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(cores - 1, 8) if device.type == "cpu" else min(cores, 16))
 

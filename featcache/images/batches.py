@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
+from featcache.encoders.device import current
 from featcache.encoders.pixels import Resizing
 from featcache.ids import CONTENT_BYTES
 from featcache.images.decoding import DecodedPart
@@ -65,6 +67,10 @@ class Gathering:
 
     def gather(self, parts: Iterable[DecodedPart], rows: int, views: int) -> PixelBatch:
         """The parts of a batch of so many rows, with V views each, as one."""
+        with current(self._device):
+            return self._gathered(parts, rows, views)
+
+    def _gathered(self, parts: Iterable[DecodedPart], rows: int, views: int) -> PixelBatch:
         began, waited = time.perf_counter(), {"reading": 0.0, "decoding": 0.0}
         pixels = torch.zeros(rows, 1 + views, *self._size, 3, dtype=torch.uint8, device=self._device)
         reasons: list[str] = []
@@ -90,25 +96,31 @@ class Gathering:
         """A part's pixels on the device, and their sizes; those of a CPU are read where they are."""
         if self._copying is None:
             return part.pixels.to(self._device), part.told.sizes
-        with torch.cuda.device(self._device), torch.cuda.stream(self._copying):
+        with torch.cuda.stream(self._copying):
+            files: list[torch.Tensor | str] = []
             if any(part.told.files):
-                there, sizes = self._decoded(part)
+                pieces = torch.split(part.pixels, part.told.lengths)
+                jpegs = [piece for piece, file in zip(pieces, part.told.files, strict=True) if file]
+                files = decoded(jpegs, self._device)
+                there, sizes = self._decoded(part, files)
             else:
                 there, sizes = part.pixels.to(self._device, non_blocking=True), part.told.sizes
             copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             copied.record()
-        part.wait = copied.synchronize
+        # nvJPEG decodes on a stream of its own: it would write again where it wrote, were that not kept until copied.
+        part.wait = partial(_wait, copied, files)
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(copied)
         there.record_stream(computing)
         return there, sizes
 
-    def _decoded(self, part: DecodedPart) -> tuple[torch.Tensor, list[tuple[int, int]]]:
-        """The same where pictures are JPEG files, one to a readable row; a file that is damaged becomes a reason."""
+    def _decoded(
+        self, part: DecodedPart, files: list[torch.Tensor | str]
+    ) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+        """The same where pictures were JPEG files, one to a readable row; a file that is damaged becomes a reason."""
         told = part.told
         pieces = torch.split(part.pixels, told.lengths)
-        files = [piece for piece, file in zip(pieces, told.files, strict=True) if file]
-        from_files = iter(decoded(files, self._device))
+        from_files = iter(files)
         rows = [row for row, reason in enumerate(told.reasons) if not reason]
         pixels, sizes = [], []
         for row, piece, file, size in zip(rows, pieces, told.files, told.sizes, strict=True):
@@ -140,6 +152,11 @@ def _timed(parts: Iterable[DecodedPart], waited: dict[str, float]) -> Iterator[D
         waited["reading"] += seconds * share
         waited["decoding"] += seconds * (1 - share)
         yield part
+
+
+def _wait(copied: torch.cuda.Event, kept: object) -> None:
+    """Wait for an event; what is kept lives until then."""
+    copied.synchronize()
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

@@ -8,8 +8,9 @@ same pixels as a result.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     Raw = bytes | np.ndarray | Image
 
+NICE = 10
+"""By how much decoding processes give way to an encoder on the same cores."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
 
@@ -170,7 +173,7 @@ def slots_needed(workers: int, held: int) -> int:
     return AHEAD * workers + held + 1
 
 
-def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.device) -> Iterator[DecodedPart]:
+def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.device) -> Generator[DecodedPart]:
     """Decoded parts in order, made ahead of time by worker processes (0: in this one).
 
     Args:
@@ -188,6 +191,7 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=_step_back if device.type == "cpu" else None,
         generator=torch.Generator(),  # the loader seeds its workers; the caller's random state stays as it is
         multiprocessing_context="fork" if workers and rows.ring.forked else None,
     )
@@ -214,6 +218,12 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
 def _rgb(image: Image) -> np.ndarray:
     """(H, W, 3) uint8 of an image in RGB or grey."""
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _step_back(worker: int) -> None:
+    """Let the encoder go first where it shares the cores: its threads wait for the slowest of them."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
 
 
 def _as_it_is(told: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -19,17 +20,34 @@ def decoded(files: Sequence[torch.Tensor], device: torch.device) -> list[torch.T
         device: A CUDA device.
     """
     try:
-        pictures = decode_jpeg(list(files), mode=ImageReadMode.RGB, device=device)
-    except RuntimeError:  # it does not say which of them, nor does it know every kind of JPEG that libjpeg does
-        return [_one(file, device) for file in files]
+        return _by_gpu(files, device)
+    except RuntimeError as error:
+        _if_of_a_file(error)
+    # It does not say which of them. Each alone, so that one file changes nothing of another.
+    return [_alone(file, device) for file in files]
+
+
+def _by_gpu(files: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor | str]:
+    pictures = decode_jpeg(list(files), mode=ImageReadMode.RGB, device=device)
     return [picture.permute(1, 2, 0) for picture in pictures]
 
 
-def _one(file: torch.Tensor, device: torch.device) -> torch.Tensor | str:
-    import numpy as np
-
+def _alone(file: torch.Tensor, device: torch.device) -> torch.Tensor | str:
+    """One file; by libjpeg, which knows more kinds of JPEG, where the GPU cannot."""
+    try:
+        return _by_gpu([file], device)[0]
+    except RuntimeError as error:
+        _if_of_a_file(error)
     try:
         image = decode(file.numpy().tobytes())
     except ImageError as error:
         return str(error)
     return torch.from_numpy(np.array(image.convert("RGB"))).to(device)
+
+
+def _if_of_a_file(error: RuntimeError) -> None:
+    """Raise an error again that is the GPU's and not a file's."""
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+        raise torch.OutOfMemoryError(str(error)) from error
+    if "CUDA error" in str(error):
+        raise error

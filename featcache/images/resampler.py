@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 import numpy as np
 import torch
 from PIL import Image
 
+from featcache.encoders.device import current
 from featcache.encoders.pixels import Resizing
 from featcache.images.resampling import Resample, resample
 
@@ -14,13 +18,25 @@ def resampler(device: torch.device, resizing: Resizing) -> Resample | None:
     """What resizes on that device, equal to the installed Pillow; None where Pillow itself is faster or differs."""
     if device.type != "cuda":
         return None
-    try:
+    for found in _candidates():
+        try:
+            equal = equals_pillow(found, device, resizing)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:  # Triton needs a C compiler, which small images of systems lack
+            continue
+        if equal:
+            return found
+    return None
+
+
+def _candidates() -> Iterator[Resample]:
+    """The fastest first."""
+    with suppress(ImportError):  # Triton is not built for every system that has CUDA
         from featcache.images import resampling_triton
 
-        found = resampling_triton.resample
-    except ImportError:  # Triton is not built for every system that has CUDA
-        found = resample
-    return found if equals_pillow(found, device, resizing) else None
+        yield resampling_triton.resample
+    yield resample
 
 
 def equals_pillow(resample: Resample, device: torch.device, resizing: Resizing) -> bool:
@@ -30,7 +46,8 @@ def equals_pillow(resample: Resample, device: torch.device, resizing: Resizing) 
     sizes = [(2 * height + 3, 3 * width), (height + 40, width + 1), (height // 2 + 1, width), (7, 9), resizing.size]
     pictures = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     flat = torch.from_numpy(np.concatenate([picture.ravel() for picture in pictures])).to(device)
-    got = resample(flat, sizes, resizing).cpu().numpy()
+    with current(device):
+        got = resample(flat, sizes, resizing).cpu().numpy()
     expected = np.stack([_by_pillow(picture, resizing) for picture in pictures])
     return np.array_equal(got, expected)
 

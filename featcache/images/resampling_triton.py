@@ -95,12 +95,11 @@ class _Size(NamedTuple):
 
 
 class _Sizes:
-    """The sizes of a batch and their axes, each once: the first inputs (O,), then the weights (T, O)."""
+    """The sizes of a batch, and the numbers of their axes: the first inputs (O,), then the weights (T, O)."""
 
     def __init__(self, resizing: Resizing) -> None:
         self.numbers: list[np.ndarray] = []
         self._resizing = resizing
-        self._places: dict[int, int] = {}
         self._length = 0
 
     def add(self, rows: int, columns: int) -> _Size:
@@ -121,11 +120,10 @@ class _Sizes:
 
     def _place(self, axis: Axis) -> int:
         """Where an axis begins among the numbers."""
-        if id(axis) not in self._places:
-            self._places[id(axis)] = self._length
-            self.numbers += [axis.first - axis.needed.start, np.ravel(axis.weights.T)]
-            self._length += axis.first.size + axis.weights.size
-        return self._places[id(axis)]
+        place = self._length
+        self.numbers += [axis.first - axis.needed.start, np.ravel(axis.weights.T)]
+        self._length += axis.first.size + axis.weights.size
+        return place
 
 
 def resample(pixels: torch.Tensor, sizes: Sequence[tuple[int, int]], resizing: Resizing) -> torch.Tensor:

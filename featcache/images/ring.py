@@ -6,7 +6,7 @@ Nothing decoded is pickled or sent through a queue; a worker writes pixels where
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import mmap
 from threading import Thread
@@ -35,24 +35,26 @@ class Ring:
         return len(self.slots)
 
     @contextmanager
-    def page_locked(self, device: torch.device) -> Iterator[Callable[[], None]]:
+    def page_locked(self, device: torch.device) -> Iterator[None]:
         """Keep the pages in place while a GPU copies from them, so that it copies at full speed and without waiting.
 
         A system that refuses (a container may limit locked memory) copies more slowly.
-
-        Yields:
-            What waits until they are.
         """
         if device.type != "cuda":
-            yield lambda: None
+            yield
             return
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         address, status = self.slots.data_ptr(), list[int]()
+
         # In a thread: it takes a second for two GiB, in which the first pictures are decoded.
-        locking = Thread(target=lambda: status.append(int(runtime.cudaHostRegister(address, self.slots.numel(), 0))))
+        def lock() -> None:
+            with torch.cuda.device(device):
+                status.append(int(runtime.cudaHostRegister(address, self.slots.numel(), 0)))
+
+        locking = Thread(target=lock)
         locking.start()
         try:
-            yield locking.join
+            yield
         finally:
             locking.join()
             if status == [0]:

@@ -11,8 +11,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -26,13 +26,21 @@ from featcache.utc import now
 OWNER = "writer.json"
 LEASE = 60.0
 """Seconds after its last renewal that a lease is held."""
+SETTLE = 0.1
+"""Seconds in which another run that removes a dead lease would have done so."""
 RENEWALS = 4
 """Times that a lease is renewed before it would end."""
 
 
+Held = Callable[[], None]
+
+
 @contextmanager
-def writing(folder: Folder) -> Iterator[None]:
+def writing(folder: Folder) -> Iterator[Held]:
     """Hold the cache for writing.
+
+    Yields:
+        What raises `CacheLocked` when the cache is no longer held; it is asked before something is written.
 
     Raises:
         CacheLocked: Another run holds it; the message says which.
@@ -50,38 +58,61 @@ def writing(folder: Folder) -> Iterator[None]:
     try:
         folder.write_json(OWNER, me)
         try:
-            yield
+            yield lambda: None
         finally:
             folder.remove(OWNER)
     finally:
         lock.release()
 
 
-def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[None]:
-    while not folder.create_json(OWNER, me | {"renewed": 0}):
+def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[Held]:
+    while not _acquired(folder, me):
         _wait_for_its_end(folder)
     done, lost = Event(), Event()
 
     def renew() -> None:
-        renewed = 0
+        renewed, last = 0, time.monotonic()
         while not done.wait(LEASE / RENEWALS):
-            renewed += 1
-            if not _is_mine(folder, me):
-                lost.set()
-                return
-            folder.write_json(OWNER, me | {"renewed": renewed})
+            try:
+                if not _is_mine(folder, me):
+                    break
+                renewed += 1
+                folder.write_json(OWNER, me | {"renewed": renewed})
+                last = time.monotonic()
+            except Exception:  # a store that does not answer may answer again, as long as nobody else may have taken it
+                if time.monotonic() - last > LEASE:
+                    break
+        else:
+            return
+        lost.set()
+
+    def held() -> None:
+        if lost.is_set():
+            message = (
+                f"this run was held up for longer than its lease of {LEASE:.0f} s on {folder.location}, which another"
+            )
+            raise CacheLocked(f"{message} run may hold now; type the command again")
 
     thread = Thread(target=renew, name="featcache-lease", daemon=True)
     thread.start()
     try:
-        yield
+        yield held
+        held()
     finally:
         done.set()
         thread.join()
-        if _is_mine(folder, me):
-            folder.remove(OWNER)
-    if lost.is_set():
-        raise CacheLocked(f"{_owner(folder)}, since this run was held up for longer than its lease of {LEASE:.0f} s")
+        with suppress(Exception):  # what is not removed ends by itself
+            if _is_mine(folder, me):
+                folder.remove(OWNER)
+
+
+def _acquired(folder: Folder, me: dict[str, Any]) -> bool:
+    """Whether the owner's file is this run's now."""
+    if not folder.create_json(OWNER, me | {"renewed": 0}):
+        return False
+    # Of two that found the same dead lease, one may remove what the other has just created: that one looks again.
+    time.sleep(SETTLE)
+    return _is_mine(folder, me)
 
 
 def _wait_for_its_end(folder: Folder) -> None:
@@ -91,15 +122,13 @@ def _wait_for_its_end(folder: Folder) -> None:
     """
     try:
         first, began = folder.read_json(OWNER), time.monotonic()
-        if _left_behind(first):
-            folder.remove(OWNER)
-            return
         while time.monotonic() - began < LEASE:
             time.sleep(LEASE / RENEWALS / 4)
             if folder.read_json(OWNER) != first:
                 raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again")
-        folder.remove(OWNER)
-    except FileNotFoundError:  # its writer ended meanwhile
+        if folder.read_json(OWNER) == first:
+            folder.remove(OWNER)
+    except FileNotFoundError:  # its writer ended, or another that waited was first
         return
 
 
@@ -108,19 +137,6 @@ def _is_mine(folder: Folder, me: dict[str, Any]) -> bool:
         return bool(folder.read_json(OWNER)["token"] == me["token"])
     except FileNotFoundError:
         return False
-
-
-def _left_behind(owner: dict[str, Any]) -> bool:
-    """Whether the owner was a process of this machine that is gone."""
-    if owner["host"] != socket.gethostname() or owner["pid"] == os.getpid():
-        return False
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _owner(folder: Folder) -> str:

@@ -12,6 +12,7 @@ from featcache.cache.manifest import require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.encoders.of_identity import at_precision, encoder_of
+from featcache.errors import ModelError
 from featcache.extraction.engine import Job
 from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import encode_ids
@@ -47,6 +48,10 @@ def verify_sample(
     identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
     dataset = _original_dataset(manifest, data_root)
     encoder = encoder_of(identity["encoder"], device=device)
+    if encoder.draft is not None and encoder.device.type != identity["device"]:
+        made_on, here = identity["device"], encoder.device.type
+        message = f"{manifest['name']} was decoded fast on {made_on}, and {here} decodes to other pixels; "
+        raise ModelError(f"{message}verify it on {made_on}, or type --sample 0")
     now = {"dataset": dataset_identity(dataset), "encoder": dict(encoder.identity)}
     kept = {"dataset": identity["dataset"], "encoder": at_precision(identity["encoder"], now["encoder"])}
     require_equal(kept, now, manifest["name"])

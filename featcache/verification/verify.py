@@ -25,6 +25,7 @@ from featcache.cache.layout import (
     VIEWS,
     shard_of,
 )
+from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import TextIndex
@@ -85,7 +86,7 @@ def verify_store(folder: Folder) -> Verification:
     group = folder.group("r")
     for split in plan.rows:
         for shard in plan.shards(split):
-            _check_shard(group, shard, found)
+            _check_shard(group, shard, found, has_content=manifest["format"] != BEFORE)
     if found.missing:
         total = sum(plan.rows.values())
         what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
@@ -116,7 +117,7 @@ def _repair(folder: Folder, found: Verification) -> None:
     found.repaired |= found.damaged
 
 
-def _check_shard(group: zarr.Group, shard: Shard, found: Verification) -> None:
+def _check_shard(group: zarr.Group, shard: Shard, found: Verification, *, has_content: bool) -> None:
     """Add what is wrong with one shard."""
     rows = slice(shard.start, shard.stop)
     try:
@@ -136,7 +137,7 @@ def _check_shard(group: zarr.Group, shard: Shard, found: Verification) -> None:
             ),
             None,
         )
-        if not problem and layout.array(shard.split, CONTENT) in group:
+        if not problem and has_content:
             problem = _content_problem(np.asarray(array_in(group, shard.split, CONTENT)[rows]), state)
     except DAMAGE as error:
         problem = f"damaged ({error})"

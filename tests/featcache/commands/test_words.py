@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from featcache.commands.words import classes, counts, encoder, split_origin
+from featcache.commands.words import classes, counts, decoded, encoder, split_origin
 
 
 def test_facts_in_words() -> None:
@@ -10,3 +10,11 @@ def test_facts_in_words() -> None:
     assert classes(["a", "b"]) == "2: a, b"
     assert classes(list("abcdef")) == "6: a, b, c, d, e, …"
     assert split_origin({"from": "its own folders"}) == "its own folders"
+
+
+def test_fast_decoding_is_told_with_its_cosine() -> None:
+    assert decoded({}) == []
+    near = {"mean": 0.99871, "least": 0.99, "images": 18}
+    ((name, told),) = decoded({"cosine_to_exact": near})
+    assert name == "decode fast"
+    assert told == "cosine to exact decoding 0.99871 on average, 0.99000 at least, over 18 images"

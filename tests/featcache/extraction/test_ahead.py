@@ -49,6 +49,6 @@ def test_when_it_is_closed_the_thread_ends_and_closes_the_generator() -> None:
 
     taken = ahead(items(), 1)
     next(taken)
-    taken.close()  # type: ignore[attr-defined]
+    taken.close()
     assert closed == [True]
     assert not [thread for thread in threading.enumerate() if thread.name == "featcache-ahead"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,13 @@ def job(encoder: Any, **changes: Any) -> Job:
 def batch() -> PixelBatch:
     pixels = torch.arange(6, dtype=torch.uint8).reshape(3, 2, 1, 1, 1).expand(-1, -1, 2, 4, 3).clone()
     return PixelBatch(pixels, ["", "the file is empty", ""], np.full((3, 16), 7, np.uint8))
+
+
+class WithBatch(Job):
+    """A job whose batch is decoded already."""
+
+    def decode(self, batches: Sequence[tuple[str, range]]) -> Generator[PixelBatch]:
+        yield batch()
 
 
 def encoded(this: Job, batch: PixelBatch) -> np.ndarray:
@@ -88,4 +96,4 @@ def test_a_batch_that_is_too_large_says_what_to_type() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(ModelError, match="a batch of 4 images does not fit .*--batch-size 2 and another --name"):
-        start_batch(job(Full()), batch())
+        list(WithBatch(**vars(job(Full()))).encode([("train", range(4, 7))]))

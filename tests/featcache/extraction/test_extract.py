@@ -300,11 +300,12 @@ def test_the_batch_size_measured_is_kept(
     root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = image_folder()
-    monkeypatch.setattr("featcache.extraction.speed.fastest_batch_size", lambda encoder: 6)
+    monkeypatch.setattr("featcache.extraction.speed.batch_sizes", lambda encoder: {6: 9.0, 12: 8.0})
     first = extract(folder, batch_size="auto").cache
     assert first.manifest["identity"]["batch_size"] == 6
-    monkeypatch.setattr("featcache.extraction.speed.fastest_batch_size", lambda encoder: 7)
+    assert first.manifest["plan"]["batch_sizes"] == {"6": 9.0, "12": 8.0}
+    monkeypatch.setattr("featcache.extraction.speed.batch_sizes", lambda encoder: {7: 9.0})
     Path(first.path, "complete.json").unlink()
     assert extract(folder, batch_size="auto").cache.manifest["identity"]["batch_size"] == 6
-    with pytest.raises(DataError, match="batch_size is 'many'; expected 1 or more"):
+    with pytest.raises(DataError, match="batch_size is 'many'; expected a number, 1 or more or auto"):
         extract(folder, batch_size="many")

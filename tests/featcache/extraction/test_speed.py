@@ -14,9 +14,10 @@ from featcache.extraction.speed import (
     CPU_BATCH,
     CPU_SIZES,
     GPU_BATCH,
+    batch_sizes,
     default_batch_size,
     default_workers,
-    fastest_batch_size,
+    fastest,
     images_per_second,
 )
 
@@ -76,10 +77,10 @@ def test_the_batch_size_that_is_fastest(
     monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float], best: int, largest: int
 ) -> None:
     encoder = Clocked(monkeypatch, seconds)
-    assert fastest_batch_size(encoder) == best  # type: ignore[arg-type]
+    assert fastest(batch_sizes(encoder)) == best  # type: ignore[arg-type]
     assert max(encoder.tried) == largest <= max(CPU_SIZES)
 
 
 def test_a_model_too_large_for_any_batch_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="not even .* fit into the memory of cpu; type --batch-size"):
-        fastest_batch_size(Clocked(monkeypatch, {}))  # type: ignore[arg-type]
+        batch_sizes(Clocked(monkeypatch, {}))  # type: ignore[arg-type]

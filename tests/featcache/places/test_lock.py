@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -64,16 +65,10 @@ def test_a_dead_writer_s_lease_ends_by_itself() -> None:
     folder = Folder("memory://left/cache")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
     began = time.monotonic()
-    with writing(folder):
+    with writing(folder) as held:
         assert time.monotonic() - began >= 0.4
+        held()
         assert folder.read_json("writer.json")["pid"] == os.getpid()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    mine = {"pid": gone.pid, "host": socket.gethostname(), "since": "2026", "token": "a", "renewed": 7}
-    folder.write_json("writer.json", mine)
-    began = time.monotonic()
-    with writing(folder):  # of this machine one knows at once
-        assert time.monotonic() - began < 0.4
 
 
 @pytest.mark.usefixtures("short_lease")
@@ -81,11 +76,45 @@ def test_a_run_that_lost_its_lease_says_so() -> None:
     folder = Folder("memory://lost/cache")
 
     def hold() -> None:
-        with writing(folder):
+        with writing(folder) as held:
+            held()
             other = {"pid": 1, "host": "elsewhere", "since": "2026", "token": "b", "renewed": 0}
             folder.write_json("writer.json", other)
             time.sleep(0.3)
+            held()
+            raise AssertionError("nothing more may be written")
 
-    with pytest.raises(CacheLocked, match="process 1 on elsewhere .* held up for longer than its lease"):
+    with pytest.raises(CacheLocked, match="held up for longer than its lease .* which another run may hold now"):
         hold()
     assert folder.read_json("writer.json")["token"] == "b"
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_a_store_that_does_not_answer_for_a_while_does_not_end_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder("memory://silent/cache")
+    with writing(folder) as held:
+        with monkeypatch.context() as silent:
+            silent.setattr(Folder, "read_json", lambda self, name: (_ for _ in ()).throw(OSError("no answer")))
+            time.sleep(0.25)
+        time.sleep(0.2)
+        held()
+        assert folder.read_json("writer.json")["renewed"] >= 1
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_of_two_that_wait_for_one_dead_lease_one_goes_on() -> None:
+    folder = Folder("memory://two/cache")
+    folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
+    inside: list[int] = []
+
+    def wait(number: int) -> None:
+        with suppress(CacheLocked), writing(folder):
+            inside.append(number)
+            time.sleep(1.0)
+
+    threads = [Thread(target=wait, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(inside) == 1
