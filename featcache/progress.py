@@ -7,9 +7,12 @@ import time
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 15.0
+WIDE = 110
+"""Characters of a terminal that leave room for a bar."""
 
 
 class Reporter(Protocol):
@@ -82,11 +85,13 @@ def clock(seconds: float) -> str:
 
 
 def _bar(console: Console) -> Progress:
+    """A bar where there is room for it; what is told in words and numbers comes first."""
+    words, numbers = Column(no_wrap=True, overflow="ellipsis", ratio=1), Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.description}", table_column=words),
+        *([BarColumn(bar_width=20)] if console.width >= WIDE else []),
+        MofNCompleteColumn(table_column=numbers),
+        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
         console=console,
+        expand=True,
     )

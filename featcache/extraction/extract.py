@@ -118,6 +118,8 @@ def require_same_request(manifest: Mapping[str, Any], request: Request, dataset:
         "precision": kept["precision"] if request.precision == "auto" else request.precision,
         "batch_size": kept["batch_size"] if request.batch_size in (None, "auto") else request.batch_size,
     }
+    for made in (kept, asked):  # which is left out where it is exact, as before there was a choice
+        made.setdefault("decode", "exact")
     # Images may move, and one may be mended where it is. Another folder with other files is another data set.
     if any(asked["images"][key] == kept["images"][key] for key in kept["images"]):
         asked["images"] = kept["images"]

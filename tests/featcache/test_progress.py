@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
 import time
 
 import pytest
+from rich.console import Console
 
-from featcache.progress import StderrReporter, clock
+from featcache.progress import StderrReporter, _bar, clock
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,16 @@ def test_a_log_has_a_line_now_and_then_and_one_at_the_end(
         "train: 90/100, 3 images/s, 0:04 left",
         "train: 100/100, 2 images/s, 0:00 left, 2 unreadable",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_gives_way_to_what_is_told(width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True)
+    with _bar(console) as bar:
+        task = bar.add_task("Encoding a-data-set-with-a-long-name-ViT-B-16", total=1797, rate="")
+        bar.update(task, advance=1090, rate="464 images/s, 0:02 left, bound by the encoder")
+        bar.refresh()
+    assert isinstance(console.file, io.StringIO)
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue()).split("\r")[-1]
+    assert "1090/1797 464 images/s, 0:02 left, bound by the encoder" in last
+    assert ("━" in last) == (width == 120)

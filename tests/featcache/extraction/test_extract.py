@@ -291,7 +291,7 @@ def test_fast_decoding_is_another_cache_that_says_how_near_it_is(root: Path, tmp
     assert not np.array_equal(a, b)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert cosine.mean() == pytest.approx(near["mean"], abs=1e-3)
-    with pytest.raises(CacheMismatch, match="decode is fast in the cache and absent in this run"):
+    with pytest.raises(CacheMismatch, match="decode is fast in the cache and exact in this run"):
         extract(tmp_path / "photos", name="photos-tiny-fast")
     assert extract(tmp_path / "photos", decode="fast").encoded == 0
 
