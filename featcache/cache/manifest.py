@@ -51,6 +51,12 @@ def check_format(manifest: Mapping[str, Any], where: str) -> None:
         raise CacheError(message + "use the featcache version that wrote it, or extract again under another --name")
 
 
+def views_of(identity: Mapping[str, Any]) -> dict[str, int]:
+    """Augmented views of each split that has any, of an `identity`."""
+    views = identity["views"]
+    return {views["split"]: views["count"]} if views else {}
+
+
 def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     """Yield one phrase for every leaf where two JSON values differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

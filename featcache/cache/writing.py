@@ -76,17 +76,10 @@ class CacheStore:
 
     def pending(self, split: str) -> list[Shard]:
         """The shards of a split that are not done, in order; a damaged record counts as none."""
-        array, shards = self._array(split, STATE), list(self.plan.shards(split))
-        try:
-            state = np.asarray(array[:])
-        except DAMAGE:
-            for shard in shards:
-                try:
-                    array[shard.start : shard.stop]
-                except DAMAGE:
-                    self.forget(shard)
-            state = np.asarray(array[:])
-        return [shard for shard in shards if (state[shard.start : shard.stop] == MISSING).any()]
+        pending, damaged = pending_shards(self._group, self.plan, split)
+        for shard in damaged:
+            self.forget(shard)
+        return pending
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
@@ -169,6 +162,29 @@ class CacheStore:
             same = False
         if not same:
             array[:] = values
+
+
+def pending_shards(group: zarr.Group, plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
+    """The shards of a split that are not done, in order, and those of them whose record is damaged."""
+    shards, array = list(plan.shards(split)), array_in(group, layout.array(split, STATE))
+    try:
+        state = np.asarray(array[:])
+    except DAMAGE:
+        state = np.full(plan.rows[split], MISSING, np.int8)
+        damaged = [shard for shard in shards if not _read_into(state, array, shard)]
+    else:
+        damaged = []
+    return [shard for shard in shards if (state[shard.start : shard.stop] == MISSING).any()], damaged
+
+
+def _read_into(state: np.ndarray, array: zarr.Array[Any], shard: Shard) -> bool:
+    """Read the states of one shard; returns whether they could be read."""
+    rows = slice(shard.start, shard.stop)
+    try:
+        state[rows] = np.asarray(array[rows])
+    except DAMAGE:
+        return False
+    return True
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Encoder:
             does to whole batches where it computes. A quarter of the bytes to hand over, and the same bits.
         draft: Pixels that a JPEG's short side keeps, where pictures may be decoded a little differently than
             open_clip's transform sees them; else None.
-        input_size: Side of what it makes, or its (height, width), in pixels.
+        input_size: (height, width) of what it makes, in pixels.
         mean: (3,) of its normalisation.
         std: (3,) likewise.
     """
@@ -105,8 +105,8 @@ class Encoder:
         self.transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(preprocess, is_train=False)
         self.pixels = BytePixels.of(self.transform)
         size = preprocess.size
-        self.input_size = size if isinstance(size, int) else (size[0], size[1])
-        self.draft = None if decode == EXACT else int(np.min(size))
+        self.input_size = (size, size) if isinstance(size, int) else (size[0], size[1])
+        self.draft = None if decode == EXACT else min(self.input_size)
         self.mean, self.std = tuple(preprocess.mean), tuple(preprocess.std)
         self.identity: Mapping[str, Any] = {
             "architecture": info.architecture,

@@ -12,18 +12,19 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
 
 from featcache.cache.layout import ENCODED, UNREADABLE
+from featcache.cache.manifest import views_of
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import ShardResult
 from featcache.errors import DataError, ModelError
 from featcache.extraction.ahead import ahead
 from featcache.extraction.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
-from featcache.ids import CONTENT_BYTES, decode_ids
+from featcache.ids import CONTENT_BYTES, decode_ids, encode_ids
 from featcache.images.batches import Gathering, PixelBatch
 from featcache.images.decoding import DecodedRows, load_parts, slots_needed
 from featcache.images.parts import Content, Parts
@@ -33,7 +34,7 @@ from featcache.images.views import ViewTransform
 from featcache.progress import Reporter
 
 if TYPE_CHECKING:
-    from featcache.datasets.dataset import Reader
+    from featcache.datasets.dataset import Dataset, Reader
     from featcache.encoders.encoder import Encoder, PendingEmbeddings
 
 Write = Callable[[ShardResult], None]
@@ -74,11 +75,34 @@ class Job:
     exact: bool = False
     waits: Waits = field(default_factory=Waits)
 
+    @classmethod
+    def of(
+        cls,
+        manifest: Mapping[str, Any],
+        dataset: Dataset,
+        encoder: Encoder,
+        *,
+        skip_unreadable: bool,
+        workers: int,
+    ) -> Self:
+        """The job of a cache."""
+        identity = manifest["identity"]
+        return cls(
+            encoder=encoder,
+            reader=dataset.reader,
+            ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
+            plan=ShardPlan.from_manifest(manifest),
+            views=views_of(identity),
+            view_seed=identity["views"]["seed"] if identity["views"] else 0,
+            skip_unreadable=skip_unreadable,
+            workers=workers,
+        )
+
     def decode(self, batches: Sequence[tuple[str, range]]) -> Generator[PixelBatch]:
         """Decode batches in order, ahead of their use, and bring them to the encoder's device."""
         encoder, resizing = self.encoder, self.encoder.pixels.resizing
         resample = resampler(encoder.device, resizing) if resizing else None
-        size, whole = ViewTransform(encoder.input_size).shape, resample is not None
+        size, whole = encoder.input_size, resample is not None
         draft = None if self.exact else encoder.draft
         content: Content = "files" if whole and draft else "pixels" if whole else "squares"
         parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, content)
@@ -91,7 +115,7 @@ class Job:
             transform=encoder.pixels,
             whole=whole,
             draft=draft,
-            view_transform=ViewTransform(encoder.input_size),
+            view_transform=ViewTransform(size),
             views=self.views,
             seed=self.view_seed,
             ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from featcache.cache.layout import COMPLETE, MANIFEST
-from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal
+from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal, views_of
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.text_sets import TextIndex
@@ -18,7 +18,6 @@ from featcache.datasets.dataset import Dataset
 from featcache.extraction.engines import ENGINES
 from featcache.extraction.request import Request, choose_prompts, dataset_identity
 from featcache.extraction.waits import Waits
-from featcache.ids import encode_ids
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import Held, writing
@@ -86,10 +85,10 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
         require_same_request(read_manifest(folder), request, dataset)
-    encoded, seconds, waits = 0, 0.0, Waits()
+    encoded, seconds, waited = 0, 0.0, Waits().seconds
     if not folder.exists(COMPLETE):
         with explain_full_disk(folder), writing(folder) as held:
-            encoded, seconds = _encode(request, dataset, prompts, folder, held, waits, progress=progress)
+            encoded, seconds, waited = _encode(request, dataset, prompts, folder, held, progress=progress)
     elif prompts_missing(request, dataset, prompts, folder):
         with explain_full_disk(folder), writing(folder):
             _add_prompts(request, dataset, prompts, folder)
@@ -102,7 +101,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         skipped=skipped,
         seconds=time.monotonic() - began,
         encoding_seconds=seconds,
-        waited=waits.seconds,
+        waited=waited,
     )
 
 
@@ -162,11 +161,10 @@ def _encode(
     prompts: tuple[str, PromptSpec],
     folder: Folder,
     held: Held,
-    waits: Waits,
     *,
     progress: bool,
-) -> tuple[int, float]:
-    """Encode what is missing; returns the number of images and the seconds that they took."""
+) -> tuple[int, float, dict[str, float]]:
+    """Encode what is missing; returns the number of images, the seconds that they took, and what was waited for."""
     # Imported here: a finished cache is recognised without torch.
     from featcache.encoders.encoder import Encoder
     from featcache.extraction.engine import Job
@@ -182,30 +180,19 @@ def _encode(
     )
     workers = default_workers(encoder.device) if request.workers is None else request.workers
     manifest = _agreed_manifest(request, dataset, folder, encoder, workers)
-    plan = ShardPlan.from_manifest(manifest)
-    views = {"train": request.views} if request.views else {}
     store = CacheStore(folder, manifest)
-    store.prepare({split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views)
+    store.prepare(
+        {split: (part.ids, part.labels) for split, part in dataset.splits.items()}, views_of(manifest["identity"])
+    )
     if prompts_missing(request, dataset, prompts, folder):
         _add_prompts(request, dataset, prompts, folder, encoder)
 
     shards = [shard for split in dataset.splits for shard in store.pending(split)]
     before = store.encoded()
-    job = Job(
-        encoder=encoder,
-        reader=dataset.reader,
-        ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
-        plan=plan,
-        views=views,
-        view_seed=request.seed,
-        skip_unreadable=request.on_error == "skip",
-        workers=workers,
-        waits=waits,
-    )
+    job = Job.of(manifest, dataset, encoder, skip_unreadable=request.on_error == "skip", workers=workers)
     if encoder.draft is not None and "cosine_to_exact" not in manifest:
         manifest["cosine_to_exact"] = cosine_to_exact(job)
         folder.write_json(MANIFEST, manifest)
-        waits.clear()
 
     def write(result: ShardResult) -> None:
         held()
@@ -217,11 +204,11 @@ def _encode(
             reporter.start(f"Encoding {manifest['name']}", sum(map(len, shards)))
             ENGINES[request.engine]().run(job, shards, write, reporter)
     seconds = time.monotonic() - began
-    done = {"finished": now(), "rows": plan.rows, "unreadable": store.require_complete()}
+    done = {"finished": now(), "rows": store.plan.rows, "unreadable": store.require_complete()}
     folder.consolidate()
     held()
     folder.write_json(COMPLETE, done | {"seconds": round(seconds, 3)})
-    return store.encoded() - before, seconds
+    return store.encoded() - before, seconds, job.waits.seconds
 
 
 def _agreed_manifest(

@@ -10,6 +10,7 @@ import numpy as np
 
 from featcache.cache.plan import ShardPlan
 from featcache.extraction.engine import Job
+from featcache.extraction.waits import Waits
 
 SAMPLE = 256
 """Images of the first split that are encoded both ways, spread over it."""
@@ -20,7 +21,7 @@ def cosine_to_exact(job: Job) -> Mapping[str, Any] | None:
     split, listing = next((split, ids) for split, ids in job.ids.items() if len(ids))
     few = listing[:: max(1, len(listing) // SAMPLE)][:SAMPLE]
     plan = ShardPlan(rows={split: len(few)}, batch_size=job.plan.batch_size, rows_per_shard=job.plan.batch_size)
-    sample = replace(job, ids={split: few}, plan=plan, views={}, workers=0)
+    sample = replace(job, ids={split: few}, plan=plan, views={}, workers=0, waits=Waits())
     batches = [(split, rows) for shard in plan.shards(split) for rows in plan.batches(shard)]
     fast, exact = (
         np.concatenate([embeddings[:, 0] for _, embeddings in one.encode(batches)]).astype(np.float64)

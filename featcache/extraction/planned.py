@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from featcache.cache.layout import COMPLETE, DAMAGE, MANIFEST, MISSING, ROOT_GROUP, STATE
+from featcache.cache import layout
+from featcache.cache.layout import COMPLETE, MANIFEST, ROOT_GROUP, STATE
+from featcache.cache.manifest import views_of
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
+from featcache.cache.writing import pending_shards
 from featcache.extraction.extract import prompts_missing, require_same_request
 from featcache.extraction.request import Request, choose_prompts
-from featcache.places.folder import Folder, array_in, join
+from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 
 
@@ -76,14 +77,14 @@ def planned(request: Request) -> Planned:
     name = request.cache_name(dataset)
     folder = Folder(join(caches_location(request.root), name))
     rows = {split: len(part.ids) for split, part in dataset.splits.items()}
-    views = {"train": request.views} if request.views else {}
+    views = views_of({"views": request.views_identity()})
     if not folder.exists(MANIFEST):
         pictures = sum(count * (1 + views.get(split, 0)) for split, count in rows.items())
         return Planned(name, folder.location, rows, False, None, None, sum(rows.values()), pictures, None)
     manifest = read_manifest(folder)
     require_same_request(manifest, request, dataset)
     plan = ShardPlan.from_manifest(manifest)
-    missing = [shard for split in plan.rows for shard in plan.shards(split) if not _is_done(folder, shard)]
+    missing = _left(folder, plan)
     every = sum(1 for split in plan.rows for _ in plan.shards(split))
     prompts = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
     return Planned(
@@ -99,12 +100,12 @@ def planned(request: Request) -> Planned:
     )
 
 
-def _is_done(folder: Folder, shard: Shard) -> bool:
-    """Whether every row of a shard has a state; one that is damaged has to be encoded again."""
+def _left(folder: Folder, plan: ShardPlan) -> list[Shard]:
+    """The shards that are not done; of what has no array yet, all."""
     if not folder.exists(ROOT_GROUP):
-        return False
-    try:
-        state = np.asarray(array_in(folder.group("r"), shard.split, STATE)[shard.start : shard.stop])
-    except DAMAGE:
-        return False
-    return not (state == MISSING).any()
+        return [shard for split in plan.rows for shard in plan.shards(split)]
+    group, left = folder.group("r"), list[Shard]()
+    for split in plan.rows:
+        begun = layout.array(split, STATE) in group
+        left += pending_shards(group, plan, split)[0] if begun else plan.shards(split)
+    return left

@@ -43,7 +43,7 @@ def batch_sizes(encoder: Encoder) -> dict[int, float]:
     Raises:
         ModelError: Not even the smallest fits.
     """
-    height, width = (encoder.input_size,) * 2 if isinstance(encoder.input_size, int) else encoder.input_size
+    height, width = encoder.input_size
     rates: dict[int, float] = {}
     sizes = CPU_SIZES if encoder.device.type == "cpu" else GPU_SIZES
     for size in sizes:

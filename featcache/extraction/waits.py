@@ -22,10 +22,6 @@ class Waits:
     def __init__(self) -> None:
         self.seconds = dict.fromkeys((STARTING, READING, DECODING, COPYING, DEVICE, WRITING), 0.0)
 
-    def clear(self) -> None:
-        """Begin again."""
-        self.seconds.update(dict.fromkeys(self.seconds, 0.0))
-
     @contextmanager
     def on(self, cause: str) -> Iterator[None]:
         """Count the time inside as waiting for `cause`."""

@@ -15,7 +15,7 @@ from featcache.encoders.pixels import Resizing
 from featcache.ids import CONTENT_BYTES
 from featcache.images.decoding import DecodedPart
 from featcache.images.jpeg_on_gpu import decoded
-from featcache.images.resampling import Resample
+from featcache.images.resampling import Resample, Size
 
 
 @dataclass
@@ -92,34 +92,32 @@ class Gathering:
         as_rows = np.frombuffer(digests, np.uint8).reshape(-1, CONTENT_BYTES)
         return PixelBatch(pixels, reasons, as_rows, **waited, copying=copying)
 
-    def _brought(self, part: DecodedPart) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+    def _brought(self, part: DecodedPart) -> tuple[torch.Tensor, list[Size]]:
         """A part's pixels on the device, and their sizes; those of a CPU are read where they are."""
         if self._copying is None:
             return part.pixels.to(self._device), part.told.sizes
         with torch.cuda.stream(self._copying):
-            files: list[torch.Tensor | str] = []
             if any(part.told.files):
-                pieces = torch.split(part.pixels, part.told.lengths)
-                jpegs = [piece for piece, file in zip(pieces, part.told.files, strict=True) if file]
-                files = decoded(jpegs, self._device)
-                there, sizes = self._decoded(part, files)
+                there, sizes, kept = self._decoded(part)
             else:
-                there, sizes = part.pixels.to(self._device, non_blocking=True), part.told.sizes
+                there, sizes, kept = part.pixels.to(self._device, non_blocking=True), part.told.sizes, None
             copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             copied.record()
         # nvJPEG decodes on a stream of its own: it would write again where it wrote, were that not kept until copied.
-        part.wait = partial(_wait, copied, files)
+        part.wait = partial(_wait, copied, kept)
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(copied)
         there.record_stream(computing)
         return there, sizes
 
-    def _decoded(
-        self, part: DecodedPart, files: list[torch.Tensor | str]
-    ) -> tuple[torch.Tensor, list[tuple[int, int]]]:
-        """The same where pictures were JPEG files, one to a readable row; a file that is damaged becomes a reason."""
+    def _decoded(self, part: DecodedPart) -> tuple[torch.Tensor, list[Size], object]:
+        """The same where pictures are JPEG files, one to a readable row, and what the files were decoded to.
+
+        A file that is damaged becomes a reason.
+        """
         told = part.told
         pieces = torch.split(part.pixels, told.lengths)
+        files = decoded([piece for piece, file in zip(pieces, told.files, strict=True) if file], self._device)
         from_files = iter(files)
         rows = [row for row, reason in enumerate(told.reasons) if not reason]
         pixels, sizes = [], []
@@ -130,9 +128,9 @@ class Gathering:
             else:
                 pixels.append(picture.reshape(-1))
                 sizes.append(size)
-        return torch.cat(pixels) if pixels else part.pixels.new_empty(0, device=self._device), sizes
+        return torch.cat(pixels) if pixels else part.pixels.new_empty(0, device=self._device), sizes, files
 
-    def _resized(self, pixels: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:
+    def _resized(self, pixels: torch.Tensor, sizes: list[Size]) -> torch.Tensor:
         if self._resize is None:
             return pixels
         resample, resizing = self._resize

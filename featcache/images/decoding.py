@@ -23,6 +23,7 @@ from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.content import content_digest
 from featcache.images.decode import decode, jpeg_size
+from featcache.images.resampling import Size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
 
@@ -37,8 +38,6 @@ NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
-
-Size = tuple[int, int]
 
 
 class Told(NamedTuple):
@@ -127,7 +126,7 @@ class DecodedRows(Dataset[Told]):
     def __getitem__(self, item: int) -> Told:
         split, rows = self._parts[item]
         slot = self.ring.slots[item % len(self.ring)].numpy()
-        height, width = self._view_transform.shape
+        height, width = self._view_transform.size
         square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
         told = Told([], [], [], [], 0.0, 0.0)
         used, reading, began = 0, 0.0, time.perf_counter()

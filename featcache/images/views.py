@@ -15,15 +15,10 @@ class ViewTransform:
     """One augmented view, as Tip-Adapter draws them: random crop of 50-100 % of the area, bicubic, mirrored or not.
 
     Attributes:
-        size: Side of the square result, or its (height, width), in pixels.
+        size: (height, width) of the result, in pixels.
     """
 
-    size: int | tuple[int, int]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) of a view."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+    size: tuple[int, int]
 
     def __call__(self, image: Image.Image, seed: int | None = None) -> torch.Tensor:
         """Draw a view.

@@ -15,7 +15,6 @@ from featcache.encoders.of_identity import at_precision, encoder_of
 from featcache.errors import ModelError
 from featcache.extraction.engine import Job
 from featcache.extraction.request import Request, dataset_identity
-from featcache.ids import encode_ids
 from featcache.places.folder import Folder, array_in
 from featcache.verification.found import Verification
 
@@ -55,23 +54,13 @@ def verify_sample(
     now = {"dataset": dataset_identity(dataset), "encoder": dict(encoder.identity)}
     kept = {"dataset": identity["dataset"], "encoder": at_precision(identity["encoder"], now["encoder"])}
     require_equal(kept, now, manifest["name"])
-    views = {identity["views"]["split"]: identity["views"]["count"]} if identity["views"] else {}
-    job = Job(
-        encoder=encoder,
-        reader=dataset.reader,
-        ids={split: encode_ids(part.ids) for split, part in dataset.splits.items()},
-        plan=plan,
-        views=views,
-        view_seed=identity["views"]["seed"] if identity["views"] else 0,
-        skip_unreadable=True,
-        workers=0,
-    )
+    job = Job.of(manifest, dataset, encoder, skip_unreadable=True, workers=0)
     batches = _sample_batches(plan, rows, seed)
     group = folder.group("r")
     for (split, part), (_, fresh) in zip(batches, job.encode(batches), strict=True):
         where = slice(part.start, part.stop)
         stored = np.asarray(array_in(group, split, IMAGES)[where])[:, None]
-        if split in views:
+        if split in job.views:
             stored = np.concatenate([stored, np.asarray(array_in(group, split, VIEWS)[where])], axis=1)
         if worst := _compare(found, stored, fresh):
             row, problem = worst

@@ -45,7 +45,7 @@ def test_speed_is_measured_and_damage_does_not_stop_it() -> None:
 class Clocked:
     """An encoder whose seconds for a batch are told, and whose memory ends."""
 
-    device, input_size = torch.device("cpu"), 2
+    device, input_size = torch.device("cpu"), (2, 2)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
         self.seconds, self.now, self.tried = seconds, 0.0, list[int]()

@@ -33,5 +33,3 @@ def test_waiting_is_divided_as_those_who_were_waited_for_spent_their_time() -> N
     assert waits.bound == READING
     waits.divide(100.0, {STARTING: 1.0})
     assert waits.bound == READING
-    waits.clear()
-    assert waits.bound == ""

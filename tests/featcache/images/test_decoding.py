@@ -50,7 +50,7 @@ def rows(
         transform=BytePixels.of(image_transform_v2(PreprocessCfg(size=SIZE), is_train=False)),
         whole=whole,
         draft=draft,
-        view_transform=ViewTransform(SIZE),
+        view_transform=ViewTransform((SIZE, SIZE)),
         views={"train": views},
         seed=0,
         ring=Ring(slots, slot),

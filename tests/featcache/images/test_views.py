@@ -10,7 +10,7 @@ from PIL import Image
 
 from featcache.images.views import ViewTransform
 
-DRAW = ViewTransform(32)
+DRAW = ViewTransform((32, 32))
 
 
 def picture() -> Image.Image:
