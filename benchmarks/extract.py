@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from featcache.encoders.encoder import Encoder
 from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
-from featcache.extraction.speed import default_batch_size, default_workers
+from featcache.extraction.speed import cores_here, default_batch_size, default_workers
 from featcache.extraction.waits import STARTING
 from featcache.images.decode import decode
 
@@ -160,7 +160,7 @@ def measure(size: str, model: str, root: Path, options: argparse.Namespace) -> N
     """All sides at one size."""
     width, height = map(int, size.split("x"))
     encoder = Encoder.load(model, _weights(model), device=options.device)
-    workers = default_workers(encoder.device) if options.workers is None else options.workers
+    workers = default_workers(encoder.device, cores_here()) if options.workers is None else options.workers
     batch_size = options.batch_size or default_batch_size(encoder.device)
     cores = len(os.sched_getaffinity(0))
     with_one = encoder_alone(encoder, batch_size, options.seconds / 4)

@@ -63,6 +63,8 @@ def extract(
     seed: int = 0,
     engine: str = "local",
     device: str = "auto",
+    devices: str | None = None,
+    address: str | None = None,
     root: str | Path | None = None,
     name: str | None = None,
     progress: bool = True,
@@ -92,8 +94,11 @@ def extract(
         on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
         limit: At most this many rows of each split, class-balanced.
         seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.
-        engine: What runs the shards: local (this machine).
+        engine: Where to encode: `local` (this machine), or `ray` (a Ray cluster).
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
+        devices: Several of this machine, one process for each: `all` GPUs, or some, such as `0,1`. A script that gives
+            it needs an `if __name__ == "__main__"`, since processes are spawned.
+        address: Of the Ray cluster; default `$RAY_ADDRESS`, or the one that runs here, or a new one here.
         root: Where caches live: a folder or a URL; default `$FEATCACHE_HOME` or `~/.cache/featcache`.
         name: The cache's name; default made from data set and model.
         progress: Report on standard error.
@@ -128,6 +133,8 @@ def extract(
         seed=seed,
         engine=engine,
         device=device,
+        devices=devices,
+        address=address,
         root=root,
         name=name,
     )

@@ -21,8 +21,8 @@ class Named(Mapping[str, T], Generic[T]):
         error: what is raised for a name that is not in the list.
 
     Example:
-        >>> Named("--engine", {"local": "featcache.extraction.local_engine:LocalEngine"}, DataError)["local"]
-        <class 'featcache.extraction.local_engine.LocalEngine'>
+        >>> Named("--engine", {"local": "featcache.extraction.engines.local_engine:LocalEngine"}, DataError)["local"]
+        <class 'featcache.extraction.engines.local_engine.LocalEngine'>
     """
 
     def __init__(self, what: str, homes: Mapping[str, str], error: type[FeatcacheError]) -> None:

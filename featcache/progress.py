@@ -24,6 +24,9 @@ class Reporter(Protocol):
     def advance(self, rows: int, bad: int, bound: str = "") -> None:
         """`rows` more rows are encoded, `bad` of them unreadable; `bound` is what takes most of the time."""
 
+    def note(self, line: str) -> None:
+        """Something that the user should know, which is no error."""
+
 
 class Silent:
     """Tells nothing."""
@@ -32,6 +35,9 @@ class Silent:
         """Nothing."""
 
     def advance(self, rows: int, bad: int, bound: str = "") -> None:
+        """Nothing."""
+
+    def note(self, line: str) -> None:
         """Nothing."""
 
 
@@ -68,6 +74,13 @@ class StderrReporter:
         elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES or self._done == self._total:
             self._told = time.monotonic()
             print(f"{self._description}: {self._done:,}/{self._total:,}, {self._rate()}", file=sys.stderr, flush=True)
+
+    def note(self, line: str) -> None:
+        """A line above the bar."""
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def _rate(self) -> str:
         rate = self._done / max(time.monotonic() - self._began, 1e-9)

@@ -44,3 +44,10 @@ def imported(words: Iterable[str], libraries: Iterable[str]) -> set[str]:
     status, *found = done.stderr.splitlines()[-1].split()
     assert status == "0", done.stderr
     return set(found)
+
+
+def children(parent: int) -> dict[int, str]:
+    """The processes that a process has started, and their command lines."""
+    listed = subprocess.run(["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    return {int(pid): command for pid, of, command in rows if int(of) == parent}

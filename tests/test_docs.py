@@ -15,7 +15,7 @@ DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md"), C
 TOYS = (
     "adapters/heads/class_mean.py",
     "adapters/bench/protocols/half_classes.py",
-    "featcache/extraction/serial_engine.py",
+    "featcache/extraction/engines/threads_engine.py",
 )
 """Files that `docs/extending.md` adds."""
 

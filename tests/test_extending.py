@@ -23,11 +23,14 @@ TOUCHED = {
     "method": ["adapters/heads/class_mean.py", "adapters/methods.py"],
     "regime": ["adapters/selection/regimes.py"],
     "protocol": ["adapters/bench/protocols/half_classes.py", "adapters/bench/protocols/protocols.py"],
-    "engine": ["featcache/extraction/serial_engine.py", "featcache/extraction/engines.py"],
+    "engine": [
+        "featcache/extraction/engines/threads_engine.py",
+        "featcache/extraction/engines/engines.py",
+    ],
 }
 PRODUCT = ("adapters", "featcache", "cli.py", "data", "pyproject.toml")
-LARGEST = 40
-METHOD, REGIME, PROTOCOL, ENGINE = "class-mean", "val-half", "half-classes", "serial"
+LARGEST = 45
+METHOD, REGIME, PROTOCOL, ENGINE = "class-mean", "val-half", "half-classes", "threads"
 
 
 class Copy:
@@ -123,6 +126,7 @@ def test_the_engine_gives_the_cache_that_the_local_one_gives(
 ) -> None:
     assert extracted["rows"] == {"train": 60, "val": 60, "test": 60}
     assert extracted["encoded"] == 180
+    assert set(extracted["encoded_by"]) == {"one", "two"}
     toy = featcache.open(extracted["cache"])
     asked = {"limit": 60, "workers": 0, "device": "cpu", "progress": False}
     local = featcache.extract("tiny", "digits", root=str(tmp_path), **asked)

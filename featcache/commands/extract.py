@@ -12,7 +12,7 @@ from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
-from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
+from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
 
@@ -107,9 +107,21 @@ def extract(
             help="Print shards, done and left, with an estimate once a run has begun, and encode nothing.",
         ),
     ] = False,
-    engine: Annotated[str, choice(of=ENGINES, help="What runs the shards.")] = DEFAULT_ENGINE,
+    engine: Annotated[
+        str, choice(of=ENGINES, help="Where to encode: on this machine, or on a Ray cluster (an actor for each GPU).")
+    ] = DEFAULT_ENGINE,
     root: Root = None,
     device: Device = "auto",
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|0,1,…", help="Several GPUs of this machine, one process for each. Default: --device."
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster. Default: RAY_ADDRESS, or the one that runs here, or a new one here."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Encode a data set once; continue what was begun, or say that all is there already.
@@ -141,6 +153,8 @@ def extract(
         seed=seed,
         engine=engine,
         device=device,
+        devices=devices,
+        address=address,
         root=root,
         name=name,
     )
@@ -204,6 +218,8 @@ def _done(report: ExtractionReport) -> list[tuple[str, str]]:
         rate = report.images_per_second or 0.0
         encoded = f"{report.encoded:,} images in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
         rows = [("encoded", encoded)]
+        if len(report.encoded_by) > 1:
+            rows.append(("by", ", ".join(f"{place}: {count:,}" for place, count in report.encoded_by.items())))
         rows += [("found done", f"{report.resumed:,} images")] if report.resumed else []
     else:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"

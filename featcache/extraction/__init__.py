@@ -1,1 +1,1 @@
-"""What is asked for, the order of events, the engines that run shards, adding prompts."""
+"""What is asked for, the order of events, a station that encodes, adding prompts."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from featcache.cache.plan import ShardPlan
-from featcache.extraction.engine import Job
+from featcache.extraction.job import Job
 from featcache.extraction.waits import Waits
 
 SAMPLE = 256

@@ -11,8 +11,9 @@ from featcache.cache.manifest import views_of
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.cache.writing import pending_shards
-from featcache.extraction.extract import prompts_missing, require_same_request
-from featcache.extraction.request import Request, choose_prompts
+from featcache.extraction.extract import require_same_request
+from featcache.extraction.request import Request
+from featcache.extraction.requested_prompts import prompts_missing
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 
@@ -86,12 +87,11 @@ def planned(request: Request) -> Planned:
     plan = ShardPlan.from_manifest(manifest)
     missing = _left(folder, plan)
     every = sum(1 for split in plan.rows for _ in plan.shards(split))
-    prompts = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
     return Planned(
         name=name,
         path=folder.location,
         rows=rows,
-        finished=folder.exists(COMPLETE) and not prompts_missing(request, dataset, prompts, folder),
+        finished=folder.exists(COMPLETE) and not prompts_missing(request, dataset, folder),
         shards=every,
         done=every - len(missing),
         rows_left=sum(map(len, missing)),

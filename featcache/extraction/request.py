@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import load_dataset
 from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
-from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
+from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.ids import listing_digest
 from featcache.places.folder import check_name
 from featcache.places.home import datasets_folder
@@ -46,6 +46,8 @@ class Request:
     seed: int = 0
     engine: str = DEFAULT_ENGINE
     device: str = "auto"
+    devices: str | None = None
+    address: str | None = None
     root: str | Path | None = None
     name: str | None = None
 
@@ -68,6 +70,11 @@ class Request:
         ):
             if choice not in known:
                 raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
+        for name, given, engine in (("devices", self.devices, "local"), ("address", self.address, "ray")):
+            if given is not None and self.engine != engine:
+                raise DataError(f"{name} is {given!r}, which is for the engine {engine}; this is {self.engine}")
+        if self.devices is not None and self.device != "auto":
+            raise DataError(f"device is {self.device!r} and devices is {self.devices!r}; give one of them")
         if isinstance(self.splits, str):
             raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
 
@@ -120,6 +127,20 @@ class Request:
             return None
         augmentation = "RandomResizedCrop(scale 0.5 to 1, bicubic), horizontal flip with probability 0.5"
         return {"count": self.views, "split": "train", "augmentation": augmentation, "seed": self.seed}
+
+    def elsewhere(self) -> Request:
+        """The same for another process, which may be in another folder: paths are absolute."""
+        model, pretrained = canonical(self.model, self.pretrained)
+        return replace(
+            self,
+            model=model,
+            pretrained=pretrained,
+            dataset=_absolute(self.dataset) or self.dataset,
+            data_root=_absolute(self.data_root),
+            split_file=_absolute(self.split_file),
+            class_names=_absolute(self.class_names),
+            templates=_absolute(self.templates),
+        )
 
     def dataset_json(self, dataset: Dataset) -> dict[str, Any]:
         """What is needed to list the same data set again, with paths made absolute."""

@@ -78,9 +78,13 @@ def _seconds_of_a_batch(encoder: Encoder, pixels: torch.Tensor) -> float:
     return seconds
 
 
-def default_workers(device: torch.device) -> int:
+def cores_here() -> int:
+    """Cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def default_workers(device: torch.device, cores: int) -> int:
     """Decoding processes: they leave a core to an encoder on the CPU, and none to a GPU, whose driver mostly waits."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(cores - 1, 8) if device.type == "cpu" else min(cores, 16))
 
 

@@ -37,9 +37,9 @@ class Waits:
         for cause, seconds in spent.items():
             self.seconds[cause] += waited * seconds / total if total else 0.0
 
-    @property
-    def bound(self) -> str:
-        """What takes more than half of all waiting since the start; empty where nothing does."""
-        running = {cause: seconds for cause, seconds in self.seconds.items() if cause != STARTING}
-        cause, most = max(running.items(), key=lambda item: item[1])
-        return cause if most > 0.5 * sum(running.values()) else ""
+
+def bound_by(waited: Mapping[str, float]) -> str:
+    """What takes more than half of all seconds waited since the start; empty where nothing does."""
+    running = {cause: seconds for cause, seconds in waited.items() if cause != STARTING}
+    cause, most = max(running.items(), key=lambda item: item[1], default=("", 0.0))
+    return cause if most > 0.5 * sum(running.values()) else ""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,14 @@ NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
+
+
+class Part(NamedTuple):
+    """Rows of one split, and the slot that they are decoded into."""
+
+    slot: int
+    split: str
+    rows: range
 
 
 class Told(NamedTuple):
@@ -83,13 +92,12 @@ class DecodedPart:
 
 
 class DecodedRows(Dataset[Told]):
-    """Runs of rows as a map-style data set: an item decodes its rows into its slot and tells their sizes.
+    """Runs of rows as a map-style data set: a `Part` decodes its rows into its slot and tells their sizes.
 
     Args:
         reader: Reads an image by its id.
         ids: (N, W) uint8 ids of each split. An array and not strings: workers share its memory, while touching a
             Python string writes its reference count and so copies the page it lies on.
-        parts: The splits and rows to decode, in order.
         transform: What makes the encoder's input of an image.
         whole: Whether pictures may stay as they are, to be resized elsewhere.
         draft: Pixels that a JPEG's short side keeps where pixels may differ a little from open_clip's: where pictures
@@ -98,14 +106,13 @@ class DecodedRows(Dataset[Told]):
         views: V of each split.
         seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
             the view's number, so neither workers nor resuming can change them.
-        ring: Where the pixels go: item i into slot i modulo their number.
+        ring: Where the pixels go.
     """
 
     def __init__(
         self,
         reader: Reader,
         ids: Mapping[str, np.ndarray],
-        parts: Sequence[tuple[str, range]],
         *,
         transform: BytePixels,
         whole: bool,
@@ -116,16 +123,13 @@ class DecodedRows(Dataset[Told]):
         ring: Ring,
     ) -> None:
         self.ring = ring
-        self._reader, self._ids, self._parts = reader, ids, parts
+        self._reader, self._ids = reader, ids
         self._transform, self._whole, self._draft = transform, whole, draft
         self._view_transform, self._views, self._seed = view_transform, views, seed
 
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, item: int) -> Told:
-        split, rows = self._parts[item]
-        slot = self.ring.slots[item % len(self.ring)].numpy()
+    def __getitem__(self, part: Part) -> Told:
+        split, rows = part.split, part.rows
+        slot = self.ring.slots[part.slot].numpy()
         height, width = self._view_transform.size
         square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
         told = Told([], [], [], [], 0.0, 0.0)
@@ -172,11 +176,14 @@ def slots_needed(workers: int, held: int) -> int:
     return AHEAD * workers + held + 1
 
 
-def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.device) -> Generator[DecodedPart]:
+def load_parts(
+    rows: DecodedRows, parts: Iterable[tuple[str, range]], *, workers: int, held: int, device: torch.device
+) -> Generator[DecodedPart]:
     """Decoded parts in order, made ahead of time by worker processes (0: in this one).
 
     Args:
-        rows: What to decode; its ring has `slots_needed`.
+        rows: What decodes; its ring has `slots_needed`.
+        parts: The splits and rows to decode, in order; drawn when there is a slot to decode them into.
         workers: Processes.
         held: How many of the last parts the caller may still be reading.
         device: Where the pixels go from here.
@@ -186,7 +193,8 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
     """
     loader: DataLoader[Any] = DataLoader(
         rows,
-        batch_size=None,  # an item already is a run of rows
+        batch_size=None,  # a part already is a run of rows
+        sampler=_in_slots(parts, len(rows.ring)),
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         collate_fn=_as_it_is,
@@ -198,11 +206,13 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
     try:
         decoded = iter(loader)  # starts the workers, which have no use for locked pages
         with rows.ring.page_locked(device):
-            for item in range(len(rows)):
+            for slot in cycle(range(len(rows.ring))):
                 while len(reading) > held:
                     reading.pop(0).wait()
-                told = next(decoded)
-                part = DecodedPart(rows.ring.slots[item % len(rows.ring)][: sum(told.lengths)], told)
+                told = next(decoded, None)
+                if told is None:
+                    break
+                part = DecodedPart(rows.ring.slots[slot][: sum(told.lengths)], told)
                 reading.append(part)
                 yield part
             for part in reading:
@@ -212,6 +222,12 @@ def load_parts(rows: DecodedRows, *, workers: int, held: int, device: torch.devi
             raise
         message = "a decoding process was killed, most likely for want of memory; "
         raise DataError(message + "type --workers 1 or 0") from error
+
+
+def _in_slots(parts: Iterable[tuple[str, range]], slots: int) -> Iterator[Part]:
+    """The parts, each with the slot that follows the last one's."""
+    for slot, (split, rows) in zip(cycle(range(slots)), parts, strict=False):
+        yield Part(slot, split, rows)
 
 
 def _rgb(image: Image) -> np.ndarray:

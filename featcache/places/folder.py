@@ -79,6 +79,10 @@ class Folder:
     def __repr__(self) -> str:
         return f"Folder({self.location!r})"
 
+    def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
+        """Elsewhere it is opened anew, with the credentials that are there."""
+        return Folder, (self.location,)
+
     def path(self, name: str) -> str:
         """Where `name` is, in the file system's own terms."""
         return f"{self._base}/{name}"

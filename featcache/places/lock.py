@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -32,7 +33,32 @@ RENEWALS = 4
 """Times that a lease is renewed before it would end."""
 
 
-Held = Callable[[], None]
+@dataclass(frozen=True)
+class Held:
+    """A cache that is held for writing.
+
+    Attributes:
+        token: Tells this holder from any other; processes elsewhere that write for it ask for it by `require_held`.
+        check: Raises `CacheLocked` when the cache is no longer held.
+    """
+
+    token: str
+    check: Callable[[], None]
+
+
+def require_held(folder: Folder, token: str) -> None:
+    """Make sure that the cache is still held by whoever has that token.
+
+    Raises:
+        CacheLocked: It is not.
+    """
+    try:
+        held = folder.read_json(OWNER)["token"] == token
+    except FileNotFoundError:
+        held = False
+    if not held:
+        message = f"the run that this was part of no longer holds the cache {folder.location}; "
+        raise CacheLocked(message + "type its command again")
 
 
 @contextmanager
@@ -40,12 +66,17 @@ def writing(folder: Folder) -> Iterator[Held]:
     """Hold the cache for writing.
 
     Yields:
-        What raises `CacheLocked` when the cache is no longer held; it is asked before something is written.
+        What tells whether it is still held; it is asked before something is written.
 
     Raises:
         CacheLocked: Another run holds it; the message says which.
     """
-    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "token": secrets.token_hex(8)}
+    me: dict[str, Any] = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": now(),
+        "token": secrets.token_hex(8),
+    }
     if folder.remote:
         yield from _leased(folder, me)
         return
@@ -58,7 +89,7 @@ def writing(folder: Folder) -> Iterator[Held]:
     try:
         folder.write_json(OWNER, me)
         try:
-            yield lambda: None
+            yield Held(me["token"], lambda: None)
         finally:
             folder.remove(OWNER)
     finally:
@@ -86,7 +117,7 @@ def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[Held]:
             return
         lost.set()
 
-    def held() -> None:
+    def check() -> None:
         if lost.is_set():
             message = (
                 f"this run was held up for longer than its lease of {LEASE:.0f} s on {folder.location}, which another"
@@ -96,8 +127,8 @@ def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[Held]:
     thread = Thread(target=renew, name="featcache-lease", daemon=True)
     thread.start()
     try:
-        yield held
-        held()
+        yield Held(me["token"], check)
+        check()
     finally:
         done.set()
         thread.join()

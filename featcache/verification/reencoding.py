@@ -13,7 +13,7 @@ from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.encoders.of_identity import at_precision, encoder_of
 from featcache.errors import ModelError
-from featcache.extraction.engine import Job
+from featcache.extraction.job import Job
 from featcache.extraction.request import Request, dataset_identity
 from featcache.places.folder import Folder, array_in
 from featcache.verification.found import Verification

@@ -25,10 +25,15 @@ COMPUTES = {
     "featcache.images.ring",
     "featcache.images.views",
     "featcache.extraction.add_text",
-    "featcache.extraction.engine",
+    "featcache.extraction.agreement",
+    "featcache.extraction.encode_shards",
+    "featcache.extraction.engines.local_engine",
+    "featcache.extraction.engines.processes",
+    "featcache.extraction.engines.ray_engine",
     "featcache.extraction.fast_decoding",
-    "featcache.extraction.local_engine",
+    "featcache.extraction.job",
     "featcache.extraction.speed",
+    "featcache.extraction.station",
     "featcache.verification.reencoding",
 }
 """The files that encode or make tensors, and those that import them: all others are light."""

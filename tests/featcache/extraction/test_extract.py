@@ -251,7 +251,7 @@ def test_pictures_that_a_gpu_resizes_give_the_same_bits(
 ) -> None:
     folder = image_folder()
     by_pillow = extract(folder, name="pillow", views=1).cache
-    monkeypatch.setattr("featcache.extraction.engine.resampler", lambda device, resizing: resample)
+    monkeypatch.setattr("featcache.extraction.job.resampler", lambda device, resizing: resample)
     there = extract(folder, name="there", views=1).cache
     for split in by_pillow.splits:
         assert there[split].images.tobytes() == by_pillow[split].images.tobytes()
@@ -300,11 +300,11 @@ def test_the_batch_size_measured_is_kept(
     root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = image_folder()
-    monkeypatch.setattr("featcache.extraction.speed.batch_sizes", lambda encoder: {6: 9.0, 12: 8.0})
+    monkeypatch.setattr("featcache.extraction.agreement.batch_sizes", lambda encoder: {6: 9.0, 12: 8.0})
     first = extract(folder, batch_size="auto").cache
     assert first.manifest["identity"]["batch_size"] == 6
     assert first.manifest["plan"]["batch_sizes"] == {"6": 9.0, "12": 8.0}
-    monkeypatch.setattr("featcache.extraction.speed.batch_sizes", lambda encoder: {7: 9.0})
+    monkeypatch.setattr("featcache.extraction.agreement.batch_sizes", lambda encoder: {7: 9.0})
     Path(first.path, "complete.json").unlink()
     assert extract(folder, batch_size="auto").cache.manifest["identity"]["batch_size"] == 6
     with pytest.raises(DataError, match="batch_size is 'many'; expected a number, 1 or more or auto"):

@@ -67,7 +67,7 @@ def test_a_dead_writer_s_lease_ends_by_itself() -> None:
     began = time.monotonic()
     with writing(folder) as held:
         assert time.monotonic() - began >= 0.4
-        held()
+        held.check()
         assert folder.read_json("writer.json")["pid"] == os.getpid()
 
 
@@ -77,11 +77,11 @@ def test_a_run_that_lost_its_lease_says_so() -> None:
 
     def hold() -> None:
         with writing(folder) as held:
-            held()
+            held.check()
             other = {"pid": 1, "host": "elsewhere", "since": "2026", "token": "b", "renewed": 0}
             folder.write_json("writer.json", other)
             time.sleep(0.3)
-            held()
+            held.check()
             raise AssertionError("nothing more may be written")
 
     with pytest.raises(CacheLocked, match="held up for longer than its lease .* which another run may hold now"):
@@ -97,7 +97,7 @@ def test_a_store_that_does_not_answer_for_a_while_does_not_end_a_lease(monkeypat
             silent.setattr(Folder, "read_json", lambda self, name: (_ for _ in ()).throw(OSError("no answer")))
             time.sleep(0.25)
         time.sleep(0.2)
-        held()
+        held.check()
         assert folder.read_json("writer.json")["renewed"] >= 1
 
 

@@ -1,34 +1,54 @@
-"""The engine of this machine."""
+"""From shards to results: encoded here, written in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from queue import Queue
 from threading import Thread
 
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
-from featcache.extraction.engine import Job, Write, empty_result, fill
+from featcache.extraction.job import Job, empty_result, fill
 from featcache.extraction.waits import WRITING
-from featcache.progress import Reporter
+
+Write = Callable[[ShardResult], None]
 
 
-class LocalEngine:
-    """This machine: decoding in worker processes, encoding here, writing in a thread of its own."""
+def encode_shards(job: Job, shards: Iterable[Shard], write: Write) -> Generator[tuple[int, int]]:
+    """Encode shards in order and hand each to `write`, once.
 
-    def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
-        """See `Engine.run`."""
-        batches = [(shard.split, rows) for shard in shards for rows in job.plan.batches(shard)]
-        with closing(job.encode(batches)) as encoded, BackgroundWriter(write) as writer:
-            for shard in shards:
-                result = empty_result(shard, job)
-                for rows in job.plan.batches(shard):
-                    batch, embeddings = next(encoded)
-                    fill(result, rows, batch, embeddings, job)
-                    report.advance(len(rows), int((~batch.readable).sum()), job.waits.bound)
+    Shards are drawn as their first batch is begun. When the generator ends or is closed, all that is finished is
+    written.
+
+    Yields:
+        After each batch: its rows, and how many of them are unreadable.
+
+    Raises:
+        DataError: An image is unreadable and the job says to fail then; the message names it.
+    """
+    drawn: deque[Shard] = deque()
+
+    def batches() -> Iterator[tuple[str, range]]:
+        for shard in shards:
+            drawn.append(shard)
+            for rows in job.plan.batches(shard):
+                yield shard.split, rows
+
+    result: ShardResult | None = None
+    with BackgroundWriter(write) as writer, closing(job.encode(batches())) as encoded:
+        for batch, embeddings in encoded:
+            if result is None:
+                result = empty_result(drawn.popleft(), job)
+                left = job.plan.batches(result.shard)
+            rows = next(left)
+            fill(result, rows, batch, embeddings, job)
+            if rows.stop == result.shard.stop:
                 with job.waits.on(WRITING):
                     writer.submit(result)
+                result = None
+            yield len(rows), int((~batch.readable).sum())
 
 
 class BackgroundWriter:

@@ -1,18 +1,14 @@
-"""What an engine is given and what it gives: shards that are still to do, each handed over exactly once.
-
-An engine decides nothing about rows, batches or bits: those follow from the job, so that any engine gives the same
-numbers.
-"""
+"""Encoding shards: rows, batches and bits follow from the job, wherever it is done."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from itertools import islice, tee
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -31,13 +27,10 @@ from featcache.images.parts import Content, Parts
 from featcache.images.resampler import resampler
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
-from featcache.progress import Reporter
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Dataset, Reader
     from featcache.encoders.encoder import Encoder, PendingEmbeddings
-
-Write = Callable[[ShardResult], None]
 
 HELD = 4
 """Decoded parts whose copy to a GPU may still be under way."""
@@ -98,20 +91,21 @@ class Job:
             workers=workers,
         )
 
-    def decode(self, batches: Sequence[tuple[str, range]]) -> Generator[PixelBatch]:
-        """Decode batches in order, ahead of their use, and bring them to the encoder's device."""
+    def decode(self, batches: Iterable[tuple[str, range]]) -> Generator[PixelBatch]:
+        """Decode batches in order, ahead of their use, and bring them to the encoder's device.
+
+        They are drawn as they are begun, so that which come next may still be open.
+        """
         encoder, resizing = self.encoder, self.encoder.pixels.resizing
         resample = resampler(encoder.device, resizing) if resizing else None
         size, whole = encoder.input_size, resample is not None
         draft = None if self.exact else encoder.draft
         content: Content = "files" if whole and draft else "pixels" if whole else "squares"
         parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, content)
-        cut = [(split, parts.cut(split, rows)) for split, rows in batches]
         held = HELD if encoder.device.type == "cuda" else 0
         rows = DecodedRows(
             self.reader,
             self.ids,
-            [(split, part) for split, of_batch in cut for part in of_batch],
             transform=encoder.pixels,
             whole=whole,
             draft=draft,
@@ -121,12 +115,15 @@ class Job:
             ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),
         )
         gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
-        with closing(load_parts(rows, workers=self.workers, held=held, device=encoder.device)) as decoded:
-            for split, of_batch in cut:
+        to_decode, to_gather = tee((split, parts.cut(split, of_batch)) for split, of_batch in batches)
+        every = ((split, part) for split, of_batch in to_decode for part in of_batch)
+        loaded = load_parts(rows, every, workers=self.workers, held=held, device=encoder.device)
+        with closing(loaded) as decoded:
+            for split, of_batch in to_gather:
                 count = sum(map(len, of_batch))
                 yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
 
-    def encode(self, batches: Sequence[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
+    def encode(self, batches: Iterable[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
         """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
 
         On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
@@ -142,7 +139,7 @@ class Job:
             raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
 
     def _encode(
-        self, batches: Sequence[tuple[str, range]], *, on_gpu: bool
+        self, batches: Iterable[tuple[str, range]], *, on_gpu: bool
     ) -> Generator[tuple[PixelBatch, np.ndarray]]:
         begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
         decoded = self.decode(batches)
@@ -166,17 +163,6 @@ class Job:
         first = not any(self.waits.seconds.values())
         spent = {READING: batch.reading, DECODING: batch.decoding, COPYING: batch.copying}
         self.waits.divide(seconds, {STARTING: 1.0} if first else spent)
-
-
-class Engine(Protocol):
-    """Runs shards somewhere; the first line of its docstring says where."""
-
-    def run(self, job: Job, shards: Sequence[Shard], write: Write, report: Reporter) -> None:
-        """Encode `shards` and hand each result to `write`.
-
-        Raises:
-            DataError: An image is unreadable and the job says to fail then; the message names it.
-        """
 
 
 def start_batch(job: Job, batch: PixelBatch) -> list[PendingEmbeddings]:

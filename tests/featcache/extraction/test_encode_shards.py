@@ -7,7 +7,7 @@ import pytest
 
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
-from featcache.extraction.local_engine import BackgroundWriter
+from featcache.extraction.encode_shards import BackgroundWriter
 
 
 def result(start: int) -> ShardResult:

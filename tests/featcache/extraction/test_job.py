@@ -1,8 +1,8 @@
-"""What any engine does with a batch, whatever the encoder is."""
+"""What a job does with a batch, whatever the encoder is."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.encoders.encoder import PendingEmbeddings
 from featcache.errors import DataError, ModelError
-from featcache.extraction.engine import Job, empty_result, fill, finish_batch, start_batch
+from featcache.extraction.job import Job, empty_result, fill, finish_batch, start_batch
 from featcache.ids import encode_ids
 from featcache.images.batches import PixelBatch
 
@@ -49,7 +49,7 @@ def batch() -> PixelBatch:
 class WithBatch(Job):
     """A job whose batch is decoded already."""
 
-    def decode(self, batches: Sequence[tuple[str, range]]) -> Generator[PixelBatch]:
+    def decode(self, batches: Iterable[tuple[str, range]]) -> Generator[PixelBatch]:
         yield batch()
 
 

@@ -1,0 +1,97 @@
+"""What a cache is made from, as it is here: the manifest of a new one, or the same as that of the one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from featcache.cache.layout import MANIFEST
+from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal
+from featcache.cache.plan import ShardPlan
+from featcache.cache.reading import read_manifest
+from featcache.datasets.dataset import Dataset
+from featcache.encoders.encoder import Encoder
+from featcache.encoders.of_identity import spelled_out
+from featcache.extraction.request import Request, dataset_identity
+from featcache.extraction.speed import batch_sizes, default_batch_size, fastest, images_per_second
+from featcache.places.folder import Folder
+from featcache.utc import now
+
+
+def agreed_manifest(
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int
+) -> dict[str, Any]:
+    """The cache's manifest: a new one, or the one that is there if it describes the same numbers.
+
+    Raises:
+        CacheMismatch: There is one of something different.
+    """
+    if folder.exists(MANIFEST):
+        old = read_manifest(folder)
+        asked = request.batch_size if isinstance(request.batch_size, int) else old["identity"]["batch_size"]
+        require_equal(known_identity(old), identity_of(request, dataset, encoder, asked), old["name"])
+        return old
+    tried = batch_sizes(encoder) if request.batch_size == "auto" else {}
+    if request.batch_size == "auto":
+        batch_size = fastest(tried)
+    else:
+        batch_size = request.batch_size or default_batch_size(encoder.device)
+    identity = identity_of(request, dataset, encoder, batch_size)
+    manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
+    if tried:
+        manifest["plan"]["batch_sizes"] = {str(size): round(rate, 2) for size, rate in tried.items()}
+    folder.write_json(MANIFEST, manifest)
+    return manifest
+
+
+def identity_of(request: Request, dataset: Dataset, encoder: Encoder, batch_size: int) -> dict[str, Any]:
+    """Everything that could change a number, as it is here."""
+    return {
+        "dataset": dataset_identity(dataset),
+        "encoder": dict(encoder.identity),
+        "views": request.views_identity(),
+        "dtype": request.dtype,
+        "batch_size": batch_size,
+        "device": encoder.device.type,
+        "versions": library_versions(),
+    }
+
+
+def known_identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity that a manifest records, with what older versions left unsaid."""
+    identity = manifest["identity"]
+    return {**identity, "encoder": spelled_out(identity["encoder"])}
+
+
+def _new_manifest(
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int, identity: dict[str, Any]
+) -> dict[str, Any]:
+    first_ids = next(iter(dataset.splits.values())).ids
+    batch_size = identity["batch_size"]
+    speed = images_per_second(encoder, dataset.reader, first_ids, batch_size=batch_size, workers=workers)
+    plan = ShardPlan.for_speed(
+        identity["dataset"]["rows"],
+        batch_size=batch_size,
+        rows_per_second=speed / (1 + request.views),
+        bytes_per_row=4 * encoder.dim * (1 + request.views),
+    )
+    return {
+        "format": FORMAT,
+        "name": request.cache_name(dataset),
+        "created": now(),
+        "digest": digest(identity),
+        "identity": identity,
+        "plan": {
+            "rows": plan.rows,
+            "rows_per_shard": plan.rows_per_shard,
+            "rows_per_chunk": plan.rows_per_chunk,
+            "images_per_second": round(speed, 2),
+        },
+        "request": request.fingerprint(dataset),
+        "provenance": {
+            **dataset.provenance,
+            "prompt_sets": {name: spec.to_json() for name, spec in dataset.prompts.items()},
+            "default_prompts": dataset.default_prompts,
+            "request": request.dataset_json(dataset),
+        },
+    }

@@ -1,0 +1,171 @@
+"""One encoder, and the shards that it is given: what runs once a process, here or on another machine."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from featcache.cache.layout import MANIFEST
+from featcache.cache.manifest import require_equal, views_of
+from featcache.cache.plan import Shard
+from featcache.cache.reading import read_manifest
+from featcache.cache.writing import CacheStore, ShardResult
+from featcache.encoders.encoder import Encoder
+from featcache.errors import CacheError, DataError
+from featcache.extraction.agreement import agreed_manifest, identity_of, known_identity
+from featcache.extraction.encode_shards import encode_shards
+from featcache.extraction.engines.engine import Brief
+from featcache.extraction.fast_decoding import cosine_to_exact
+from featcache.extraction.job import Job
+from featcache.extraction.requested_prompts import add_prompts
+from featcache.extraction.speed import default_workers
+from featcache.places.lock import require_held
+
+TELL = 0.5
+"""Seconds of encoding after which a station tells how far it is."""
+LOOKED_AT = 16
+"""Images of a split that a station looks for before it begins."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a station tells when it has gone on for a while.
+
+    Attributes:
+        rows: Encoded since it last told.
+        bad: Of these, unreadable.
+        finished: Shards that are written since.
+        returned: Shards that it was asked to give back.
+        wants: Whether all that it has is begun.
+        waited: Seconds by cause, see `extraction.waits`; since the start.
+    """
+
+    rows: int
+    bad: int
+    finished: Sequence[Shard]
+    returned: Sequence[Shard]
+    wants: bool
+    waited: Mapping[str, float]
+
+
+class Station:
+    """An encoder on one device.
+
+    Args:
+        brief: What run it is part of.
+        device: Where it encodes.
+        cores: Of the CPU, that it may use.
+    """
+
+    def __init__(self, brief: Brief, device: str, cores: int) -> None:
+        self.brief, self._device, self._cores = brief, device, cores
+        self._feed, self._finished = deque[Shard](), deque[Shard]()
+        self._running: Generator[tuple[int, int]] | None = None
+
+    def load(self) -> None:
+        """Load the encoder.
+
+        Raises:
+            ModelError: It cannot be loaded here.
+        """
+        request = self.brief.request
+        self.encoder = Encoder.load(
+            request.model,
+            request.pretrained,
+            device=self._device,
+            precision=request.precision,
+            decode=request.decode,
+        )
+        asked = request.workers
+        self._workers = default_workers(self.encoder.device, self._cores) if asked is None else asked
+
+    def prepare(self) -> None:
+        """Make the cache, or make sure that it is of the same numbers: one station does, before all others.
+
+        Raises:
+            CacheMismatch: There is one of something different.
+        """
+        request, dataset, folder = self.brief.request, self.brief.dataset, self.brief.folder
+        manifest = agreed_manifest(request, dataset, folder, self.encoder, self._workers)
+        CacheStore(folder, manifest).prepare(
+            {split: (part.ids, part.labels) for split, part in dataset.splits.items()},
+            views_of(manifest["identity"]),
+        )
+        add_prompts(request, dataset, folder, self.encoder)
+        if self.encoder.draft is not None and "cosine_to_exact" not in manifest:
+            manifest["cosine_to_exact"] = cosine_to_exact(self._job())
+            folder.write_json(MANIFEST, manifest)
+
+    def check(self) -> None:
+        """Make sure that this is the place to encode: the cache and the images are seen, the encoder is the same.
+
+        Raises:
+            CacheError: The cache is not seen from here, or made from something different.
+            DataError: The images are not seen from here.
+        """
+        dataset, folder = self.brief.dataset, self.brief.folder
+        if not folder.exists(MANIFEST):
+            raise CacheError(f"{folder.location} is not seen from here; give --root a shared folder or a URL")
+        require_held(folder, self.brief.token)
+        for split, part in dataset.splits.items():
+            some = part.ids[:: max(1, len(part.ids) // LOOKED_AT)]
+            missing = [one for one, size in zip(some, dataset.reader.sizes(some), strict=True) if size < 0]
+            if len(missing) == len(some):
+                message = f"the images are not seen from here: {dataset.location} lacks {missing[0]} ({split}); "
+                raise DataError(message + "put them at the same path there")
+        manifest = read_manifest(folder)
+        here = identity_of(self.brief.request, dataset, self.encoder, manifest["identity"]["batch_size"])
+        require_equal(known_identity(manifest), here, manifest["name"])
+        self._store = CacheStore(folder, manifest)
+        self.job = self._job()
+
+    def go_on(self, more: Sequence[Shard], give_back: bool = False) -> Told:
+        """Encode for a while, or until nothing is left.
+
+        Args:
+            more: Shards to do after those that it has.
+            give_back: Whether to return what is not begun.
+
+        Raises:
+            DataError: An image is unreadable and the run is to fail then; the message names it.
+            CacheLocked: Another run holds the cache.
+        """
+        self._feed.extend(more)
+        returned = list(self._drawn()) if give_back else []
+        began, rows, bad = time.monotonic(), 0, 0
+        while self._running or self._feed:
+            self._running = self._running or encode_shards(self.job, self._drawn(), self._write)
+            batch = next(self._running, None)
+            if batch is None:
+                self._running = None
+                continue
+            rows, bad = rows + batch[0], bad + batch[1]
+            if time.monotonic() - began >= TELL:
+                break
+        finished = [self._finished.popleft() for _ in range(len(self._finished))]
+        return Told(rows, bad, finished, returned, not self._feed, self.job.waits.seconds)
+
+    def close(self) -> None:
+        """End what is running; finished shards are written."""
+        if self._running is not None:
+            self._running.close()
+
+    def _job(self) -> Job:
+        skip = self.brief.request.on_error == "skip"
+        manifest = read_manifest(self.brief.folder)
+        return Job.of(manifest, self.brief.dataset, self.encoder, skip_unreadable=skip, workers=self._workers)
+
+    def _drawn(self) -> Iterator[Shard]:
+        """What is in the feed when it is asked for; another thread may ask, too."""
+        while True:
+            try:
+                yield self._feed.popleft()
+            except IndexError:
+                return
+
+    def _write(self, result: ShardResult) -> None:
+        require_held(self.brief.folder, self.brief.token)
+        self._store.write(result)
+        self._finished.append(result.shard)
