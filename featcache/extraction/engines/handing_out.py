@@ -105,7 +105,8 @@ class HandingOut:
         except StationLost as error:
             self._left.extendleft(reversed(self._in_hand.pop(station)))
             if not self._in_hand:
-                raise
+                message = f"{error}; it was the last one: what is finished is kept, type the same command again"
+                raise StationLost(message) from error
             self.report.note(f"{error}; its shards go to the others")
             self._count(station, -self._unfinished.pop(station, 0), 0)
         else:

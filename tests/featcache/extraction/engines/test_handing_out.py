@@ -129,7 +129,7 @@ def test_also_when_the_others_stand_idle(clock: Clock) -> None:
 
 
 def test_the_last_one_lost_ends_the_run(clock: Clock) -> None:
-    with pytest.raises(StationLost, match="two is lost"):
+    with pytest.raises(StationLost, match="two is lost; it was the last one: what is finished is kept"):
         hand_out(Simulated("one", clock, 1.0, lost_at=2.2), Simulated("two", clock, 1.0, lost_at=4.2))
 
 
