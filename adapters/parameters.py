@@ -16,7 +16,10 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from typing import Annotated, Any
+
+import numpy as np
 
 from adapters.errors import AdapterError
 
@@ -104,10 +107,27 @@ class Parameter:
         words = [kind for kind in self.kinds if isinstance(kind, str)]
         if (value is None and types.NoneType in self.kinds) or (isinstance(value, str) and value in words):
             return
-        if self.range is not None:
-            require(value in self.range, self.name, value, self.expected)
+        if bool in self.kinds:
+            require(isinstance(value, bool | np.bool_), self.name, value, "True or False")
+        elif float in self.kinds:
+            require(is_number(value), self.name, value, self.expected or "a number")
+        elif int in self.kinds:
+            expected = f"an integer, {self.expected}" if self.expected else "an integer"
+            require(is_integer(value), self.name, value, expected)
         elif words:
             require(False, self.name, value, self.expected)
+        if self.range is not None:
+            require(value in self.range, self.name, value, self.expected)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: object) -> bool:
+    """Whether it is an integer; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def parameters_of(head: type) -> dict[str, Parameter]:

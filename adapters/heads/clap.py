@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
-from adapters.parameters import AtLeast1, BelowOne, Count, NotNegative
+from adapters.parameters import AtLeast1, BelowOne, NotNegative
 from adapters.support import Support
 from adapters.training.loop import products, warmup_cosine
 from adapters.training.stack import Stack
@@ -157,7 +157,7 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
         lr: NotNegative = 0.1,
         momentum: BelowOne = 0.9,
         batch_size: AtLeast1 = 256,
-        epochs: Count = 300,
+        epochs: AtLeast1 = 300,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

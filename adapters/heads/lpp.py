@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from adapters.arrays import Floats
-from adapters.parameters import Count
+from adapters.parameters import AtLeast1
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
 from adapters.support import Rows, Support
@@ -148,7 +148,7 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
     bias_: Floats
     alpha_: Floats
 
-    def __init__(self, *, epochs: Count = 300, device: str = "auto") -> None:
+    def __init__(self, *, epochs: AtLeast1 = 300, device: str = "auto") -> None:
         self.epochs = epochs
         self.device = device
 
@@ -176,6 +176,5 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
         splits = held_out_splits(support, rows, FOLDS)
         heads = [type(self)(**self.get_params()) for _ in splits]
         right = right_along(heads, splits, range(1, self.epochs + 1)).sum(0)
-        if self.epochs:
-            head.set_params(epochs=int(np.flatnonzero(right == right.max())[-1]) + 1)
+        head.set_params(epochs=int(np.flatnonzero(right == right.max())[-1]) + 1)
         return head

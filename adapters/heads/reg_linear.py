@@ -19,7 +19,7 @@ import torch
 
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
-from adapters.parameters import Count, NotNegative, Tried
+from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
 from adapters.training.loop import class_logits, cosine, cross_entropy, products
@@ -126,7 +126,7 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
         *,
         lr: NotNegative = 1e-3,
         penalty: Penalty | None = None,
-        steps: Count = 300,
+        steps: AtLeast1 = 300,
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
-from adapters.parameters import AtLeast1, Count, NotNegative, Tried
+from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
 from adapters.training.loop import epoch_batches, products, warmup_cosine
@@ -125,7 +125,7 @@ class TaskRes(TrainedHead[Plan]):
         lr: NotNegative = 2e-3,
         weight_decay: NotNegative = 5e-4,
         batch_size: AtLeast1 = 256,
-        epochs: Count | None = None,
+        epochs: AtLeast1 | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
+from adapters.parameters import is_integer
 
 Stream = Literal["support", "val"]
 _STREAMS: dict[Stream, int] = {"support": 0, "val": 1}  # support and val draws of one seed are independent
@@ -74,11 +75,11 @@ def sample_shots(
 
 
 def check_draw(shots: int, seed: int) -> None:
-    """Raise TaskError unless `shots` >= 1 and `seed` >= 0."""
-    if shots < 1:
-        raise TaskError(f"{shots} shots given; expected 1 or more: type --shots 4")
-    if not 0 <= seed <= MOST_SEED:
-        raise TaskError(f"seed {seed} given; expected 0 to {MOST_SEED:,}: type --seed 1")
+    """Raise TaskError unless they are integers, `shots` >= 1 and `seed` >= 0."""
+    if not is_integer(shots) or shots < 1:
+        raise TaskError(f"{shots!r} shots given; expected an integer, 1 or more: type --shots 4")
+    if not is_integer(seed) or not 0 <= seed <= MOST_SEED:
+        raise TaskError(f"seed {seed!r} given; expected an integer, 0 to {MOST_SEED:,}: type --seed 1")
 
 
 def too_few(class_name: str, count: int, shots: int) -> TaskError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from adapters.errors import AdapterError
@@ -122,3 +123,27 @@ def test_a_head_refuses_what_its_constructor_does_not_allow(method: str) -> None
             continue
         with pytest.raises(AdapterError, match=f"{name}="):
             head_class(**{name: wrong}).fit([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("alpha", "x", "alpha='x'; expected from 0 to 1"),
+        ("alpha", True, "alpha=True; expected from 0 to 1"),
+        ("alpha", None, "alpha=None; expected from 0 to 1"),
+        ("lr", [0.1], r"lr=\[0.1\]; expected 0 or more, or None"),
+        ("seed", "a", "seed='a'; expected an integer"),
+        ("kind", 3, "kind=3; expected flat, ivf or hnsw"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(name: str, value: object, told: str) -> None:
+    with pytest.raises(AdapterError, match=told):
+        parameters_of(Base)[name].check(value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    found = parameters_of(Base) | parameters_of(Refined)
+    for name, value in (("alpha", np.float32(0.5)), ("seed", np.int64(3)), ("count", np.int32(1)), ("lr", 1)):
+        found[name].check(value)
+    with pytest.raises(AdapterError, match="count=2.0; expected an integer, 1 or more, or None"):
+        found["count"].check(2.0)

@@ -32,7 +32,7 @@ from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.heads.clip_adapter.bottleneck import adapt, blend, initial
 from adapters.heads.clip_adapter.stack import AdapterStack, Plan
-from adapters.parameters import AtLeast1, BelowOne, Count, NotNegative, Ratio, Tried, parameters_of
+from adapters.parameters import AtLeast1, BelowOne, NotNegative, Ratio, Tried, parameters_of
 from adapters.selection.alpha_choice import NOTHING_BETTER
 from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
 from adapters.selection.held_out import held_out_splits
@@ -93,7 +93,7 @@ class ClipAdapter(TrainedHead[Plan]):
         weight_decay: NotNegative = 5e-4,
         momentum: BelowOne = 0.9,
         batch_size: AtLeast1 = 32,
-        epochs: Count | None = None,
+        epochs: AtLeast1 | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

@@ -25,7 +25,7 @@ from adapters.blended_head import BlendedHead
 from adapters.head import cosine_logits
 from adapters.heads.cross_modal.pool import texts_of
 from adapters.heads.cross_modal.stack import LayerStack, Plan
-from adapters.parameters import Count, NotNegative, Range, Ratio, Tried, parameters_of, require
+from adapters.parameters import AtLeast1, Count, NotNegative, Range, Ratio, Tried, parameters_of, require
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import right_along
 from adapters.support import Rows, Support
@@ -80,7 +80,7 @@ class CrossModal(TrainedHead[Plan], BlendedHead):
         lr: Rate = 1e-3,
         weight_decay: NotNegative = 0.01,
         batch_size: Annotated[int, Range(2)] = 32,
-        iterations: Count = 12800,
+        iterations: AtLeast1 = 12800,
         stop: Count | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,

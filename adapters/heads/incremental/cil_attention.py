@@ -22,7 +22,7 @@ from torch import Tensor
 
 from adapters.heads.incremental.cil_linear import RetainingHead, Retention
 from adapters.heads.incremental.head import Rate
-from adapters.parameters import AtLeast1, Count, Ratio, require
+from adapters.parameters import AtLeast1, Ratio, require
 from adapters.support import Support
 
 
@@ -57,7 +57,7 @@ class CilAttention(RetainingHead):
         keep: Ratio = 0.5,
         lr: Rate = 1e-3,
         batch_size: AtLeast1 = 100,
-        epochs: Count = 15,
+        epochs: AtLeast1 = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from adapters.heads.incremental.head import IncrementalHead, Rate
-from adapters.parameters import AtLeast1, Count, Ratio
+from adapters.parameters import AtLeast1, Ratio
 
 Retention = Literal["hard", "soft", "none"]
 
@@ -71,7 +71,7 @@ class RetainingHead(IncrementalHead):
         keep: Ratio = 0.5,
         lr: Rate = 1e-3,
         batch_size: AtLeast1 = 100,
-        epochs: Count = 15,
+        epochs: AtLeast1 = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

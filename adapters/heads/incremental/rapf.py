@@ -35,7 +35,7 @@ from torch.nn.functional import normalize
 
 from adapters.heads.incremental.gaussians import Gaussians
 from adapters.heads.incremental.head import IncrementalHead, Rate
-from adapters.parameters import AtLeast1, Count, NotNegative, Ratio
+from adapters.parameters import AtLeast1, NotNegative, Ratio
 from adapters.support import Support
 from adapters.training.loop import threads_for
 
@@ -108,7 +108,7 @@ class Rapf(IncrementalHead):
         init: FirstWeight = "identity",
         lr: Rate = 1e-3,
         batch_size: AtLeast1 = 100,
-        epochs: Count = 15,
+        epochs: AtLeast1 = 15,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

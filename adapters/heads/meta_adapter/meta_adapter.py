@@ -36,7 +36,7 @@ from adapters.head_files import read_config
 from adapters.heads.meta_adapter.attention import Memory, Weights, attend
 from adapters.heads.meta_adapter.stack import MetaStack, Plan
 from adapters.heads.meta_adapter.steps import Step, steps_of
-from adapters.parameters import AtLeast1, Count, NotNegative
+from adapters.parameters import AtLeast1, NotNegative
 from adapters.support import Support
 from adapters.tasks.same_encoder import first_difference
 from adapters.training.trained_head import TrainedHead
@@ -99,7 +99,7 @@ class MetaAdapter(TrainedHead[Plan]):
         lr: NotNegative = 1e-4,
         weight_decay: NotNegative = 0.01,
         batch_size: AtLeast1 = 64,
-        epochs: Count = 5,
+        epochs: AtLeast1 = 5,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

@@ -31,7 +31,7 @@ from adapters.arrays import Floats
 from adapters.device import resolve_device
 from adapters.head import Head, cosine_logits
 from adapters.heads.multi_modal_adapter.attention import BLOCK, TextTokens, adapted_logits, initial_weights, train
-from adapters.parameters import AtLeast1, Count, NotNegative, Ratio, Tried, require
+from adapters.parameters import AtLeast1, NotNegative, Ratio, Tried, require
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
 from adapters.training.loop import epoch_batches, threads_for
@@ -90,7 +90,7 @@ class MultiModalAdapter(Head):
         lr: Rate = 5e-3,
         weight_decay: NotNegative = 1e-4,
         batch_size: AtLeast1 = 256,
-        epochs: Count | None = None,
+        epochs: AtLeast1 | None = None,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

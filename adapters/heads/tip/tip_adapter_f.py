@@ -72,7 +72,7 @@ class TipAdapterF(TrainedHead[Plan], TipAdapter):
         lr: NotNegative = 1e-3,
         weight_decay: NotNegative = 0.01,
         batch_size: AtLeast1 = 256,
-        epochs: Count = 20,
+        epochs: AtLeast1 = 20,
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",

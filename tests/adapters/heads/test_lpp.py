@@ -141,9 +141,9 @@ def test_order_of_the_classes_changes_nothing_but_order() -> None:
 
 
 def test_parameters() -> None:
-    assert LinearProbePlusPlus(epochs=0).fit(*_support(4), text=TEXT).parameters_ == 10 * 66
+    assert LinearProbePlusPlus(epochs=1).fit(*_support(4), text=TEXT).parameters_ == 10 * 66
     with pytest.raises(AdapterError, match="epochs"):
-        LinearProbePlusPlus(epochs=-1).fit(np.eye(4), [0, 1, 2, 3])
+        LinearProbePlusPlus(epochs=0).fit(np.eye(4), [0, 1, 2, 3])
 
 
 def test_looks_take_threads_for_scoring_only_and_count_no_lost_rows(monkeypatch: pytest.MonkeyPatch) -> None:

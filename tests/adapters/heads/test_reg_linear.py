@@ -13,6 +13,7 @@ from adapters.parameters import parameters_of
 from adapters.support import Support
 from adapters.training.stack_parts import StackedAdamW
 from adapters.training.trained_head import InTraining
+from tests.adapters.untrained import untrained
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "reg_linear")
@@ -54,7 +55,7 @@ def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_untrained_it_is_zero_shot() -> None:
-    head = RegularizedLinearAdapter(steps=0).fit(*_support(4), text=TEXT)
+    head = untrained(RegularizedLinearAdapter(), *_support(4), text=TEXT)
     expected = ZeroShot().fit(*_support(4), text=TEXT).decision_function(TEST)
     np.testing.assert_allclose(head.decision_function(TEST), expected, atol=1e-4)
     assert head.parameters_ == 64 * 64

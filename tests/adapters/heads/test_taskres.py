@@ -13,6 +13,7 @@ from adapters.heads.taskres import TaskRes
 from adapters.heads.zero_shot import ZeroShot
 from adapters.parameters import parameters_of
 from adapters.training.loop import warmup_cosine
+from tests.adapters.untrained import untrained
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, TASKRES = golden("data", "support", "text_weights", "taskres")
@@ -50,7 +51,7 @@ def test_gradient_of_the_prototypes() -> None:
 def test_logits_are_the_authors() -> None:
     views, labels = _support(4)
     for alpha, expected in zip(TASKRES["alpha"], TASKRES["logits"], strict=True):
-        head = TaskRes(alpha=alpha, epochs=0).fit(views, labels, text=Text())
+        head = untrained(TaskRes(alpha=alpha), views, labels, text=Text())
         head.residual_ = TASKRES["residual"]
         np.testing.assert_allclose(head.decision_function(TEST), expected, atol=1e-3, rtol=0)
 
@@ -75,7 +76,7 @@ def test_ratio_zero_is_zero_shot_exactly(text: object) -> None:
 
 
 def test_untrained_it_is_zero_shot_with_the_raw_mean() -> None:
-    head = TaskRes(epochs=0).fit(*_support(4), text=Text())
+    head = untrained(TaskRes(), *_support(4), text=Text())
     np.testing.assert_allclose(head.decision_function(TEST), WEIGHTS["zs_logits_mean_raw"], atol=1e-3, rtol=0)
     assert head.losses_.size == 0
 

@@ -85,7 +85,15 @@ def test_allow_fewer_takes_short_classes_as_they_are() -> None:
     assert np.bincount(labels[rows], minlength=3).tolist() == [3, 0, 2]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [({"shots": 0}, "0 shots given"), ({"seed": -1}, "seed -1 given")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shots": 0}, "0 shots given"),
+        ({"shots": "4"}, "'4' shots given; expected an integer"),
+        ({"seed": -1}, "seed -1 given"),
+        ({"seed": "a"}, "seed 'a' given"),
+    ],
+)
 def test_senseless_draws_are_refused(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         draw(np.repeat(np.arange(3), 4), **arguments)

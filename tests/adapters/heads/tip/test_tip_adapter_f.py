@@ -9,6 +9,7 @@ import torch
 from adapters import TipAdapter, TipAdapterF
 from adapters.errors import AdapterError
 from adapters.training.loop import cosine
+from tests.adapters.untrained import untrained
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, TIP, TIP_F = golden("data", "support", "text_weights", "tip_adapter", "tip_adapter_f")
@@ -54,7 +55,7 @@ def test_the_released_recipe_end_to_end() -> None:
 
 def test_no_epochs_is_tip_adapter() -> None:
     views, labels = _support(4)
-    trained = TipAdapterF(epochs=0).fit(views, labels, text=TEXT["tip"])
+    trained = untrained(TipAdapterF(), views, labels, text=TEXT["tip"])
     free = TipAdapter().fit(views, labels, text=TEXT["tip"])
     np.testing.assert_array_equal(
         trained.decision_function(DATA["test_features"]), free.decision_function(DATA["test_features"])
