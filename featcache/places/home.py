@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from featcache.places.folder import is_url, join, local_path
+from featcache.places.folder import check_url, is_url, join, local_path
 
 DEFAULT_HOME = "~/.cache/featcache"
 
 
 def resolve_root(root: str | Path | None = None) -> str:
-    """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is."""
+    """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is.
+
+    Raises:
+        CacheError: It is a URL that cannot be used.
+    """
     chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
-    return chosen.rstrip("/") if is_url(chosen) else str(local_path(chosen).resolve())
+    if is_url(chosen):
+        check_url(chosen)
+        return chosen.rstrip("/")
+    return str(local_path(chosen).resolve())
 
 
 def caches_location(root: str | Path | None = None) -> str:

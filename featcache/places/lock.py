@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -49,7 +48,7 @@ def writing(folder: Folder) -> Iterator[Held]:
     if folder.remote:
         yield from _leased(folder, me)
         return
-    Path(folder.path("")).mkdir(parents=True, exist_ok=True)
+    folder.path("").mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path("writer.lock"))
     try:
         lock.acquire(timeout=0)

@@ -1,0 +1,229 @@
+"""What is behind a URL: the objects below one prefix of a bucket. The only file that knows obstore.
+
+Every answer of the store that is no answer is told in one line, without the request: its URL may hold a signature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import obstore
+import zarr
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import AzureStore, GCSStore, S3Store
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import ObjectStore
+
+from featcache.errors import CacheError
+
+SILENCE = timedelta(seconds=60)
+"""How long a store may say nothing before a request is given up and tried again."""
+TRIES = 6
+"""Times that a request is tried again, each after a longer pause."""
+PATIENCE = timedelta(minutes=3)
+"""After so long from its first try a request is not tried again."""
+AT_ONCE = 64
+"""Requests under way of one array; Zarr's own 10 leaves a distant bucket idle."""
+
+zarr.config.set({"async.concurrency": max(AT_ONCE, zarr.config.get("async.concurrency"))})
+
+
+def store_at(location: str) -> Any:
+    """The obstore store of a URL.
+
+    Raises:
+        CacheError: It is no URL of a store, or there are no credentials for it.
+    """
+    scheme, _, path = location.partition("://")
+    bucket, _, prefix = path.partition("/")
+    how: dict[str, Any] = {
+        "prefix": prefix.strip("/") or None,
+        "client_options": {
+            "read_timeout": SILENCE,
+            "connect_timeout": min(SILENCE, timedelta(seconds=10)),
+            "timeout": 15 * SILENCE,  # of a whole request; a large shard may take its time
+            "allow_http": True,  # where an endpoint is given as http://
+        },
+        "retry_config": {"max_retries": TRIES, "retry_timeout": PATIENCE},
+    }
+    if scheme == "s3":
+        return S3Store(bucket, credential_provider=_aws_credentials(location), **how)
+    return GCSStore(bucket, **how) if scheme == "gs" else AzureStore(bucket, **how)
+
+
+def _aws_credentials(location: str) -> Any:
+    """Those that every AWS tool finds: variables, profiles, single sign-on, roles of instances and containers."""
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider()
+    except (ValueError, BotoCoreError) as error:
+        reason = "there are no credentials" if isinstance(error, ValueError) else " ".join(str(error).split())
+        raise CacheError(_unreached(location, reason)) from None
+
+
+def _unreached(location: str, reason: str) -> str:
+    advice = "check the credentials, the region, and that there is such a bucket"
+    return f"{location} cannot be reached: {reason}; {advice}"
+
+
+def _reason(error: Exception) -> str:
+    """What a store said, in a few words: never the request, nor what else it sent."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    status = re.search(r"status code: (\d+ [A-Za-z ]+)", first)
+    code = re.search(r"<Code>(\w+)</Code>", str(error))
+    if status:
+        return status[1].strip() + (f" ({code[1]})" if code else "")
+    words = re.sub(r"(https?://|for url)\S*", "", first.rpartition(" - ")[2])
+    return " ".join(words.split())
+
+
+@contextmanager
+def _reached(location: str) -> Iterator[None]:
+    """Tell in a line whatever a store raises but that there is no such object."""
+    try:
+        yield
+    except (FileNotFoundError, AlreadyExistsError) as error:
+        if not re.search("NoSuchBucket|ContainerNotFound", str(error)):
+            raise
+        raise CacheError(_unreached(location, _reason(error))) from None
+    except CacheError:
+        raise
+    except Exception as error:
+        raise CacheError(_unreached(location, _reason(error))) from None
+
+
+class Bucket:
+    """Objects below one URL; a name is relative to it. An object is written whole or not at all."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        with _reached(location):
+            self._store = store_at(location)
+
+    def arrays(self) -> ObjectStore[Any]:
+        """What Zarr opens."""
+        return _Arrays(self._store, self._location)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        try:
+            with _reached(self._location):
+                obstore.head(self._store, name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def names(self, subfolder: str) -> list[str]:
+        """The names in a subfolder, in no order; none if there is no such folder."""
+        with _reached(self._location):
+            found = obstore.list_with_delimiter(self._store, f"{subfolder}/" if subfolder else None)
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        return [path.rstrip("/").rpartition("/")[2] for path in paths]
+
+    def read(self, name: str) -> bytes:
+        """The content of an object.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
+        with _reached(self._location):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write an object."""
+        with _reached(self._location):
+            obstore.put(self._store, name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write an object if there is none of that name; returns whether there was none.
+
+        The store decides, so that of two that ask together one is told so. An answer may be lost on its way: what is
+        there with this very content was written by this call.
+        """
+        try:
+            with _reached(self._location):
+                obstore.put(self._store, name, content, mode="create")
+        except (AlreadyExistsError, CacheError) as error:
+            with suppress(FileNotFoundError):
+                if self.read(name) == content:
+                    return True
+            if isinstance(error, CacheError):
+                raise
+            return False
+        return True
+
+    def remove(self, names: tuple[str, ...]) -> None:
+        """Remove objects; nothing happens where there is none."""
+        with _reached(self._location):
+            if isinstance(self._store, S3Store):  # in one request, and what is not there is no error
+                obstore.delete(self._store, names)
+                return
+            for name in names:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, name)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove all objects below a name; nothing happens if there is none."""
+        with _reached(self._location):
+            found = tuple(entry["path"] for page in obstore.list(self._store, f"{name}/") for entry in page)
+        if found:
+            self.remove(found)
+
+    def remove_partial_files(self) -> None:
+        """Nothing: no object is ever partial."""
+
+
+class _Arrays(ObjectStore[Any]):
+    """Zarr's store, whose errors are told as those of `Bucket`, so that they do not pass for damage."""
+
+    def __init__(self, store: Any, location: str, *, read_only: bool = False) -> None:
+        super().__init__(store, read_only=read_only)
+        self._location = location
+
+    def __str__(self) -> str:
+        return self._location
+
+    def with_read_only(self, read_only: bool = False) -> _Arrays:
+        return _Arrays(self.store, self._location, read_only=read_only)
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        with _reached(self._location):
+            return await super().get(key, prototype, byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        with _reached(self._location):
+            return await super().get_partial_values(prototype, key_ranges)
+
+    async def exists(self, key: str) -> bool:
+        with _reached(self._location):
+            return await super().exists(key)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        with _reached(self._location):
+            await super().set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        with _reached(self._location):
+            await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        with _reached(self._location):
+            await super().delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        with _reached(self._location):
+            await super().delete_dir(prefix)
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        with _reached(self._location):
+            async for name in super().list_dir(prefix):
+                yield name
