@@ -1,4 +1,4 @@
-"""A plain object store on loopback that speaks as much of S3 as a cache needs, fast, with a chosen latency.
+"""A plain object store on loopback that speaks as much of S3's XML, and Google's, as a cache needs, fast.
 
     python -m benchmarks.object_server [MILLISECONDS]
 
@@ -51,8 +51,8 @@ class Objects:
         if kind == "PUT":
             return self._put(key, query, headers, body)
         if kind == "DELETE":
-            self.whole.pop(key, None)
-            return 204, {}, b""
+            found = self.whole.pop(key, None)
+            return (204 if found is not None else 404), {}, b""
         return 200, {"content-type": "application/xml"}, self._post(key, query, body).encode()
 
     def _get(self, key: str, span: str | None) -> tuple[int, dict[str, str], bytes]:
@@ -71,7 +71,8 @@ class Objects:
     def _put(
         self, key: str, query: dict[str, str], headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        if headers.get("if-none-match") == "*" and key in self.whole:
+        create = headers.get("if-none-match") == "*" or headers.get("x-goog-if-generation-match") == "0"
+        if create and key in self.whole:
             return 412, {}, b"<Error><Code>PreconditionFailed</Code></Error>"
         if "uploadId" in query:
             self.parts[query["uploadId"]][int(query["partNumber"])] = body

@@ -16,7 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
@@ -67,7 +67,7 @@ class ByS3fs(Bucket):
         """Write an object."""
         self._fs.pipe_file(f"{self._base}/{name}", content)
 
-    def remove(self, names: tuple[str, ...]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove objects in one request."""
         sync(self._fs.loop, self._fs._bulk_delete, [f"{self._base}/{name}" for name in names])
 

@@ -5,32 +5,43 @@ Every answer of the store that is no answer is told in one line, without the req
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import obstore
 import zarr
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import AzureStore, GCSStore, S3Store
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
 from zarr.storage import ObjectStore
 
 from featcache.errors import CacheError
+
+T = TypeVar("T")
 
 SILENCE = timedelta(seconds=60)
 """How long a store may say nothing before a request is given up and tried again."""
 TRIES = 6
 """Times that a request is tried again, each after a longer pause."""
-PATIENCE = timedelta(minutes=3)
+PATIENCE = timedelta(minutes=2)
 """After so long from its first try a request is not tried again."""
+PAUSES = (0.1, 1.0)
+"""Seconds before what was not answered is asked for once more, where obstore does not try again by itself."""
 AT_ONCE = 64
 """Requests under way of one array; Zarr's own 10 leaves a distant bucket idle."""
 
 zarr.config.set({"async.concurrency": max(AT_ONCE, zarr.config.get("async.concurrency"))})
+
+NO_BUCKET = "NoSuchBucket|ContainerNotFound"
+NO_UPLOAD = "NoSuchUpload"
+"""What a store says to the end of an upload that it had ended before, but its answer was lost."""
 
 
 def store_at(location: str) -> Any:
@@ -84,19 +95,39 @@ def _reason(error: Exception) -> str:
     return " ".join(words.split())
 
 
+class _Unanswered(CacheError):  # noqa: N818
+    """No answer came, or half of one."""
+
+
 @contextmanager
 def _reached(location: str) -> Iterator[None]:
-    """Tell in a line whatever a store raises but that there is no such object."""
+    """Tell in a line whatever a store raises but that there is, or is not, such an object."""
     try:
         yield
-    except (FileNotFoundError, AlreadyExistsError) as error:
-        if not re.search("NoSuchBucket|ContainerNotFound", str(error)):
-            raise
-        raise CacheError(_unreached(location, _reason(error))) from None
     except CacheError:
         raise
     except Exception as error:
-        raise CacheError(_unreached(location, _reason(error))) from None
+        text = str(error)
+        missing = isinstance(error, FileNotFoundError) and not re.search(f"{NO_BUCKET}|{NO_UPLOAD}", text)
+        if missing or isinstance(error, AlreadyExistsError):
+            raise
+        unanswered = NO_UPLOAD in text or (isinstance(error, GenericError) and "status code" not in text)
+        raise (_Unanswered if unanswered else CacheError)(_unreached(location, _reason(error))) from None
+
+
+async def _answer(location: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """What a store answers; obstore itself asks again after a 500 or a 503, but not always after a broken connection.
+
+    To ask again changes nothing: all that is asked for here may be done twice.
+    """
+    for pause in PAUSES:
+        try:
+            with _reached(location):
+                return await ask()
+        except _Unanswered:
+            await asyncio.sleep(pause)
+    with _reached(location):
+        return await ask()
 
 
 class Bucket:
@@ -114,16 +145,15 @@ class Bucket:
     def exists(self, name: str) -> bool:
         """Whether there is an object of that name."""
         try:
-            with _reached(self._location):
-                obstore.head(self._store, name)
+            self._asked(lambda: obstore.head_async(self._store, name))
         except FileNotFoundError:
             return False
         return True
 
     def names(self, subfolder: str) -> list[str]:
         """The names in a subfolder, in no order; none if there is no such folder."""
-        with _reached(self._location):
-            found = obstore.list_with_delimiter(self._store, f"{subfolder}/" if subfolder else None)
+        prefix = f"{subfolder}/" if subfolder else None
+        found = self._asked(lambda: obstore.list_with_delimiter_async(self._store, prefix))
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return [path.rstrip("/").rpartition("/")[2] for path in paths]
 
@@ -133,13 +163,15 @@ class Bucket:
         Raises:
             FileNotFoundError: There is no such object.
         """
-        with _reached(self._location):
-            return bytes(obstore.get(self._store, name).bytes())
+
+        async def whole() -> bytes:
+            return bytes(await (await obstore.get_async(self._store, name)).bytes_async())
+
+        return self._asked(whole)
 
     def write(self, name: str, content: bytes) -> None:
         """Write an object."""
-        with _reached(self._location):
-            obstore.put(self._store, name, content)
+        self._asked(lambda: obstore.put_async(self._store, name, content))
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object if there is none of that name; returns whether there was none.
@@ -148,36 +180,33 @@ class Bucket:
         there with this very content was written by this call.
         """
         try:
-            with _reached(self._location):
-                obstore.put(self._store, name, content, mode="create")
-        except (AlreadyExistsError, CacheError) as error:
+            self._asked(lambda: obstore.put_async(self._store, name, content, mode="create"))
+        except AlreadyExistsError:
             with suppress(FileNotFoundError):
-                if self.read(name) == content:
-                    return True
-            if isinstance(error, CacheError):
-                raise
+                return self.read(name) == content
             return False
         return True
 
-    def remove(self, names: tuple[str, ...]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove objects; nothing happens where there is none."""
-        with _reached(self._location):
-            if isinstance(self._store, S3Store):  # in one request, and what is not there is no error
-                obstore.delete(self._store, names)
-                return
-            for name in names:
-                with suppress(FileNotFoundError):
-                    obstore.delete(self._store, name)
+        if isinstance(self._store, S3Store):  # in one request, and what is not there is no error
+            self._asked(lambda: obstore.delete_async(self._store, names))
+            return
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._asked(partial(obstore.delete_async, self._store, name))
 
     def remove_folder(self, name: str) -> None:
         """Remove all objects below a name; nothing happens if there is none."""
-        with _reached(self._location):
-            found = tuple(entry["path"] for page in obstore.list(self._store, f"{name}/") for entry in page)
-        if found:
-            self.remove(found)
+        if found := self._asked(lambda: obstore.list(self._store, f"{name}/").collect_async()):
+            self.remove([entry["path"] for entry in found])
 
     def remove_partial_files(self) -> None:
         """Nothing: no object is ever partial."""
+
+    def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        # By Zarr's loop in a thread of its own, so that this one can be interrupted while a store is silent.
+        return sync(_answer(self._location, ask))
 
 
 class _Arrays(ObjectStore[Any]):
@@ -194,34 +223,34 @@ class _Arrays(ObjectStore[Any]):
         return _Arrays(self.store, self._location, read_only=read_only)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        with _reached(self._location):
-            return await super().get(key, prototype, byte_range)
+        ask = partial(super().get, key, prototype, byte_range)
+        return await _answer(self._location, ask)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        with _reached(self._location):
-            return await super().get_partial_values(prototype, key_ranges)
+        ask = partial(super().get_partial_values, prototype, key_ranges)
+        return await _answer(self._location, ask)
 
     async def exists(self, key: str) -> bool:
-        with _reached(self._location):
-            return await super().exists(key)
+        ask = partial(super().exists, key)
+        return await _answer(self._location, ask)
 
     async def set(self, key: str, value: Buffer) -> None:
-        with _reached(self._location):
-            await super().set(key, value)
+        ask = partial(super().set, key, value)
+        return await _answer(self._location, ask)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        with _reached(self._location):
-            await super().set_if_not_exists(key, value)
+        ask = partial(super().set_if_not_exists, key, value)
+        return await _answer(self._location, ask)
 
     async def delete(self, key: str) -> None:
-        with _reached(self._location):
-            await super().delete(key)
+        ask = partial(super().delete, key)
+        return await _answer(self._location, ask)
 
     async def delete_dir(self, prefix: str) -> None:
-        with _reached(self._location):
-            await super().delete_dir(prefix)
+        ask = partial(super().delete_dir, prefix)
+        return await _answer(self._location, ask)
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         with _reached(self._location):

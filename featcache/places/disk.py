@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from featcache.places.whole import PARTIAL, write_whole
@@ -45,7 +46,7 @@ class Disk:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
 
-    def remove(self, names: tuple[str, ...]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove files; nothing happens where there is none."""
         for name in names:
             self.path(name).unlink(missing_ok=True)
