@@ -62,19 +62,23 @@ class CacheStore:
             splits: Ids and labels of each split.
             views: Augmented views of each split; splits that are not named get none.
         """
+
+        def prepare(split: str) -> None:
+            ids, labels = splits[split]
+            encoded = encode_ids(ids)
+            self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
+            self._listing(split, LABELS, labels, layout.labels(len(labels)))
+            self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
+            if views.get(split):
+                shape = len(ids), views[split], self._dim
+                self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
+            if self._has_content:
+                self._create(split, CONTENT, layout.contents(len(ids), self.plan))
+            self._create(split, STATE, layout.states(len(ids), self.plan))
+
         self.folder.remove_partial_files()
         with explain_full_disk(self.folder):
-            for split, (ids, labels) in splits.items():
-                encoded = encode_ids(ids)
-                self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
-                self._listing(split, LABELS, labels, layout.labels(len(labels)))
-                self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
-                if views.get(split):
-                    shape = len(ids), views[split], self._dim
-                    self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
-                if self._has_content:
-                    self._create(split, CONTENT, layout.contents(len(ids), self.plan))
-                self._create(split, STATE, layout.states(len(ids), self.plan))
+            together(prepare, splits)
 
     def pending(self, split: str) -> list[Shard]:
         """The shards of a split that are not done, in order; a damaged record counts as none."""

@@ -1,6 +1,7 @@
 """What is behind a URL: the objects below one prefix of a bucket. The only file that knows obstore.
 
 Every answer of the store that is no answer is told in one line, without the request: its URL may hold a signature.
+obstore does not survive a fork: what decodes images in forked processes must not come here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ TRIES = 6
 """Times that a request is tried again, each after a longer pause."""
 PATIENCE = timedelta(minutes=2)
 """After so long from its first try a request is not tried again."""
+FRESH = timedelta(minutes=10)
+"""After so long credentials are looked up again; roles have short ones."""
 PAUSES = (0.1, 1.0)
 """Seconds before what was not answered is asked for once more, where obstore does not try again by itself."""
 AT_ONCE = 64
@@ -63,20 +66,31 @@ def store_at(location: str) -> Any:
         "retry_config": {"max_retries": TRIES, "retry_timeout": PATIENCE},
     }
     if scheme == "s3":
-        return S3Store(bucket, credential_provider=_aws_credentials(location), **how)
+        return S3Store(bucket, **_aws(location), **how)
     return GCSStore(bucket, **how) if scheme == "gs" else AzureStore(bucket, **how)
 
 
-def _aws_credentials(location: str) -> Any:
-    """Those that every AWS tool finds: variables, profiles, single sign-on, roles of instances and containers."""
+def _aws(location: str) -> dict[str, Any]:
+    """Region and credentials as every AWS tool finds them: variables, profiles, single sign-on, roles of a machine."""
+    import botocore.session
     from botocore.exceptions import BotoCoreError
-    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = botocore.session.get_session()
+
+    def credentials() -> dict[str, Any]:
+        found = session.get_credentials()
+        if found is None:
+            raise CacheError(_unreached(location, "there are no credentials"))
+        key, secret, token = found.get_frozen_credentials()[:3]
+        expires = datetime.now(UTC) + FRESH
+        return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": expires}
 
     try:
-        return Boto3CredentialProvider()
-    except (ValueError, BotoCoreError) as error:
-        reason = "there are no credentials" if isinstance(error, ValueError) else " ".join(str(error).split())
-        raise CacheError(_unreached(location, reason)) from None
+        credentials()  # what is wrong with them is said now, and in a line
+        region = session.get_config_variable("region")
+    except BotoCoreError as error:
+        raise CacheError(_unreached(location, " ".join(str(error).split()))) from None
+    return {"credential_provider": credentials, **({"region": region} if region else {})}
 
 
 def _unreached(location: str, reason: str) -> str:
