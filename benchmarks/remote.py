@@ -179,8 +179,9 @@ def row(library: str, latency: float, rows: int, dim: int, rows_per_shard: int, 
         requests()
         load(folder)
         count = requests()
-        loading = statistics.median(timed(load, folder)[0] for _ in range(repeats))
-        plain = statistics.median(timed(plain_gets, location, names)[0] for _ in range(repeats))
+        # In turn, for the machine may be busy with other work for a while.
+        turns = [(timed(load, folder)[0], timed(plain_gets, location, names)[0]) for _ in range(repeats)]
+        loading, plain = (statistics.median(seconds) for seconds in zip(*turns, strict=True))
     cells += [f"{loading:.2f} ({count:,})", f"{plain:.2f} ({len(names):,})", f"{loading / plain:.1f}"]
     return [f"{latency:g} ms", f"{rows_per_shard:,}", library, *cells]
 

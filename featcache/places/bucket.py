@@ -171,6 +171,11 @@ class Bucket:
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return [path.rstrip("/").rpartition("/")[2] for path in paths]
 
+    def files(self, subfolder: str) -> list[str]:
+        """The objects in a subfolder and below, in no order."""
+        prefix = f"{subfolder}/" if subfolder else None
+        return [entry["path"] for entry in self._asked(lambda: obstore.list(self._store, prefix).collect_async())]
+
     def read(self, name: str) -> bytes:
         """The content of an object.
 
@@ -212,8 +217,8 @@ class Bucket:
 
     def remove_folder(self, name: str) -> None:
         """Remove all objects below a name; nothing happens if there is none."""
-        if found := self._asked(lambda: obstore.list(self._store, f"{name}/").collect_async()):
-            self.remove([entry["path"] for entry in found])
+        if found := self.files(name):
+            self.remove(found)
 
     def remove_partial_files(self) -> None:
         """Nothing: no object is ever partial."""

@@ -32,6 +32,11 @@ class Disk:
         where = self.path(subfolder)
         return [entry.name for entry in where.iterdir()] if where.is_dir() else []
 
+    def files(self, subfolder: str) -> list[str]:
+        """The files in a subfolder and below, in no order."""
+        files = (path for path in self.path(subfolder).rglob("*") if path.is_file())
+        return [path.relative_to(self._base).as_posix() for path in files]
+
     def read(self, name: str) -> bytes:
         """The content of a file.
 

@@ -106,6 +106,22 @@ class Folder:
         """The names in this folder or in a subfolder, sorted; none if there is no such folder."""
         return sorted(self._place.names(subfolder))
 
+    def files(self, subfolder: str = "") -> list[str]:
+        """The files in this folder or in a subfolder and below, sorted, by their names from this folder on."""
+        return sorted(self._place.files(subfolder))
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        return self._place.read(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file so that a reader sees all of it or nothing, also after a crash."""
+        self._place.write(name, content)
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file.
 
@@ -113,7 +129,7 @@ class Folder:
             FileNotFoundError: There is no such file.
             CacheError: It is not JSON.
         """
-        content = self._place.read(name)
+        content = self.read(name)
         try:
             return json.loads(content)
         except ValueError as error:
@@ -132,8 +148,8 @@ class Folder:
             return None
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file so that a reader sees all of it or nothing, also after a crash."""
-        self._place.write(name, _json(content))
+        """Write a JSON file, as `write` does."""
+        self.write(name, _json(content))
 
     def create_json(self, name: str, content: Any) -> bool:
         """Write a JSON file behind a URL if there is none of that name; returns whether there was none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from featcache.places.folder import check_url, is_url, join, local_path
 
@@ -35,8 +36,11 @@ def local_home(root: str | Path | None = None) -> Path:
 
 
 def runs_folder(root: str | Path | None = None) -> Path:
-    """Where `adapters fit` saves heads unless told otherwise."""
-    return local_home(root) / "runs"
+    """Where `adapters fit` saves heads unless told otherwise; of a root behind a URL the copies on this machine."""
+    resolved = resolve_root(root)
+    if not is_url(resolved):
+        return Path(resolved) / "runs"
+    return local_home(root) / "copies" / quote(resolved, safe="") / "runs"
 
 
 def datasets_folder(root: str | Path | None = None) -> Path:
