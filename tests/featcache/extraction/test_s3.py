@@ -69,9 +69,12 @@ def test_a_cache_in_a_bucket_is_as_on_disk(
 ) -> None:
     start_server()
     folder = image_folder(classes=2, per_class=6)
-    there, here = extract(folder), extract(folder, root=None)
+    there, here = extract(folder, workers=1), extract(folder, root=None)
     assert there.path == f"{ROOT}/caches/photos-tiny"
     assert_same(there, here)
+    assert_same(there.load(), here.load())
+    assert extract(folder).completion == there.completion, "it was made again"
+    assert featcache.latest(ROOT).name == "photos-tiny"
     templates = tmp_path / "mine.txt"
     templates.write_text("a drawing of a {}.\n")
     add_prompt_set(there.folder, str(templates), name=None, default=True, device="cpu")
