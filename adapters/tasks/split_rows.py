@@ -49,7 +49,7 @@ def read_split(cache: Cache, name: str) -> SplitRows:
     """
     if name not in cache.splits:
         raise TaskError(f"--split {name} given; cache {cache.name} has {', '.join(cache.splits)}")
-    split = cache[name].load()
+    split = cache[name]
     return read_rows(split, np.flatnonzero(split.labelled), with_views=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -51,15 +51,6 @@ class CachedSplit:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self)} rows of {self._array(IMAGES).shape[1]} numbers>"
-
-    def load(self) -> CachedSplit:
-        """Read `images`, `labels`, `ids` and `valid` at once, which is faster than one after another from far away.
-
-        Raises:
-            CacheIncomplete: Some of them are damaged.
-        """
-        load_splits([self])
-        return self
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -167,18 +158,6 @@ LOADED = {"images": IMAGES, "labels": LABELS, "ids": IDS, "valid": STATE}
 """What `load` reads, and the array that each needs."""
 
 
-def load_splits(splits: Iterable[CachedSplit]) -> None:
-    """Read the arrays of several splits at once; those that were read before are left alone."""
-    missing = [(split, LOADED[name]) for split in splits for name in LOADED if name not in vars(split)]
-
-    def read(what: tuple[CachedSplit, str]) -> np.ndarray:
-        split, array = what
-        return split._read(array)
-
-    for (split, array), values in zip(missing, together(read, missing), strict=True):
-        split._ahead[array] = values
-
-
 class Cache:
     """A finished cache. Get one from `featcache.open`, `featcache.latest` or `featcache.extract`.
 
@@ -271,12 +250,25 @@ class Cache:
         return self._splits[split]
 
     def load(self) -> Cache:
-        """Read all splits at once, as `CachedSplit.load` does one.
+        """Read `images`, `labels`, `ids` and `valid` of all splits at once, which is faster from far away.
 
         Raises:
             CacheIncomplete: Something in them is damaged.
         """
-        load_splits(self[split] for split in self.splits)
+        splits = [self[split] for split in self.splits]
+        missing = [
+            (split, array)
+            for split in splits
+            for name, array in LOADED.items()
+            if name not in vars(split) and array not in split._ahead
+        ]
+
+        def read(what: tuple[CachedSplit, str]) -> np.ndarray:
+            split, array = what
+            return split._read(array)
+
+        for (split, array), values in zip(missing, together(read, missing), strict=True):
+            split._ahead[array] = values
         return self
 
     @property
