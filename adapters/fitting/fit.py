@@ -27,6 +27,7 @@ from adapters.runs.folder import (
     slug,
     write_json,
 )
+from adapters.runs.mirror import push
 from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES, Regime, parse_select
@@ -102,6 +103,7 @@ def fit(
         AdapterError: no such method, or arguments that it does not take.
         TaskError: the cache cannot give this task.
         RunError: the run cannot be saved there.
+        CacheError: the root is behind a URL and cannot be reached; the run is saved on this machine.
     """
     if out is not None:
         check_replaceable(Path(out).expanduser())  # before the work, not after it
@@ -120,7 +122,10 @@ def fit(
         meta_train=meta_train,
     )
     folder = _target(fitted.report, fitted.configuration, out, root)
-    return _save(fitted.head, fitted.task, replace(fitted.report, run=str(folder)), fitted.index_content, folder)
+    report = _save(fitted.head, fitted.task, replace(fitted.report, run=str(folder)), fitted.index_content, folder)
+    if out is None:
+        push(folder, root)
+    return report
 
 
 def fit_and_score(

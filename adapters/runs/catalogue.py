@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.errors import RunError
 from adapters.runs.folder import METRICS
+from adapters.runs.mirror import pull, pull_reports
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES
 
@@ -75,6 +76,7 @@ def list_runs(root: str | None = None) -> list[SavedRun]:
 
     Runs saved elsewhere with `--out` are not listed.
     """
+    pull_reports(root)
     runs = [read_run(folder) for folder in _run_folders(root)]
     sound = [run for run in runs if run.report is not None]
     sound.sort(key=lambda run: run.require_report().created, reverse=True)
@@ -102,12 +104,15 @@ def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
     """
     folder = Path(run).expanduser()
     if folder.is_dir():
+        pull(folder, root)
         return read_run(folder)
+    pull_reports(root)
     folders = _run_folders(root)
     names = {path: "/".join(path.parts[-3:]) for path in folders}
     wanted = str(run).strip("/")
     for matches in (_equal(names, wanted), _without_digest(names, wanted), _starting(names, wanted)):
         if len(matches) == 1:
+            pull(matches[0], root)
             return read_run(matches[0])
         if matches:
             listed = ", ".join(names[path] for path in matches[:4]) + (", ..." if len(matches) > 4 else "")

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from featcache.cache import layout
-from featcache.cache.layout import COMPLETE, MANIFEST, MISSING, ROOT_GROUP, STATE
-from featcache.cache.reading import Cache, read_manifest
+from featcache.cache.layout import MANIFEST, MISSING, ROOT_GROUP, STATE
+from featcache.cache.reading import Cache, read_completion, read_manifest
 from featcache.errors import CacheError, CacheNotFound
 from featcache.places.folder import Folder, array_in, is_url, join, local_path
 from featcache.places.home import caches_location
+from featcache.places.together import together
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,19 @@ class Listed:
 def list_caches(root: str | Path | None = None) -> list[Listed]:
     """All caches under a root, the most recently finished first, unfinished ones last."""
     home = Folder(caches_location(root))
-    found = []
-    for name in home.names():
-        folder = Folder(join(home.location, name))
-        if folder.exists(MANIFEST):
-            try:
-                manifest = read_manifest(folder)
-                finished = folder.read_json(COMPLETE)["finished"] if folder.exists(COMPLETE) else None
-                found.append(Listed(name, folder.location, manifest, finished))
-            except CacheError as error:  # one odd folder must not hide the others
-                found.append(Listed(name, folder.location, {}, None, str(error)))
-    return sorted(found, key=lambda cache: cache.finished or "", reverse=True)
+    found = together(lambda name: _listed(name, Folder(join(home.location, name))), home.names())
+    return sorted(filter(None, found), key=lambda cache: cache.finished or "", reverse=True)
+
+
+def _listed(name: str, folder: Folder) -> Listed | None:
+    """The line of one folder; None if it holds no cache."""
+    try:
+        manifest, complete = read_manifest(folder), read_completion(folder)
+    except FileNotFoundError:
+        return None
+    except CacheError as error:  # one odd folder must not hide the others
+        return Listed(name, folder.location, {}, None, str(error))
+    return Listed(name, folder.location, manifest, complete["finished"] if complete else None)
 
 
 def locate(cache: str | Path, root: str | Path | None = None) -> Folder:

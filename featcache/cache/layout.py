@@ -33,6 +33,8 @@ ROW = "row"
 DAMAGE = (ValueError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
+_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, STATE: 0}
+
 LISTING_ROWS = 65_536
 """Rows of a chunk of ids and labels, at most."""
 
@@ -43,8 +45,10 @@ def array(group: str, name: str) -> str:
 
 
 def chunk(shard: Shard, name: str, plan: ShardPlan) -> str:
-    """The file of a shard of an array."""
-    return f"{array(shard.split, name)}/c/{shard.start // plan.rows_per_shard}"
+    """The file of a shard of an array, which is whole along every axis but the rows."""
+    return "/".join(
+        [array(shard.split, name), "c", str(shard.start // plan.rows_per_shard), *"0" * _AXES_BESIDE_ROWS[name]]
+    )
 
 
 def bad_file(shard: Shard) -> str:

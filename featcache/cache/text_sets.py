@@ -64,9 +64,7 @@ class TextIndex:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = (
-            folder.read_json(TEXT_INDEX) if folder.exists(TEXT_INDEX) else {"default": None, "sets": {}}
-        )
+        self._index: dict[str, Any] = folder.find_json(TEXT_INDEX) or {"default": None, "sets": {}}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +91,7 @@ class TextIndex:
         if self._index["default"] == name:
             self._index["default"] = next(iter(self._index["sets"]), None)
         self._folder.write_json(TEXT_INDEX, self._index)
-        self._folder.remove(group)
+        self._folder.remove_folder(group)
         self._consolidate()
 
     def read(self, class_names: tuple[str, ...], name: str | None = None) -> TextFeatures:
@@ -151,7 +149,7 @@ class TextIndex:
             self._index["default"] = name
         self._folder.write_json(TEXT_INDEX, self._index)
         if old:
-            self._folder.remove(old["group"])
+            self._folder.remove_folder(old["group"])
         self._consolidate()
 
     def _consolidate(self) -> None:

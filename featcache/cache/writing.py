@@ -18,6 +18,7 @@ from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import encode_ids
 from featcache.places.folder import Folder, array_in
+from featcache.places.together import together
 
 
 @dataclass
@@ -50,6 +51,7 @@ class CacheStore:
         identity = manifest["identity"]
         self._dim, self._dtype = identity["encoder"]["dim"], identity["dtype"]
         self._has_content = manifest["format"] != BEFORE
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         with explain_full_disk(folder):
             self._group = folder.group("a")
 
@@ -60,19 +62,23 @@ class CacheStore:
             splits: Ids and labels of each split.
             views: Augmented views of each split; splits that are not named get none.
         """
+
+        def prepare(split: str) -> None:
+            ids, labels = splits[split]
+            encoded = encode_ids(ids)
+            self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
+            self._listing(split, LABELS, labels, layout.labels(len(labels)))
+            self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
+            if views.get(split):
+                shape = len(ids), views[split], self._dim
+                self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
+            if self._has_content:
+                self._create(split, CONTENT, layout.contents(len(ids), self.plan))
+            self._create(split, STATE, layout.states(len(ids), self.plan))
+
         self.folder.remove_partial_files()
         with explain_full_disk(self.folder):
-            for split, (ids, labels) in splits.items():
-                encoded = encode_ids(ids)
-                self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
-                self._listing(split, LABELS, labels, layout.labels(len(labels)))
-                self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
-                if views.get(split):
-                    shape = len(ids), views[split], self._dim
-                    self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
-                if self._has_content:
-                    self._create(split, CONTENT, layout.contents(len(ids), self.plan))
-                self._create(split, STATE, layout.states(len(ids), self.plan))
+            together(prepare, splits)
 
     def pending(self, split: str) -> list[Shard]:
         """The shards of a split that are not done, in order; a damaged record counts as none."""
@@ -83,7 +89,7 @@ class CacheStore:
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
-        return sum(int(np.sum(np.asarray(self._array(split, STATE)[:]) == ENCODED)) for split in self.plan.rows)
+        return sum(int(np.sum(state == ENCODED)) for state in together(self._states, self.plan.rows))
 
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
@@ -113,7 +119,7 @@ class CacheStore:
         """Remove ids and labels of a split, so that the next run writes them again."""
         self.folder.remove(layout.COMPLETE)
         for name in (IDS, LABELS):
-            self.folder.remove(layout.array(split, name))
+            self.folder.remove_folder(layout.array(split, name))
 
     def require_complete(self) -> dict[str, int]:
         """Prove from the store that no row is missing, and count the unreadable ones of each split.
@@ -122,8 +128,7 @@ class CacheStore:
             CacheIncomplete: Rows are missing.
         """
         unreadable = {}
-        for split in self.plan.rows:
-            state = np.asarray(self._array(split, STATE)[:])
+        for split, state in zip(self.plan.rows, together(self._states, self.plan.rows), strict=True):
             if missing := int((state == MISSING).sum()):
                 raise CacheIncomplete(
                     f"{missing} of {len(state)} rows of {split} are missing in {self.folder.location}"
@@ -133,9 +138,12 @@ class CacheStore:
 
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
-        for name in (STATE, IMAGES, VIEWS, CONTENT):
-            self.folder.remove(layout.chunk(shard, name, self.plan))
-        self.folder.remove(layout.bad_file(shard))
+        self.folder.remove(layout.chunk(shard, STATE, self.plan))
+        rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT)]
+        self.folder.remove(*rest, layout.bad_file(shard))
+
+    def _states(self, split: str) -> np.ndarray:
+        return np.asarray(self._array(split, STATE)[:])
 
     def _stored(self, embeddings: np.ndarray, state: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # told below
@@ -147,11 +155,15 @@ class CacheStore:
         return stored
 
     def _array(self, split: str, name: str) -> zarr.Array[Any]:
-        return array_in(self._group, layout.array(split, name))
+        """An array of what is encoded; its metadata is read once."""
+        where = layout.array(split, name)
+        if where not in self._arrays:
+            self._arrays[where] = array_in(self._group, where)
+        return self._arrays[where]
 
     def _create(self, split: str, name: str, how: dict[str, Any]) -> zarr.Array[Any]:
         if layout.array(split, name) in self._group:
-            return self._array(split, name)
+            return array_in(self._group, layout.array(split, name))
         return self._group.create_array(layout.array(split, name), **how)
 
     def _listing(self, split: str, name: str, values: np.ndarray, how: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ def cache_json(folder: Folder) -> dict[str, Any]:
     return {
         "path": folder.location,
         **manifest,
-        "complete": folder.read_json(COMPLETE) if folder.exists(COMPLETE) else None,
+        "complete": folder.find_json(COMPLETE),
         "prompt_sets": index.summary(),
         "classes": classes_json(manifest, index.first_prompts()),
         "unreadable": bad,

@@ -10,7 +10,7 @@ import typer
 Root = Annotated[
     str | None,
     typer.Option(
-        help="Where caches and runs live: a folder, or for caches a URL such as s3://bucket/prefix. "
+        help="Where caches and runs live: a folder, or a URL such as s3://bucket/prefix. "
         "Default: $FEATCACHE_HOME, else ~/.cache/featcache.",
         show_default=False,
     ),

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import fsspec
 import zarr
 
 from featcache.errors import CacheError
-from featcache.places.whole import PARTIAL, write_whole
+from featcache.places.disk import Disk
 
+if TYPE_CHECKING:
+    from featcache.places.bucket import Bucket
+
+STORES = ("s3", "gs", "az")
+"""Schemes of URLs, and the extra that each needs."""
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _FILE = "file://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -24,6 +26,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def is_url(location: str) -> bool:
     """Whether `location` names something behind a URL such as `s3://bucket/prefix`; `file://` is this machine."""
     return bool(_URL.match(location)) and not location.startswith(_FILE)
+
+
+def check_url(location: str) -> None:
+    """Refuse a URL that holds a secret, without repeating it, or that is of no store that is known.
+
+    Raises:
+        CacheError: It has a part before an `@` or after a `?`, or another scheme.
+    """
+    scheme, _, path = location.partition("://")
+    if "@" in path.partition("/")[0] or "?" in path:
+        message = f"the {scheme}:// URL given holds credentials or a query, which would end up in logs; give "
+        raise CacheError(message + f"{scheme}://bucket/prefix, and credentials by the environment")
+    if scheme not in STORES:
+        known = ", ".join(f"{store}://bucket/prefix" for store in STORES)
+        raise CacheError(f"{location} is of no known store; give a folder, or a URL: {known}")
 
 
 def local_path(location: str | Path) -> Path:
@@ -62,19 +79,16 @@ class Folder:
     """Where one cache lives.
 
     Args:
-        location: A path, or a URL that fsspec knows (`s3://…` needs `pip install featcache[s3]`).
+        location: A path, or a URL such as `s3://bucket/prefix` (`pip install featcache[s3]`).
+
+    Raises:
+        CacheError: It is a URL that cannot be used.
     """
 
     def __init__(self, location: str) -> None:
         self.location = location
         self.remote = is_url(location)
-        try:
-            self._fs, self._base = fsspec.core.url_to_fs(location)
-        except ImportError as error:
-            message = f"{location}: {error}. For s3:// type `pip install 'featcache[s3]'`"
-            raise CacheError(message) from error
-        except ValueError as error:
-            raise CacheError(f"{location}: {error}; give a folder or a URL such as s3://bucket/prefix") from error
+        self._place = _bucket(location) if self.remote else Disk(local_path(location))
 
     def __repr__(self) -> str:
         return f"Folder({self.location!r})"
@@ -83,36 +97,34 @@ class Folder:
         """Elsewhere it is opened anew, with the credentials that are there."""
         return Folder, (self.location,)
 
-    def path(self, name: str) -> str:
-        """Where `name` is, in the file system's own terms."""
-        return f"{self._base}/{name}"
+    def path(self, name: str) -> Path:
+        """Where `name` is on this machine's disk."""
+        assert isinstance(self._place, Disk)
+        return self._place.path(name)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or folder called `name`."""
-        with self._reached():
-            return bool(self._fs.exists(self.path(name)))
-
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Say in a line that a store does not let anybody in, whatever its library raises for it."""
-        try:
-            yield
-        except Exception as error:
-            if not self.remote:
-                raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message = f"{self.location} cannot be reached: {reason}; "
-            raise CacheError(message + "check the credentials, the region, and that there is such a bucket") from error
+        """Whether there is a file called `name`."""
+        return self._place.exists(name)
 
     def names(self, subfolder: str = "") -> list[str]:
         """The names in this folder or in a subfolder, sorted; none if there is no such folder."""
-        where = self.path(subfolder) if subfolder else self._base
-        with self._reached():
-            there = self._fs.isdir(where)
-        if not there:
-            return []
-        self._fs.invalidate_cache()
-        return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(where, detail=False))
+        return sorted(self._place.names(subfolder))
+
+    def files(self, subfolder: str = "") -> list[str]:
+        """The files in this folder or in a subfolder and below, sorted, by their names from this folder on."""
+        return sorted(self._place.files(subfolder))
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        return self._place.read(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file so that a reader sees all of it or nothing, also after a crash."""
+        self._place.write(name, content)
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file.
@@ -121,62 +133,79 @@ class Folder:
             FileNotFoundError: There is no such file.
             CacheError: It is not JSON.
         """
-        text = self._fs.cat_file(self.path(name))
+        content = self.read(name)
         try:
-            return json.loads(text)
+            return json.loads(content)
         except ValueError as error:
-            raise CacheError(f"{self.path(name)} is not valid JSON ({error}); the cache is damaged") from error
+            message = f"{join(self.location, name)} is not valid JSON ({error}); the cache is damaged"
+            raise CacheError(message) from error
+
+    def find_json(self, name: str) -> Any:
+        """The content of a JSON file, or None if there is none.
+
+        Raises:
+            CacheError: It is not JSON.
+        """
+        try:
+            return self.read_json(name)
+        except FileNotFoundError:
+            return None
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file so that a reader sees all of it or nothing, also after a crash."""
-        data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-        if self.remote:
-            self._fs.pipe_file(self.path(name), data)
-            return
-        target = Path(self.path(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, data)
+        """Write a JSON file, as `write` does."""
+        self.write(name, _json(content))
 
     def create_json(self, name: str, content: Any) -> bool:
         """Write a JSON file behind a URL if there is none of that name; returns whether there was none.
 
-        The store decides, so that of two that ask together one is told so.
+        Of two that ask together one is told so; their contents must differ.
         """
-        data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-        try:
-            self._fs.pipe_file(self.path(name), data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+        assert not isinstance(self._place, Disk)
+        return self._place.create(name, _json(content))
 
-    def remove(self, name: str) -> None:
-        """Remove a file or a subfolder with all that is in it; nothing happens if there is none."""
-        if self.exists(name):
-            self._fs.rm(self.path(name), recursive=True)
-            self._fs.invalidate_cache()
+    def remove(self, *names: str) -> None:
+        """Remove files; nothing happens where there is none."""
+        self._place.remove(names)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a subfolder with all that is in it; nothing happens if there is none."""
+        self._place.remove_folder(name)
 
     def remove_partial_files(self) -> None:
         """Remove what writers that were killed left behind under temporary names."""
-        if not self.remote:
-            for leftover in Path(self._base).rglob(f"*{PARTIAL}"):
-                leftover.unlink(missing_ok=True)
+        self._place.remove_partial_files()
 
-    def group(self, mode: str) -> zarr.Group:
-        """The Zarr group: `mode` is "r" to read, "a" to read and write, made if missing.
+    def group(self, mode: Literal["r", "a"], *, finished: bool = False) -> zarr.Group:
+        """The Zarr group.
 
-        `use_consolidated=False`: consolidated metadata would show a view of the past while a run is writing.
+        Args:
+            mode: "r" to read, "a" to read and write, made if missing.
+            finished: Take the arrays' metadata from the group's own, in one request, where it was written there.
+                While a run is writing this would show a view of the past.
         """
-        location = self.location if self.remote else self._base
-        if mode == "r":
-            return zarr.open_group(location, mode="r", use_consolidated=False)
-        return zarr.open_group(location, mode="a", use_consolidated=False)
+        consolidated = None if finished else False
+        return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
 
     def consolidate(self) -> None:
         """Write all arrays' metadata into the group's own as well.
 
-        Readers of other programs then ask for one object, and do not look at what here is no array.
+        Readers then ask for one object, and those of other programs do not look at what here is no array.
         """
         with warnings.catch_warnings():
             # Zarr remarks that consolidated metadata is no part of the specification, and that JSON is no array.
             warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self.location if self.remote else self._base)
+            zarr.consolidate_metadata(self._place.arrays(), zarr_format=3)
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _bucket(location: str) -> Bucket:
+    check_url(location)
+    try:
+        from featcache.places.bucket import Bucket
+    except ImportError as error:
+        extra = location.partition("://")[0]
+        raise CacheError(f"{location}: {error}. For {extra}:// type `pip install 'featcache[{extra}]'`") from error
+    return Bucket(location)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
-from featcache.places.folder import is_url, join, local_path
+from featcache.places.folder import check_url, is_url, join, local_path
 
 DEFAULT_HOME = "~/.cache/featcache"
 
 
 def resolve_root(root: str | Path | None = None) -> str:
-    """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is."""
+    """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is.
+
+    Raises:
+        CacheError: It is a URL that cannot be used.
+    """
     chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
-    return chosen.rstrip("/") if is_url(chosen) else str(local_path(chosen).resolve())
+    if is_url(chosen):
+        check_url(chosen)
+        return chosen.rstrip("/")
+    return str(local_path(chosen).resolve())
 
 
 def caches_location(root: str | Path | None = None) -> str:
@@ -28,8 +36,11 @@ def local_home(root: str | Path | None = None) -> Path:
 
 
 def runs_folder(root: str | Path | None = None) -> Path:
-    """Where `adapters fit` saves heads unless told otherwise."""
-    return local_home(root) / "runs"
+    """Where `adapters fit` saves heads unless told otherwise; of a root behind a URL the copies on this machine."""
+    resolved = resolve_root(root)
+    if not is_url(resolved):
+        return Path(resolved) / "runs"
+    return local_home(root) / "copies" / quote(resolved, safe="") / "runs"
 
 
 def datasets_folder(root: str | Path | None = None) -> Path:

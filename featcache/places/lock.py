@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -80,7 +79,7 @@ def writing(folder: Folder) -> Iterator[Held]:
     if folder.remote:
         yield from _leased(folder, me)
         return
-    Path(folder.path("")).mkdir(parents=True, exist_ok=True)
+    folder.path("").mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path("writer.lock"))
     try:
         lock.acquire(timeout=0)
@@ -100,25 +99,25 @@ def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[Held]:
     while not _acquired(folder, me):
         _wait_for_its_end(folder)
     done, lost = Event(), Event()
+    last = time.monotonic()
 
     def renew() -> None:
-        renewed, last = 0, time.monotonic()
+        nonlocal last
+        renewed = 0
         while not done.wait(LEASE / RENEWALS):
             try:
                 if not _is_mine(folder, me):
-                    break
-                renewed += 1
+                    lost.set()
+                    return
+                asked, renewed = time.monotonic(), renewed + 1
                 folder.write_json(OWNER, me | {"renewed": renewed})
-                last = time.monotonic()
-            except Exception:  # a store that does not answer may answer again, as long as nobody else may have taken it
-                if time.monotonic() - last > LEASE:
-                    break
-        else:
-            return
-        lost.set()
+                last = asked
+            except Exception:  # a store that does not answer may answer again
+                continue
 
     def check() -> None:
-        if lost.is_set():
+        # A renewal may wait long for its answer: what counts is when the last one that was answered was asked for.
+        if lost.is_set() or time.monotonic() - last > LEASE:
             message = (
                 f"this run was held up for longer than its lease of {LEASE:.0f} s on {folder.location}, which another"
             )

@@ -20,9 +20,10 @@ BENCHMARKS = {
     "extract",
     "large",
     "many_trainings",
+    "remote",
     "whole_process",
 }
-PARTS = {"feature_sets", "plain_clip", "timing"}
+PARTS = {"feature_sets", "object_server", "plain_clip", "timing"}
 
 Tables = Callable[..., Any]
 
@@ -85,6 +86,20 @@ def test_many_trainings(tables: Tables) -> None:
     assert float(row["than plain"]) > 0
     assert float(row["weights off float64"]) < 1e-4
     assert row["predictions that differ"] == "0 of 4000"
+
+
+def test_remote(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "")  # the benchmark sets them: so they are put back
+    small = ("--rows", "1000", "--dim", "8", "--shards", "256", "--latency", "0", "--repeats", "1")
+    (rows,) = tables("remote", *small, "--libraries", "obstore", "s3fs")
+    requests = {name: [int(row[name].split("(")[1].strip(")")) for row in rows] for name in ("write", "prove", "load")}
+    shards = 3 + 1 + 1
+    assert rows[0]["plain GETs"].endswith(f" ({3 + 3 * 2 + 2 * shards})")
+    assert requests["load"][0] == 3 + 3 * 2 + 2 * shards, "to load takes one request an object and no more"
+    assert requests["prove"][0] == 1 + 2 * 3 + 2 * shards
+    assert requests["write"][0] <= 175 + 5 * shards
+    assert all(ours < by_s3fs for ours, by_s3fs in requests.values())
 
 
 @pytest.fixture

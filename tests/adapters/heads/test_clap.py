@@ -14,6 +14,7 @@ from adapters.heads.clap import CLAP, PrototypeStack, ZeroShotLinearProbe, class
 from adapters.support import Support
 from adapters.training.loop import warmup_cosine
 from adapters.training.trained_head import InTraining
+from tests.adapters.untrained import untrained
 from tests.golden_files import golden
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "clap")
@@ -111,9 +112,9 @@ def test_batches_keep_rows_with_their_labels(head: type[ZeroShotLinearProbe]) ->
 
 @pytest.mark.parametrize("head", HEADS)
 def test_untrained_it_is_zero_shot_with_the_raw_mean(head: type[ZeroShotLinearProbe]) -> None:
-    untrained = head(epochs=0).fit(*_support(4), text=Text())
-    np.testing.assert_allclose(untrained.decision_function(TEST), WEIGHTS["zs_logits_mean_raw"], atol=1e-3, rtol=0)
-    assert untrained.parameters_ == 640
+    fresh = untrained(head(), *_support(4), text=Text())
+    np.testing.assert_allclose(fresh.decision_function(TEST), WEIGHTS["zs_logits_mean_raw"], atol=1e-3, rtol=0)
+    assert fresh.parameters_ == 640
 
 
 def test_clap_stays_nearer_to_the_text_than_zs_lp() -> None:
@@ -126,7 +127,7 @@ def test_clap_stays_nearer_to_the_text_than_zs_lp() -> None:
 @pytest.mark.parametrize("head", HEADS)
 def test_it_learns(head: type[ZeroShotLinearProbe]) -> None:
     fitted = head().fit(*_support(16), text=Text())
-    before = head(epochs=0).fit(*_support(16), text=Text())
+    before = untrained(head(), *_support(16), text=Text())
     assert fitted.score(TEST, DATA["test_labels"]) > before.score(TEST, DATA["test_labels"]) + 0.05
 
 

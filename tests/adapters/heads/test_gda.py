@@ -47,7 +47,7 @@ def test_search_is_the_authors(shots: int) -> None:
     right = (chosen.fit(views, labels, text=TIP).predict(VAL[0]) == VAL[1]).sum()
     assert right >= expected.max()
     assert right == round(chosen.alpha_choice_.accuracy * chosen.alpha_choice_.rows)
-    best = GDA(alpha=EXPECTED[f"k{shots}_best_alpha"]).fit(views, labels, text=TIP)
+    best = GDA(alpha=float(EXPECTED[f"k{shots}_best_alpha"])).fit(views, labels, text=TIP)
     _close(best.decision_function(TEST), EXPECTED[f"k{shots}_logits_best"])
 
 

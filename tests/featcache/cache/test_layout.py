@@ -51,7 +51,7 @@ def test_the_file_of_unreadable_images_names_its_shard(split: str) -> None:
     for shard in plan.shards(split):
         folder, name = layout.bad_file(shard).split("/")
         assert (folder, layout.shard_of(name, plan)) == (layout.BAD, shard)
-    assert layout.chunk(Shard(split, 8, 10), layout.VIEWS, plan) == f"{split}/views/c/2"
+    assert layout.chunk(Shard(split, 8, 10), layout.VIEWS, plan) == f"{split}/views/c/2/0/0"
 
 
 def test_no_other_file_spells_a_name() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import featcache
+from featcache.cache import reading
 from featcache.errors import CacheError
 from tests.conftest import ImageFolder
 
@@ -26,3 +29,18 @@ def test_some_rows_are_the_same_as_all_rows_and_then_some(root: Path, image_fold
     rows = [5, 0, 3]
     assert train.take_images(rows).tobytes() == train.images[rows].tobytes()  # type: ignore[arg-type]
     assert train.take_views(slice(0, 2)) is None
+
+
+def test_loading_reads_all_splits_and_then_nothing_more(
+    root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_by_one, loaded = make(image_folder(), "c"), featcache.open("c")
+    expected = {
+        split: [np.array(getattr(one_by_one[split], name)) for name in reading.LOADED] for split in one_by_one.splits
+    }
+    monkeypatch.setattr(reading, "BLOCK", 1)  # every shard by itself, the last of them not full
+    loaded.load().load()
+    shutil.rmtree(loaded.path)
+    for split, values in expected.items():
+        for name, value in zip(reading.LOADED, values, strict=True):
+            assert np.array_equal(getattr(loaded[split], name), value), (split, name)

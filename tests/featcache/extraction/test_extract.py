@@ -197,16 +197,6 @@ def test_limit_is_part_of_the_name_and_balanced(root: Path) -> None:
     assert np.bincount(report.cache["train"].labels).tolist() == [2] * 10
 
 
-def test_a_cache_behind_a_url(image_folder: ImageFolder) -> None:
-    folder = image_folder()
-    report = extract(folder, root="memory://bucket/prefix")
-    again = extract(folder, root="memory://bucket/prefix")
-    assert (again.encoded, again.resumed) == (0, report.encoded)
-    cache = featcache.open("photos-tiny", "memory://bucket/prefix")
-    assert np.isfinite(cache["train"].images).all()
-    assert featcache.latest("memory://bucket/prefix").name == "photos-tiny"
-
-
 def test_the_prompt_set_asked_for_is_the_one_that_readers_get(
     root: Path, image_folder: ImageFolder, tmp_path: Path
 ) -> None:

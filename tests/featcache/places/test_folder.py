@@ -8,11 +8,12 @@ import pytest
 
 from featcache.errors import CacheError
 from featcache.places.folder import Folder, check_name, is_url, join, local_path
+from featcache.places.home import resolve_root
 
 
 @pytest.fixture(params=["here", "url"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path / "c") if request.param == "here" else f"memory://{tmp_path.name}/c")
+def folder(request: pytest.FixtureRequest, tmp_path: Path, in_memory: None) -> Folder:
+    return Folder(str(tmp_path / "c") if request.param == "here" else "s3://bucket/c")
 
 
 def test_json_goes_in_and_out_and_away(folder: Folder) -> None:
@@ -21,11 +22,16 @@ def test_json_goes_in_and_out_and_away(folder: Folder) -> None:
     folder.write_json("bad/train-0.json", [{"row": 2, "id": "é"}])
     assert folder.read_json("bad/train-0.json") == [{"row": 2, "id": "é"}]
     assert (folder.names(), folder.names("bad")) == (["bad"], ["train-0.json"])
-    folder.remove("bad")
-    folder.remove("bad")
+    folder.remove("bad/train-0.json", "bad/train-2.json")
     assert not folder.exists("bad/train-0.json")
+    assert folder.find_json("bad/train-0.json") is None
     with pytest.raises(FileNotFoundError):
         folder.read_json("bad/train-0.json")
+    folder.write_json("text/a/zarr.json", {})
+    folder.write_json("text/a-b/zarr.json", {})
+    folder.remove_folder("text/a")
+    folder.remove_folder("text/a")
+    assert folder.names("text") == ["a-b"]
 
 
 def test_what_is_no_json_is_damage(tmp_path: Path) -> None:
@@ -39,8 +45,23 @@ def test_locations() -> None:
     assert join("s3://bucket/", "a", "b") == "s3://bucket/a/b"
     assert join("/a", "b") == str(Path("/a/b"))
     assert local_path("file:///a/b") == Path("/a/b")
-    with pytest.raises(CacheError, match="give a folder or a URL such as s3://"):
+    with pytest.raises(CacheError, match="no known store; give a folder, or a URL: s3://bucket/prefix, gs://"):
         Folder("nonsense://bucket")
+
+
+@pytest.mark.parametrize("url", ["s3://KEY:SECRET@bucket/a", "gs://SECRET@bucket", "az://bucket/a?sig=SECRET"])
+def test_a_url_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
+    for door in (Folder, resolve_root):
+        with pytest.raises(CacheError, match="holds credentials or a query") as refused:
+            door(url)
+        assert "SECRET" not in str(refused.value)
+
+
+def test_of_two_that_create_a_file_one_is_told_so(in_memory: None) -> None:
+    folder = Folder("s3://bucket/c")
+    assert folder.create_json("writer.json", {"token": "a"})
+    assert not folder.create_json("writer.json", {"token": "b"})
+    assert folder.read_json("writer.json") == {"token": "a"}
 
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b"])

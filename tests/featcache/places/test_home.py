@@ -17,8 +17,9 @@ def test_what_is_given_goes_before_the_environment(tmp_path: Path, monkeypatch: 
     assert resolve_root() == str(Path(DEFAULT_HOME).expanduser().resolve())
 
 
-def test_behind_a_url_are_the_caches_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_url_are_caches_and_runs_and_here_the_runs_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATCACHE_HOME", "s3://bucket/home/")
     assert caches_location() == "s3://bucket/home/caches"
     default = Path(DEFAULT_HOME).expanduser()
-    assert (runs_folder(), datasets_folder()) == (default / "runs", default / "datasets")
+    assert datasets_folder() == default / "datasets"
+    assert runs_folder() == default / "copies" / "s3%3A%2F%2Fbucket%2Fhome" / "runs"

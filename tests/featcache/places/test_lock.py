@@ -46,9 +46,9 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "LEASE", 0.4)
 
 
-@pytest.mark.usefixtures("short_lease")
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_behind_a_url_the_owner_file_is_a_lease_that_a_living_writer_renews() -> None:
-    folder = Folder("memory://locked/cache")
+    folder = Folder("s3://bucket/locked")
     with writing(folder), pytest.raises(CacheLocked, match=r"process \d+ on .* has been writing"), writing(folder):
         pass
     with writing(folder):
@@ -60,9 +60,9 @@ def test_behind_a_url_the_owner_file_is_a_lease_that_a_living_writer_renews() ->
     assert not folder.exists("writer.json")
 
 
-@pytest.mark.usefixtures("short_lease")
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_a_dead_writer_s_lease_ends_by_itself() -> None:
-    folder = Folder("memory://left/cache")
+    folder = Folder("s3://bucket/left")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
     began = time.monotonic()
     with writing(folder) as held:
@@ -71,9 +71,9 @@ def test_a_dead_writer_s_lease_ends_by_itself() -> None:
         assert folder.read_json("writer.json")["pid"] == os.getpid()
 
 
-@pytest.mark.usefixtures("short_lease")
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_a_run_that_lost_its_lease_says_so() -> None:
-    folder = Folder("memory://lost/cache")
+    folder = Folder("s3://bucket/lost")
 
     def hold() -> None:
         with writing(folder) as held:
@@ -89,9 +89,9 @@ def test_a_run_that_lost_its_lease_says_so() -> None:
     assert folder.read_json("writer.json")["token"] == "b"
 
 
-@pytest.mark.usefixtures("short_lease")
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_a_store_that_does_not_answer_for_a_while_does_not_end_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder("memory://silent/cache")
+    folder = Folder("s3://bucket/silent")
     with writing(folder) as held:
         with monkeypatch.context() as silent:
             silent.setattr(Folder, "read_json", lambda self, name: (_ for _ in ()).throw(OSError("no answer")))
@@ -101,9 +101,9 @@ def test_a_store_that_does_not_answer_for_a_while_does_not_end_a_lease(monkeypat
         assert folder.read_json("writer.json")["renewed"] >= 1
 
 
-@pytest.mark.usefixtures("short_lease")
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_of_two_that_wait_for_one_dead_lease_one_goes_on() -> None:
-    folder = Folder("memory://two/cache")
+    folder = Folder("s3://bucket/two")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
     inside: list[int] = []
 

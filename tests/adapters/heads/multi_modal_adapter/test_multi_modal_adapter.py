@@ -19,6 +19,7 @@ from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAda
 from adapters.heads.zero_shot import ZeroShot
 from adapters.methods import load
 from adapters.training.loop import AdamW, threads_for
+from tests.adapters.untrained import untrained
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT, MMA = golden("data", "support", "text_weights", "clip_mma")
@@ -37,7 +38,7 @@ def _weights() -> dict[str, torch.Tensor]:
 
 
 def _head(**params: Any) -> MultiModalAdapter:
-    head = MultiModalAdapter(epochs=0, **params).fit(VIEWS, LABELS, text=TIP)
+    head = untrained(MultiModalAdapter(**params), VIEWS, LABELS, text=TIP)
     head.weights_ = {name: weight.numpy() for name, weight in _weights().items()}
     return head
 

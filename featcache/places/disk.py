@@ -1,0 +1,67 @@
+"""A folder on this machine: its files, each written whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from featcache.places.whole import PARTIAL, write_whole
+
+
+class Disk:
+    """Files below one path; a name is relative to it, with forward slashes."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base.absolute()
+
+    def path(self, name: str) -> Path:
+        """Where `name` is."""
+        return self._base / name
+
+    def arrays(self) -> str:
+        """What Zarr opens."""
+        return str(self._base)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of that name."""
+        return self.path(name).exists()
+
+    def names(self, subfolder: str) -> list[str]:
+        """The names in a subfolder, in no order; none if there is no such folder."""
+        where = self.path(subfolder)
+        return [entry.name for entry in where.iterdir()] if where.is_dir() else []
+
+    def files(self, subfolder: str) -> list[str]:
+        """The files in a subfolder and below, in no order."""
+        files = (path for path in self.path(subfolder).rglob("*") if path.is_file())
+        return [path.relative_to(self._base).as_posix() for path in files]
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        return self.path(name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files; nothing happens where there is none."""
+        for name in names:
+            self.path(name).unlink(missing_ok=True)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all that is in it; nothing happens if there is none."""
+        if self.path(name).exists():
+            shutil.rmtree(self.path(name))
+
+    def remove_partial_files(self) -> None:
+        """Remove what writers that were killed left behind under temporary names."""
+        for leftover in self._base.rglob(f"*{PARTIAL}"):
+            leftover.unlink(missing_ok=True)
