@@ -64,8 +64,11 @@ def test_it_gives_back_what_is_not_begun(station: Station, monkeypatch: pytest.M
     assert [*told.finished, *station.go_on([]).finished] == train(0)
 
 
-def test_it_writes_nothing_for_a_run_that_holds_the_cache_no_more(station: Station) -> None:
+def test_it_writes_nothing_for_a_run_that_holds_the_cache_no_more(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
     station.check()
+    monkeypatch.setattr(station_file, "TELL", 60.0)
     station.brief.folder.write_json("writer.json", {"token": "another run's"})
     with pytest.raises(CacheLocked, match="no longer holds the cache .*; type its command again"):
         station.go_on(train(0))
