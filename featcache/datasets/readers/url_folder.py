@@ -1,0 +1,86 @@
+"""A folder behind a URL: listed by one pass, read a request a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from featcache.datasets.readers.image_files import ListedFiles, is_hidden
+from featcache.datasets.readers.remote import file_system, listed, reached, shown
+
+
+@dataclass(frozen=True)
+class UrlFolder(ListedFiles):
+    """Files below a URL; ids are paths relative to `url/prefix`.
+
+    The listing is taken when it is first asked for, and is not pickled: workers read, and ask for none.
+    """
+
+    url: str
+    prefix: str = ""
+    _known: dict[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def read(self, image_id: str) -> bytes:
+        """The file's bytes. Raises OSError where it cannot be read, with the reason."""
+        with reached(self.location(image_id)):
+            files, path = file_system(self.location(image_id))
+            content: bytes = files.cat_file(path)
+        return content
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each file as the listing has them; -1 where there is none."""
+        entries = self.entries()
+        for image_id in ids:
+            yield int(entries.get(self.prefix + image_id, {}).get("size", -1))
+
+    def under(self, path: str) -> UrlFolder:
+        """The same for a folder further below."""
+        folder = UrlFolder(self.url, self.prefix if path == "." else f"{self.prefix}{path}/")
+        folder._known.update(self._known)
+        return folder
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """Those that are no files."""
+        return [path for path in paths if self.prefix + path not in self.entries()]
+
+    def open(self, path: str) -> BinaryIO:
+        """A file, to be read piece by piece."""
+        with listed(self.location(path)):
+            files, place = file_system(self.location(path))
+            opened: BinaryIO = files.open(place, "rb")
+        return opened
+
+    def location(self, path: str) -> str:
+        """The URL of a file."""
+        return f"{self.url}/{self.prefix}{path}"
+
+    def entries(self) -> Mapping[str, dict[str, Any]]:
+        """What the store says of each file below `url`, by its path.
+
+        Raises:
+            DataError: The store cannot be reached.
+        """
+        if self.url not in self._known:
+            with listed(self.url):
+                files, base = file_system(self.url)
+                found = files.find(base, detail=True)
+            start = len(base.rstrip("/")) + 1
+            self._known[self.url] = {path[start:]: entry for path, entry in found.items() if not path.endswith("/")}
+        return self._known[self.url]
+
+    def _names(self) -> Iterator[str]:
+        for path in self.entries():
+            inner = path[len(self.prefix) :]
+            if path.startswith(self.prefix) and inner and not is_hidden(inner):
+                yield inner
+
+    def __str__(self) -> str:
+        return shown(f"{self.url}/{self.prefix}").rstrip("/")
+
+    def __getstate__(self) -> tuple[str, str]:
+        return self.url, self.prefix
+
+    def __setstate__(self, state: tuple[str, str]) -> None:
+        for name, value in zip(("url", "prefix", "_known"), (*state, {}), strict=True):
+            object.__setattr__(self, name, value)
