@@ -41,6 +41,10 @@ def scan(location: str) -> Iterator[Member]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 yield from _members(tar, file)
+                # A damaged header is to `tarfile` as the end. The end is a block of zeros.
+                file.seek(tar.offset)
+                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError(f"damaged or cut off at byte {tar.offset}")
         except tarfile.TarError as error:
             raise DataError(f"{shown(location)} is not a readable tar ({error}): download it again") from error
 

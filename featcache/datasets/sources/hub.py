@@ -15,9 +15,9 @@ from typing import Any
 
 from featcache.datasets.listing import SPLIT_NAMES
 from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.sources.image_tables import list_tables
 from featcache.datasets.sources.source import OF_MANY, Asked, Opened, Source
 from featcache.datasets.sources.sources import source_of
-from featcache.datasets.sources.tables import list_tables
 from featcache.errors import DataError
 from featcache.places.hub import dataset_card, download_dataset
 

@@ -87,10 +87,12 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
             if path.endswith(".parquet"):
                 for batch in open_parquet(file).iter_batches():
                     yield from batch.to_pylist()
-            elif path.endswith(".jsonl"):
-                yield from (json.loads(line) for line in file if line.strip())
-            else:
-                yield from csv.DictReader(TextIOWrapper(file, encoding="utf-8-sig", newline=""), skipinitialspace=True)
+                return
+            with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                if path.endswith(".jsonl"):
+                    yield from (json.loads(line) for line in text if line.strip())
+                else:
+                    yield from csv.DictReader(text, skipinitialspace=True)
     except (ValueError, csv.Error) as error:
         raise DataError(f"{folder}/{path} cannot be read ({error}): save it in UTF-8") from error
 

@@ -15,7 +15,7 @@ SOURCES: Named[Source] = Named(
     {
         "csv": "featcache.datasets.sources.csv_file:CSV",
         "tars": "featcache.datasets.sources.tars:TARS",
-        "tables": "featcache.datasets.sources.tables:TABLES",
+        "tables": "featcache.datasets.sources.image_tables:IMAGE_TABLES",
         "metadata": "featcache.datasets.sources.metadata_file:METADATA_FILE",
         "folders": "featcache.datasets.sources.class_folders:CLASS_FOLDERS",
         "hub": "featcache.datasets.sources.hub:HUB",

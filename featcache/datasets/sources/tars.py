@@ -81,7 +81,7 @@ def _find(asked: Asked) -> tuple[str, list[str]]:
     folder = asked.folder
     if asked.is_folder:
         names = [path for path in folder.paths() if path.lower().endswith(".tar")]
-        return folder.location(""), [folder.location(name) for name in names]
+        return folder.location("").rstrip("/"), [folder.location(name) for name in names]
     given = asked.dataset if asked.is_url else str(asked.path)
     tars = list(matching(given))
     if not tars or len(set(tars)) < len(tars):

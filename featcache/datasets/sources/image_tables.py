@@ -151,7 +151,7 @@ def _check_siblings(root: Path, files: Iterable[str]) -> None:
             raise DataError(f"{root} lacks {len(missing)} of {int(of)} files, first {first}: download them again")
 
 
-TABLES = Source(
+IMAGE_TABLES = Source(
     typed="a .parquet",
     meaning="Parquet files with an image column, a file or a folder, or a folder by `datasets`' save_to_disk",
     recognises=recognises,
