@@ -160,9 +160,8 @@ def upload(folder: Path, url: str) -> str:
 
 
 def csv_of(photos: Path) -> str:
-    lines = [
-        f"{path.relative_to(photos)},{path.parent.name},{path.parts[-3]}" for path in sorted(photos.rglob("*.png"))
-    ]
+    paths = [path.relative_to(photos) for path in sorted(photos.rglob("*.png"))]
+    lines = [f"{path},{path.parent.name},{path.parts[0]}" for path in paths]
     (photos / "labels.csv").write_text("path,label,split\n" + "".join(f"{line}\n" for line in lines))
     return "labels.csv"
 
