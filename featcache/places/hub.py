@@ -50,7 +50,7 @@ def download_dataset(
     """
     from huggingface_hub import errors, snapshot_download
 
-    what = f"the data set {name} on the hub"
+    what = f"data set {name} on the hub"
     try:
         with offline_at_once():
             found = snapshot_download(
@@ -61,14 +61,14 @@ def download_dataset(
                 local_files_only=local_only,
             )
     except errors.GatedRepoError as error:
-        raise DataError(f"{what} is given to those who ask on its page: ask there, then `hf auth login`") from error
+        raise DataError(f"the {what} is given to those who ask on its page: ask there, then `hf auth login`") from error
     except errors.RepositoryNotFoundError as error:
         raise DataError(f"no {what}: mend the name, or `hf auth login` if it is private") from error
     except errors.RevisionNotFoundError as error:
-        raise DataError(f"{what} has no revision {revision}: leave it out, or choose one from its page") from error
+        raise DataError(f"the {what} has no revision {revision}: leave it out, or choose one from its page") from error
     except (OSError, ValueError, errors.HfHubHTTPError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{what} cannot be had: {reason}") from error
+        raise DataError(f"the {what} cannot be had: {reason}") from error
     return Path(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
 from featcache.verification.verify import verify
 from tests import layouts
+from tests.hub_server import hub_of
 from tests.pictures import draw_class_folders
+from tests.processes import run
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -78,14 +81,6 @@ def metadata_csv(photos: Path, out: Path) -> str:
     return str(layouts.write_metadata(photos, out, "csv"))
 
 
-def metadata_jsonl(photos: Path, out: Path) -> str:
-    return str(layouts.write_metadata(photos, out, "jsonl"))
-
-
-def metadata_parquet(photos: Path, out: Path) -> str:
-    return str(layouts.write_metadata(photos, out, "parquet"))
-
-
 LAYOUTS = (
     tars,
     tars_with_json,
@@ -93,8 +88,6 @@ LAYOUTS = (
     tables,
     saved_to_disk,
     metadata_csv,
-    metadata_jsonl,
-    metadata_parquet,
 )
 IN_PROCESSES = (tars, tables)
 """Those that are read in worker processes here."""
@@ -130,6 +123,23 @@ def test_a_layout_gives_the_embeddings_of_the_folder(
     found = verify(cache.folder, sample=8, device="cpu")  # lists and reads the source again
     assert (found.problems, found.identical) == ([], found.sampled)
     assert found.sampled > 0
+
+
+def test_a_data_set_of_the_hub_is_extracted_by_name_and_found_again_without_the_hub(
+    photos: Path, expected: Embeddings, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts.write_tables(photos, tmp_path / "set")
+    (tmp_path / "set/.gitattributes").write_text("")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    words = ("extract", "--model", "tiny", "--dataset", "hf:us/photos", "--workers", "0", "--device", "cpu", "--json")
+    with hub_of({"us/photos": tmp_path / "set"}) as (url, _):
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        made = json.loads(run("featcache", *words, "--batch-size", "4").stdout)
+    cache = featcache.open(made["cache"])
+    assert (cache.name, made["encoded"]) == ("photos-tiny", 27)
+    assert embeddings(cache) == expected
+    assert json.loads(run("featcache", *words).stdout)["resumed"] == 27
 
 
 @pytest.fixture

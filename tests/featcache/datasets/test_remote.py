@@ -1,0 +1,143 @@
+"""Folders behind URLs: listed by one pass, read in any process, told without secrets."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from featcache.datasets.load import load_dataset
+from featcache.datasets.readers.remote import file_system, read_range, shown
+from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.errors import DataError
+from tests.pictures import listing_of, make_class_folders, tiny_png
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryFileSystem]:
+    """A file system behind `memory://`."""
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+
+
+def put(memory: MemoryFileSystem, folder: Path, url: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def test_class_folders_behind_a_url_are_those_of_a_folder(
+    memory: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_class_folders(tmp_path / "photos/train", {"cat": 3, "dog": 2})
+    make_class_folders(tmp_path / "photos/val", {"cat": 2, "dog": 1})
+    (tmp_path / "photos/.hidden").write_bytes(b"x")
+    put(memory, tmp_path / "photos", "/bucket/photos")
+    asked: list[str] = []
+    for method in ("find", "ls", "info", "cat_file"):
+        real = getattr(MemoryFileSystem, method)
+
+        def count(self: Any, *args: Any, method: str = method, real: Any = real, **how: Any) -> Any:
+            asked.append(method)
+            return real(self, *args, **how)
+
+        monkeypatch.setattr(MemoryFileSystem, method, count)
+    here, there = load_dataset(str(tmp_path / "photos")), load_dataset("memory://bucket/photos/")
+    assert listing_of(here) == listing_of(there)
+    assert (there.name, there.location) == ("photos", "memory://bucket/photos")
+    assert there.sizes_digest() == here.sizes_digest()
+    assert asked.count("find") == 1
+    assert "cat_file" not in asked
+    assert there.reader.read("train/cat/002.png") == tiny_png(2)
+
+
+def test_a_csv_behind_a_url_lists_images_beside_it(memory: MemoryFileSystem, tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"x": 4})
+    (tmp_path / "mine.csv").write_text("path,label\n" + "".join(f"x/{n:03d}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    put(memory, tmp_path, "/bucket/set")
+    there = load_dataset("memory://bucket/set/mine.csv")
+    assert listing_of(there) == listing_of(load_dataset(str(tmp_path / "mine.csv")))
+    assert there.reader.read("x/001.png") == tiny_png(1)
+    memory.pipe("/bucket/set/mine.csv", b"path,label\nx/000.png,a\nx/999.png,b\n")
+    with pytest.raises(
+        DataError, match=r"1 of 2 files do not exist, first x/999\.png: paths are relative to memory://"
+    ):
+        load_dataset("memory://bucket/set/mine.csv")
+    with pytest.raises(DataError, match=r"memory://bucket/set/gone\.csv cannot be read: not found"):
+        load_dataset("memory://bucket/set/gone.csv")
+
+
+def test_what_is_not_there_is_said_in_a_line(memory: MemoryFileSystem) -> None:
+    with pytest.raises(DataError, match=r"memory://bucket/none .*expected one folder of images for each class"):
+        load_dataset("memory://bucket/none/")
+    with pytest.raises(DataError, match=r"nosuch://bucket: Protocol not known: nosuch"):
+        load_dataset("nosuch://bucket/x/")
+    with pytest.raises(DataError, match=r"memory://bucket/x\.zip is nothing that can be opened"):
+        load_dataset("memory://bucket/x.zip")
+    with pytest.raises(DataError, match=r"--data-root is for sets with a name, memory://bucket/x is a path"):
+        load_dataset("memory://bucket/x", data_root="/")
+
+
+def test_an_image_that_is_gone_is_an_os_error_with_its_url(memory: MemoryFileSystem) -> None:
+    memory.pipe("/bucket/x.bin", bytes(range(10)))
+    with pytest.raises(FileNotFoundError, match=r"^memory://bucket/gone\.png cannot be read: not found$"):
+        UrlFolder("memory://bucket").read("gone.png")
+    assert read_range("memory://bucket/x.bin", 2, 3) == bytes([2, 3, 4])
+    with pytest.raises(DataError, match=r"x\.bin ends before byte 13: download it again"):
+        read_range("memory://bucket/x.bin", 8, 5)
+
+
+def test_the_listing_is_not_pickled(memory: MemoryFileSystem) -> None:
+    memory.pipe("/bucket/cat/1.png", b"x")
+    folder = UrlFolder("memory://bucket")
+    assert folder.paths() == ["cat/1.png"]
+    size = len(pickle.dumps(folder))
+    for number in range(100):
+        memory.pipe(f"/bucket/cat/more{number}.png", b"x")
+    again = UrlFolder("memory://bucket")
+    assert len(again.paths()) == 101
+    assert len(pickle.dumps(again)) == size
+    assert pickle.loads(pickle.dumps(again)).under("cat").read("1.png") == b"x"
+
+
+def test_a_forked_process_has_a_file_system_of_its_own(memory: MemoryFileSystem) -> None:
+    context = get_context("fork")
+    queue = context.SimpleQueue()
+
+    def tell() -> None:
+        queue.put(id(file_system("memory://bucket")[0]))
+
+    mine = id(file_system("memory://bucket")[0])
+    assert mine == id(file_system("memory://bucket/other")[0])
+    process = context.Process(target=tell)
+    process.start()
+    process.join()
+    assert queue.get() != mine
+
+
+class Refusing(MemoryFileSystem):
+    """Says in its error where it was asked."""
+
+    protocol = "refusing"
+
+    def find(self, path: str, *args: Any, **how: Any) -> Any:
+        raise RuntimeError("403 for refusing://me:pass-word@host/x?sig=signature\nand more")
+
+
+def test_no_secret_is_told() -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    with pytest.raises(DataError) as caught:
+        load_dataset("refusing://me:pass-word@host/x")
+    assert str(caught.value) == (
+        "refusing://host/x cannot be read: 403 for refusing://…@host/x?sig=signature and more; "
+        "check the URL, the credentials and the region"
+    )
+    assert shown("https://host/x.tar?sig=signature") == "https://host/x.tar"
+    assert shown("/a/b?c@d") == "/a/b?c@d"
