@@ -86,7 +86,7 @@ def read_range(location: str, start: int, size: int) -> bytes:
 
     Raises:
         DataError: The file ends before.
-        OSError: It cannot be read.
+        OSError: It cannot be read, or only as a whole.
     """
     if is_url(location):
         with reached(location):
@@ -96,6 +96,8 @@ def read_range(location: str, start: int, size: int) -> bytes:
         with open(location, "rb") as file:
             file.seek(start)
             content = file.read(size)
-    if len(content) != size:
+    if len(content) > size:
+        raise OSError(f"{shown(location)} is not served in parts: download it, and give the file")
+    if len(content) < size:
         raise DataError(f"{shown(location)} ends before byte {start + size}: download it again")
     return content

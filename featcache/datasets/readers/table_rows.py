@@ -16,7 +16,7 @@ from featcache.errors import DataError
 BATCH = 32
 """Rows of a Parquet file that are kept decoded: row groups may be larger than memory."""
 BUFFER = 2**20
-"""Bytes read at once of a Parquet file, whose row group would be read as a whole otherwise."""
+"""Bytes read at once of a Parquet file; a row group would be read as a whole otherwise."""
 
 
 class _Rows(Protocol):
@@ -140,7 +140,7 @@ def open_parquet(path: Path | BinaryIO) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, buffer_size=BUFFER)
+        return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({_line(error)}): write or download it again"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -16,6 +20,7 @@ from featcache.datasets.load import load_dataset
 from featcache.datasets.readers.remote import file_system, read_range, shown
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.errors import DataError
+from tests.layouts import write_tar
 from tests.pictures import listing_of, make_class_folders, tiny_png
 
 
@@ -120,6 +125,55 @@ def test_a_forked_process_has_a_file_system_of_its_own(memory: MemoryFileSystem)
     process.start()
     process.join()
     assert queue.get() != mine
+
+
+class Files(SimpleHTTPRequestHandler):
+    """A folder over HTTP, also parts of its files."""
+
+    parts = True
+
+    def send_head(self) -> Any:
+        """The file, or the part that is asked for."""
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if asked is None or not self.parts or not path.is_file():
+            return super().send_head()
+        first, last = map(int, asked.removeprefix("bytes=").split("-"))
+        content = path.read_bytes()[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{path.stat().st_size}")
+        self.end_headers()
+        return io.BytesIO(content)
+
+    def log_message(self, *words: Any) -> None:
+        """Nothing."""
+
+
+@pytest.mark.usefixtures("root")
+def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    for shard, labels in enumerate(("ab", "ba")):
+        members = {}
+        for number, label in enumerate(labels):
+            members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
+        write_tar(tmp_path / f"shard-{shard:03d}.tar", members)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        there = load_dataset(url + "/shard-{000..001}.tar")
+        assert sorted(image for split in there.splits.values() for image in split.ids)[-1] == "shard-001/1.png"
+        assert there.reader.read("shard-001/1.png") == tiny_png(1)
+        with pytest.raises(DataError, match=r"http://127.*/shard-002\.tar cannot be read: not found; check the URL"):
+            load_dataset(url + "/shard-{000..002}.tar")
+        monkeypatch.setattr(Files, "parts", False)
+        with pytest.raises(OSError, match=r"shard-001\.tar is not served in parts: download it"):
+            there.reader.read("shard-001/1.png")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Refusing(MemoryFileSystem):

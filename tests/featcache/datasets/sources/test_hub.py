@@ -15,6 +15,8 @@ from tests.hub_server import COMMIT, hub_of
 from tests.layouts import image_table, write_tar
 from tests.pictures import listing_of, make_class_folders, split_sizes, tiny_png
 
+pytestmark = pytest.mark.usefixtures("root")
+
 ROWS = [(f"{number}", ("cat", "dog")[number % 2], tiny_png(number)) for number in range(6)]
 
 

@@ -18,6 +18,8 @@ from featcache.errors import DataError
 from tests.layouts import write_tar
 from tests.pictures import make_class_folders, split_sizes, tiny_png
 
+pytestmark = pytest.mark.usefixtures("root")  # where indices are kept
+
 
 def samples(labels: list[str], *, start: int = 0) -> dict[str, bytes]:
     members = {}
@@ -167,27 +169,35 @@ def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
     refuses("far.tar", r'classes\.txt has 2 names and none for the label "2"')
 
 
-def test_an_index_of_a_tar_behind_a_url_is_kept_until_the_tar_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_index_is_kept_until_the_tar_changes(remote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scanned: list[str] = []
-    index_tar = tar_index.index_tar
-    monkeypatch.setattr(tar_index, "index_tar", lambda location: scanned.append(location) or index_tar(location))
-    memory = fsspec.filesystem("memory")
+    index_tar, memory = tar_index.index_tar, fsspec.filesystem("memory")
 
-    def listed(labels: list[str]) -> list[str]:
-        memory.pipe("/tars/x.tar", write_tar(tmp_path / "x.tar", samples(labels)).read_bytes())
-        dataset = load_dataset("memory://tars/x.tar", download_root=tmp_path / "kept")
-        assert dataset.reader.read("x/001.png") == tiny_png(1)
-        return [image for split in dataset.splits.values() for image in split.ids]
+    def scan(location: str) -> tar_index.TarIndex:
+        scanned.append(location)
+        return index_tar(location)
+
+    monkeypatch.setattr(tar_index, "index_tar", scan)
+    dataset = "memory://tars/x.tar" if remote else str(tmp_path / "x.tar")
+
+    def write(labels: list[str]) -> None:
+        path = write_tar(tmp_path / "x.tar", samples(labels))
+        memory.pipe("/tars/x.tar", path.read_bytes())
+
+    def rows() -> int:
+        found = load_dataset(dataset, download_root=tmp_path / "kept")
+        assert found.reader.read("x/001.png") == tiny_png(1)
+        return sum(split_sizes(found).values())
 
     try:
-        assert len(listed(["a", "b", "a", "b"])) == 4
-        assert len(listed(["a", "b", "a", "b"])) == 4
-        assert scanned == ["memory://tars/x.tar"]
-        assert len(listed(["a", "b"] * 30)) == 60
-        assert len(scanned) == 2
-        next((tmp_path / "kept/tar-indices").iterdir()).write_bytes(b"damaged")
-        assert len(listed(["a", "b"] * 30)) == 60
+        write(["a", "b"] * 2)
+        assert (rows(), rows()) == (4, 4)
+        assert scanned == [dataset]
+        write(["a", "b"] * 30)
+        assert (rows(), len(scanned)) == (60, 2)
+        for file in (tmp_path / "kept/tar-indices").iterdir():
+            file.write_bytes(b"damaged")
+        assert (rows(), len(scanned)) == (60, 3)
     finally:
         memory.store.clear()
