@@ -81,8 +81,14 @@ def listed(url: str) -> Iterator[None]:
         raise DataError(f"{error}; check the URL, the credentials and the region") from error
 
 
-def read_range(location: str, start: int, size: int) -> bytes:
+def read_range(location: str, start: int, size: int, *, at_least: int | None = None) -> bytes:
     """Bytes of a file on this machine or behind a URL. No file stays open: there may be thousands of tars.
+
+    Args:
+        location: A path or a URL.
+        start: Where they begin.
+        size: How many.
+        at_least: How many there must be, should the file end before; None: all.
 
     Raises:
         DataError: The file ends before.
@@ -98,6 +104,7 @@ def read_range(location: str, start: int, size: int) -> bytes:
             content = file.read(size)
     if len(content) > size:
         raise OSError(f"{shown(location)} is not served in parts: download it, and give the file")
-    if len(content) < size:
-        raise DataError(f"{shown(location)} ends before byte {start + size}: download it again")
+    needed = size if at_least is None else at_least
+    if len(content) < needed:
+        raise DataError(f"{shown(location)} ends before byte {start + needed}: download it again")
     return content

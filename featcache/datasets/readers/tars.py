@@ -5,20 +5,18 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from featcache.datasets.readers.ahead import BLOCK, ReadAhead
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden
-from featcache.datasets.readers.remote import file_system, listed, read_range, shown
+from featcache.datasets.readers.remote import file_system, listed, shown
 from featcache.errors import DataError
 from featcache.places.folder import is_url
-
-BLOCK = 8 * 2**20
-"""Bytes asked for at once behind a URL, where a request costs more than the images between two headers."""
 
 
 class Member(NamedTuple):
@@ -87,6 +85,7 @@ class TarReader(ListedFiles):
     names: npt.NDArray[np.bytes_]
     places: npt.NDArray[np.int64]
     prefix: str = ""
+    _ahead: ReadAhead = field(default_factory=ReadAhead, repr=False)
 
     @classmethod
     def of(cls, where: str, tars: Sequence[str], members: Iterable[tuple[str, int, int, int]]) -> TarReader:
@@ -108,7 +107,7 @@ class TarReader(ListedFiles):
         if row is None:
             raise DataError(f"{self} has no member {image_id}")
         tar, start, size = self.places[row].tolist()
-        return read_range(self.tars[tar], start, size)
+        return self._ahead.read(self.tars[tar], start, size)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each member; -1 where there is none."""

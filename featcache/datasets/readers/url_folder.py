@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden
 from featcache.datasets.readers.remote import file_system, listed, reached, shown
@@ -14,12 +14,13 @@ from featcache.datasets.readers.remote import file_system, listed, reached, show
 class UrlFolder(ListedFiles):
     """Files below a URL; ids are paths relative to `url/prefix`.
 
-    The listing is taken when it is first asked for, and is not pickled: workers read, and ask for none.
+    The listing is taken when it is first asked for, and is not pickled: workers read, and ask for none. Where the store
+    cannot be reached, it is a DataError.
     """
 
     url: str
     prefix: str = ""
-    _known: dict[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[str, Mapping[str, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
         """The file's bytes. Raises OSError where it cannot be read, with the reason."""
@@ -30,9 +31,9 @@ class UrlFolder(ListedFiles):
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file as the listing has them; -1 where there is none."""
-        entries = self.entries()
+        known = self._listing()
         for image_id in ids:
-            yield int(entries.get(self.prefix + image_id, {}).get("size", -1))
+            yield known.get(self.prefix + image_id, -1)
 
     def under(self, path: str) -> UrlFolder:
         """The same for a folder further below."""
@@ -42,7 +43,8 @@ class UrlFolder(ListedFiles):
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those that are no files."""
-        return [path for path in paths if self.prefix + path not in self.entries()]
+        known = self._listing()
+        return [path for path in paths if self.prefix + path not in known]
 
     def open(self, path: str) -> BinaryIO:
         """A file, to be read piece by piece."""
@@ -55,22 +57,19 @@ class UrlFolder(ListedFiles):
         """The URL of a file."""
         return f"{self.url}/{self.prefix}{path}"
 
-    def entries(self) -> Mapping[str, dict[str, Any]]:
-        """What the store says of each file below `url`, by its path.
-
-        Raises:
-            DataError: The store cannot be reached.
-        """
+    def _listing(self) -> Mapping[str, int]:
+        """Bytes of each file below `url`, by its path."""
         if self.url not in self._known:
             with listed(self.url):
                 files, base = file_system(self.url)
                 found = files.find(base, detail=True)
             start = len(base.rstrip("/")) + 1
-            self._known[self.url] = {path[start:]: entry for path, entry in found.items() if not path.endswith("/")}
+            sizes = {path: entry.get("size") for path, entry in found.items() if not path.endswith("/")}
+            self._known[self.url] = {path[start:]: -1 if size is None else size for path, size in sizes.items()}
         return self._known[self.url]
 
     def _names(self) -> Iterator[str]:
-        for path in self.entries():
+        for path in self._listing():
             inner = path[len(self.prefix) :]
             if path.startswith(self.prefix) and inner and not is_hidden(inner):
                 yield inner

@@ -73,8 +73,13 @@ def open_metadata(asked: Asked) -> Opened:
 def _files(folder: Folder) -> list[str]:
     """Each folder's own; of several the first."""
     places = ["", *(f"{name}/" for name in folder.folders() if name.lower() in SPLIT_NAMES)]
-    found = ([place + name for name in METADATA if folder.has(place + name)] for place in places)
-    return [names[0] for names in found if names]
+    found = (_there(folder, [place + name for name in METADATA]) for place in places)
+    return [files[0] for files in found if files]
+
+
+def _there(folder: Folder, files: list[str]) -> list[str]:
+    missing = folder.missing(files)
+    return [file for file in files if file not in missing]
 
 
 def _first(folder: Folder, path: str) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,7 @@ class Asked:
     @property
     def name(self) -> str:
         """What the data set is called: the file or folder, without its ending."""
-        return Path(urlsplit(self.dataset).path if self.is_url else self.path).stem
+        return Path(self.where).stem
 
     @property
     def file_name(self) -> str:
@@ -71,9 +71,10 @@ class Asked:
 
     @property
     def suffix(self) -> str:
-        """The ending of the file's name, in small letters; empty for a folder on this machine."""
+        """The ending of the file's name, in small letters; empty for a folder, and where a URL ends in a slash."""
         if self.is_url:
-            return Path(urlsplit(self.dataset).path).suffix.lower()
+            path = urlsplit(self.dataset).path
+            return "" if path.endswith("/") else Path(path).suffix.lower()
         return "" if self.path.is_dir() else self.path.suffix.lower()
 
     @property

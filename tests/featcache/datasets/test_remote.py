@@ -17,6 +17,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from featcache.datasets.load import load_dataset
+from featcache.datasets.readers import ahead
+from featcache.datasets.readers.ahead import ReadAhead
 from featcache.datasets.readers.remote import file_system, read_range, shown
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.errors import DataError
@@ -127,6 +129,36 @@ def test_a_forked_process_has_a_file_system_of_its_own(memory: MemoryFileSystem)
     assert queue.get() != mine
 
 
+def test_what_lies_one_behind_the_other_is_read_in_blocks(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 400
+    memory.pipe("/bucket/x.bin", content)
+    monkeypatch.setattr(ahead, "BLOCK", 10_000)
+    monkeypatch.setattr(ahead, "NEAR", 500)
+    asked: list[int] = []
+
+    def cat(self: Any, path: str, start: int, end: int, real: Any = MemoryFileSystem.cat_file) -> bytes:
+        asked.append(end - start)
+        return bytes(real(self, path, start, end))
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat)
+    reader, url = ReadAhead(), "memory://bucket/x.bin"
+    for start in range(0, len(content) - 1000, 1500):
+        assert reader.read(url, start, 1000) == content[start : start + 1000]
+    assert reader.read(url, len(content) - 700, 700) == content[-700:]
+    assert len(asked) < 15
+    asked.clear()
+    for start in (50_000, 20_000, 90_000, 30_000):
+        assert reader.read(url, start, 1000) == content[start : start + 1000]
+    assert asked == [1000] * 4
+    assert len(pickle.dumps(reader)) < 200
+    assert pickle.loads(pickle.dumps(reader)).read(url, 5, 3) == content[5:8]
+    reader.read(url, 100_000, 1000)
+    with pytest.raises(DataError, match="ends before byte 103000"):
+        reader.read(url, 101_000, 2000)
+
+
 class Files(SimpleHTTPRequestHandler):
     """A folder over HTTP, also parts of its files."""
 
@@ -168,8 +200,8 @@ def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(DataError, match=r"http://127.*/shard-002\.tar cannot be read: not found; check the URL"):
             load_dataset(url + "/shard-{000..002}.tar")
         monkeypatch.setattr(Files, "parts", False)
-        with pytest.raises(OSError, match=r"shard-001\.tar is not served in parts: download it"):
-            there.reader.read("shard-001/1.png")
+        with pytest.raises(OSError, match=r"shard-000\.tar is not served in parts: download it"):
+            there.reader.read("shard-000/1.png")
     finally:
         server.shutdown()
         thread.join()
