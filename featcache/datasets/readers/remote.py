@@ -33,8 +33,8 @@ def _connected(server: str, process: int) -> Any:
     try:
         return fsspec.core.url_to_fs(server, skip_instance_cache=True)[0]
     except ImportError as error:
-        message = f"{shown(server)}: {error}. For s3:// type `pip install 'featcache[s3]'`"
-        raise DataError(message) from error
+        typed = ": type `pip install 'featcache[s3]'`" if server.startswith("s3:") else ""
+        raise DataError(f"{shown(server)}: {error}{typed}") from error
     except ValueError as error:
         raise DataError(f"{shown(server)}: {error}; give a URL such as s3://bucket/prefix") from error
 
@@ -60,6 +60,8 @@ def reached(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind = next((kind for kind in (FileNotFoundError, PermissionError) if isinstance(error, kind)), OSError)
+        if getattr(error, "status", None) in (401, 403):  # as libraries for HTTP say it
+            kind = PermissionError
         parts = urlsplit(url)
         reason = "not found" if kind is FileNotFoundError else " ".join(str(error).split())
         for secret in filter(None, (parts.netloc.rpartition("@")[0], parts.password, parts.query)):

@@ -20,8 +20,8 @@ def is_pattern(location: str) -> bool:
 
 
 def root_of(location: str) -> str:
-    """The folder in which all files of a pattern lie."""
-    return re.split(r"[{*]", location, maxsplit=1)[0].rpartition("/")[0] or "."
+    """The folder in which all files of a pattern lie; a URL's query is no part of it."""
+    return re.split(r"[{*?]", location, maxsplit=1)[0].rpartition("/")[0] or "."
 
 
 def matching(location: str) -> Iterator[str]:

@@ -106,7 +106,8 @@ class Asked:
         if not self.is_url:
             return _held_in(self.path) or ""
         paths = self.folder.paths()
-        return _held(path for path in paths if "/" in path) or _held(paths) or ""
+        below = _held(path for path in paths if "/" in path)
+        return (_held(paths) if below is None else below) or ""
 
     def take_no_split_file(self, instead: str) -> None:
         """Refuse a split file.

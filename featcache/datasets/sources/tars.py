@@ -14,6 +14,7 @@ from typing import NamedTuple
 from featcache.datasets.labelled import Row, list_labelled, splits_in
 from featcache.datasets.listing import Listing
 from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.remote import shown
 from featcache.datasets.readers.tars import TarReader
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.class_folders import list_files, only_folder
@@ -45,7 +46,7 @@ class _Tar(NamedTuple):
 
 def recognises(asked: Asked) -> bool:
     """Files that end as tars do, also by a pattern, and folders of them."""
-    named = asked.suffix == ".tar" or asked.dataset.endswith((".tar.gz", ".tgz"))
+    named = asked.suffix == ".tar" or asked.where.endswith((".tar.gz", ".tgz"))
     return asked.holds == ".tar" or (named and (asked.exists or is_pattern(asked.dataset)))
 
 
@@ -55,7 +56,7 @@ def open_tars(asked: Asked) -> Opened:
     Raises:
         DataError: A tar is compressed, damaged or not there, no labels, or as `list_labelled` and `list_class_folders`.
     """
-    if not asked.dataset.endswith(".tar") and not asked.is_folder:
+    if asked.suffix != ".tar" and not asked.is_folder:
         raise DataError(f"{asked.where} is compressed and cannot be read in place: unpack it, and give folder or .tar")
     root, locations = _find(asked)
     indices = index_tars(locations, asked.kept / "tar-indices")
@@ -64,7 +65,7 @@ def open_tars(asked: Asked) -> Opened:
         files = only_folder(_reader(asked, [_Tar(locations[0], "", indices[0])]))
         return Opened(listing=list_files(files, asked), reader=files, name=name, where=asked.where)
     tars = [
-        _Tar(location, location[len(root) :].strip("/").removesuffix(".tar"), index)
+        _Tar(location, shown(location)[len(shown(root)) :].strip("/").removesuffix(".tar"), index)
         for location, index in zip(locations, indices, strict=True)
     ]
     reader = _reader(asked, tars)

@@ -81,7 +81,10 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         load_dataset(str(tmp_path / "set"), data_root=tmp_path)
     with pytest.raises(DataError, match=r"data root .*nowhere does not exist"):
         load_dataset("eurosat", data_root=tmp_path / "nowhere")
-    (tmp_path / "x.csv").write_text("path,label\n")
+    for dataset in ("digits", str(tmp_path / "x.csv")):
+        (tmp_path / "x.csv").write_text("path,label\n")
+        with pytest.raises(DataError, match="--class-depth is for a folder or zip of class folders"):
+            load_dataset(dataset, class_depth=1)
     with pytest.raises(DataError, match="column split"):
         load_dataset(str(tmp_path / "x.csv"), split_file=tmp_path / "s.json")
 

@@ -26,6 +26,15 @@ from tests.layouts import write_tar
 from tests.pictures import listing_of, make_class_folders, tiny_png
 
 
+def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(DataError, match=r"s3://none: Install s3fs to access S3: type `pip install 'featcache\[s3\]'`$"):
+        load_dataset("s3://none/x/")
+
+
 @pytest.fixture
 def memory() -> Iterator[MemoryFileSystem]:
     """A file system behind `memory://`."""
@@ -45,7 +54,8 @@ def test_class_folders_behind_a_url_are_those_of_a_folder(
 ) -> None:
     make_class_folders(tmp_path / "photos/train", {"cat": 3, "dog": 2})
     make_class_folders(tmp_path / "photos/val", {"cat": 2, "dog": 1})
-    (tmp_path / "photos/.hidden").write_bytes(b"x")
+    (tmp_path / "photos/train/cat/.hidden.png").write_bytes(b"x")
+    (tmp_path / "photos/backup.tar").write_bytes(b"x")
     put(memory, tmp_path / "photos", "/bucket/photos")
     asked: list[str] = []
     for method in ("find", "ls", "info", "cat_file"):
@@ -111,7 +121,7 @@ def test_the_listing_is_not_pickled(memory: MemoryFileSystem) -> None:
     again = UrlFolder("memory://bucket")
     assert len(again.paths()) == 101
     assert len(pickle.dumps(again)) == size
-    assert pickle.loads(pickle.dumps(again)).under("cat").read("1.png") == b"x"
+    assert pickle.loads(pickle.dumps(again.under("cat"))).read("1.png") == b"x"
 
 
 def test_a_forked_process_has_a_file_system_of_its_own(memory: MemoryFileSystem) -> None:
@@ -214,7 +224,10 @@ class Refusing(MemoryFileSystem):
     protocol = "refusing"
 
     def find(self, path: str, *args: Any, **how: Any) -> Any:
-        raise RuntimeError("403 for refusing://me:pass-word@host/x?sig=signature\nand more")
+        raise RuntimeError("403 for refusing://me:pass-word@host/x\nand more")
+
+    def info(self, path: str, **how: Any) -> Any:
+        raise RuntimeError("403 for refusing://me:pass-word@host/x.tar?sig=signature")
 
 
 def test_no_secret_is_told() -> None:
@@ -222,8 +235,13 @@ def test_no_secret_is_told() -> None:
     with pytest.raises(DataError) as caught:
         load_dataset("refusing://me:pass-word@host/x")
     assert str(caught.value) == (
-        "refusing://host/x cannot be read: 403 for refusing://…@host/x?sig=signature and more; "
+        "refusing://host/x cannot be read: 403 for refusing://…@host/x and more; "
         "check the URL, the credentials and the region"
+    )
+    with pytest.raises(DataError) as caught:
+        load_dataset("refusing://me:pass-word@host/x.tar?sig=signature")
+    assert str(caught.value).startswith(
+        "refusing://host/x.tar cannot be read: 403 for refusing://…@host/x.tar?…; check"
     )
     assert shown("https://host/x.tar?sig=signature") == "https://host/x.tar"
     assert shown("/a/b?c@d") == "/a/b?c@d"

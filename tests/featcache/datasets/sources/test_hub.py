@@ -35,10 +35,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     hub = tmp_path_factory.mktemp("hub")
     card = (
         "configs:\n"
+        "- config_name: whole\n  data_files: whole/*.parquet\n"
         "- config_name: small\n  default: true\n  data_files:\n"
         "  - split: train\n    path: small/a-*\n  - split: test\n    path: [small/b-*]\n"
         "  - split: unsupervised\n    path: small/c-*\n"
-        "- config_name: whole\n  data_files: whole/*.parquet\n"
     )
     files = ("small/a-0.parquet", "small/b-0.parquet", "small/c-0.parquet", "whole/x.parquet")
     shards = hub / "shards"
@@ -102,7 +102,7 @@ def test_a_card_names_configurations_and_the_files_of_their_splits(asked: list[s
     whole = load_dataset("hf:us/several:whole")
     assert sum(split_sizes(whole).values()) == 6
     assert whole.provenance["source"] == f"hf:us/several@{COMMIT}:whole"
-    with pytest.raises(DataError, match="has no configuration half, but small, whole: type hf:us/several:small"):
+    with pytest.raises(DataError, match="has no configuration half, but whole, small: type hf:us/several:whole"):
         load_dataset("hf:us/several:half")
 
 

@@ -33,7 +33,7 @@ def test_rows_are_read_in_any_order_a_few_at_a_time(tmp_path: Path, monkeypatch:
     write(tmp_path / "x.parquet", image_table(ROWS), row_group_size=5)
     write(tmp_path / "y.parquet", image_table(ROWS[::-1]))
     reader = TableReader(tmp_path, "image")
-    for row in (0, 1, 4, 5, 3, 11, 11, 0, 8):
+    for row in (0, 1, 4, 5, 3, 11, 11, 0, 9, 5):
         assert reader.read(f"x.parquet/{row}") == tiny_png(row)
         assert reader.read(f"y.parquet/{row}") == tiny_png(11 - row)
     assert pickle.loads(pickle.dumps(reader)).read("x.parquet/7") == tiny_png(7)

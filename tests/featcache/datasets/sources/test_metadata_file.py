@@ -51,6 +51,8 @@ def test_of_a_split_s_own_file_paths_begin_in_its_folder(tmp_path: Path) -> None
     assert len(listings) == 1
     dataset = load_dataset(str(tmp_path / "parquet"))
     assert list(dataset.splits["test"].ids) == ["test/0.png", "test/1.png"]
+    (tmp_path / "csv/test").rename(tmp_path / "csv/Test")
+    assert load_dataset(str(tmp_path / "csv")).splits["test"].ids[0] == "Test/0.png"
 
 
 def test_captions_are_no_labels_and_leave_class_folders_what_they_are(tmp_path: Path) -> None:

@@ -48,9 +48,14 @@ def test_splits_are_also_folders_and_of_one_split_alone_a_seeded_one_is_made(tmp
         write_tar(tmp_path / "set" / split / "0.tar", samples(labels))
     assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 2, "test": 3}
     assert split_sizes(load_dataset(str(tmp_path / "set/test/0.tar")))["train"] == 2
+    for name in ("some/train-0", "some/more-0"):
+        write_tar(tmp_path / f"{name}.tar", samples(["a", "b", "a", "b"]))
+    assert split_sizes(load_dataset(str(tmp_path / "some"))) == {"train": 4, "val": 2, "test": 2}
+    write_tar(tmp_path / "set/test/train-0.tar", samples(["b"]))  # the file's name goes before the folder's
+    assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 3, "test": 3}
     write_tar(tmp_path / "set/more/0.tar", samples(["a"]))
     dataset = load_dataset(str(tmp_path / "set"))
-    assert split_sizes(dataset) == {"train": 2, "test": 3}
+    assert split_sizes(dataset) == {"train": 3, "test": 3}
     assert dataset.provenance["left_out"] == {"in files that name no split": 1}
 
 
@@ -74,6 +79,7 @@ def test_keys_end_at_the_first_dot_and_folders_belong_to_them(tmp_path: Path) ->
         "./a/x.png": tiny_png(0),
         "./a/x.mask.png": tiny_png(1),
         "./a/x.cls": b"cat",
+        "./a/x.json": b'{"label": "dog"}',
         "./b/x.png": tiny_png(2),
         "./b/x.cls": b"dog",
         "./b/._x.png": b"of a Mac",
@@ -83,6 +89,7 @@ def test_keys_end_at_the_first_dot_and_folders_belong_to_them(tmp_path: Path) ->
         "./d/x.cls": b"cat",
     }
     dataset = load_dataset(str(write_tar(tmp_path / "x.tar", members)))
+    assert dataset.provenance["left_out"] == {}
     pairs = (zip(split.ids, split.labels.tolist(), strict=True) for split in dataset.splits.values())
     assert dict(itertools.chain(*pairs)) == {"x/a/x.png": 0, "x/b/x.png": 1, "x/c/x.seg.PNG": 1, "x/d/x.png": 0}
 
@@ -194,10 +201,12 @@ def test_an_index_is_kept_until_the_tar_changes(remote: bool, tmp_path: Path, mo
         write(["a", "b"] * 2)
         assert (rows(), rows()) == (4, 4)
         assert scanned == [dataset]
+        write(["b", "a"] * 2)
+        assert (rows(), scanned) == (4, [dataset] * 2)
         write(["a", "b"] * 30)
-        assert (rows(), len(scanned)) == (60, 2)
+        assert (rows(), len(scanned)) == (60, 3)
         for file in (tmp_path / "kept/tar-indices").iterdir():
             file.write_bytes(b"damaged")
-        assert (rows(), len(scanned)) == (60, 3)
+        assert (rows(), len(scanned)) == (60, 4)
     finally:
         memory.store.clear()
