@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_
 from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.errors import DataError
 
-SAVED = ("dataset_dict.json", "state.json")
-"""What `save_to_disk` writes into a folder: of several splits, of one."""
+STATE = "state.json"
+"""What `save_to_disk` writes beside the files of a split: their names, among other things."""
 
 _NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
 
@@ -52,11 +52,8 @@ class Columns:
         images += [n for n, t in types.items() if pa.types.is_struct(t) and t.get_field_index("bytes") >= 0]
         images += [n for n, t in types.items() if pa.types.is_binary(t) or pa.types.is_large_binary(t)]
         coded = {name: tuple(features[name]["names"]) for name in types if _is(features.get(name), "ClassLabel")}
-        plain = [
-            n
-            for n, t in types.items()
-            if pa.types.is_integer(t) or pa.types.is_string(t) or pa.types.is_large_string(t)
-        ]
+        of_labels = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
+        plain = [n for n, t in types.items() if any(is_of(t) for is_of in of_labels)]
         finest = sorted(coded, key=lambda name: -len(coded[name]))
         label = next(iter([*_called(coded), *finest, *_called(plain)]), None)
         return cls(next(iter(images), None), label, coded.get(label or ""))
@@ -76,7 +73,7 @@ def recognises(asked: Asked) -> bool:
     if asked.is_url or not asked.exists:
         return False
     if asked.is_folder:
-        return asked.holds == ".parquet" or any(asked.folder.has(name) for name in SAVED)
+        return asked.holds in (".parquet", ".arrow")
     return asked.suffix == ".parquet" and Columns.of(open_parquet(asked.path).schema_arrow).image is not None
 
 
@@ -84,12 +81,21 @@ def open_tables(asked: Asked) -> Opened:
     """List the rows of a table or of a folder of them. Raises as `list_tables`."""
     asked.take_no_split_file("name the files as their split, such as train-0.parquet and test-0.parquet")
     asked.take_no_class_depth()
-    root, files = asked.path.parent, [asked.file_name]
-    if asked.is_folder:
-        suffix = ".arrow" if any(map(asked.folder.has, SAVED)) else ".parquet"
-        root, files = asked.path, [path for path in asked.folder.paths() if path.endswith(suffix)]
+    root, files = (asked.path, _files(asked)) if asked.is_folder else (asked.path.parent, [asked.file_name])
     listing, reader = list_tables(root, dict(zip(files, splits_in(files), strict=True)), asked)
     return Opened(listing=listing, reader=reader, name=asked.name, where=asked.where)
+
+
+def _files(asked: Asked) -> list[str]:
+    """The tables of a folder; beside those that were saved there may be others, which `datasets` keeps to itself."""
+    paths = asked.folder.paths()
+    states = [path for path in paths if Path(path).name == STATE] if asked.holds == ".arrow" else []
+    saved = [
+        path.removesuffix(STATE) + each["filename"]
+        for path in states
+        for each in json.loads(asked.folder.read(path)).get("_data_files", [])
+    ]
+    return saved or [path for path in paths if path.endswith(asked.holds)]
 
 
 def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tuple[Listing, TableReader]:
@@ -103,9 +109,7 @@ def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tu
     rows: list[Row] = []
     columns: Columns | None = None
     for file, split in files.items():
-        parquet = open_parquet(root / file) if file.endswith(".parquet") else None
-        table = parquet or open_arrow(root / file)
-        schema = table.schema_arrow if parquet else table.schema
+        schema, read = _opened(root / file)
         its = Columns.of(schema)
         columns = columns or its
         if its != columns:
@@ -115,8 +119,7 @@ def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tu
         if its.image is None or its.label is None:
             what = "images (as bytes)" if its.image is None else f"labels: call it {LABEL_NAMES[0]}"
             raise DataError(f"{root / file} has the columns {', '.join(schema.names)}, and none of {what}")
-        column = (parquet.read([its.label]) if parquet else table).column(its.label)
-        labels = (_text(value, its.classes, root / file) for value in column.to_pylist())
+        labels = (_text(value, its.classes, root / file) for value in read(its.label))
         rows += [Row(f"{file}/{number}", label, split) for number, label in enumerate(labels)]
     assert columns is not None
     assert columns.image is not None
@@ -129,6 +132,15 @@ def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tu
         classes=columns.classes,
     )
     return listing, TableReader(root, columns.image)
+
+
+def _opened(path: Path) -> tuple[Any, Callable[[str], list[Any]]]:
+    """The schema of a table, and what reads a column."""
+    if path.suffix == ".arrow":
+        table = open_arrow(path)
+        return table.schema, lambda name: list(table.column(name).to_pylist())
+    file = open_parquet(path)
+    return file.schema_arrow, lambda name: list(file.read([name]).column(0).to_pylist())
 
 
 def _text(value: int | str | None, classes: Sequence[str] | None, path: Path) -> str:

@@ -18,7 +18,7 @@ from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.errors import DataError
 from featcache.places.folder import is_url, local_path
 
-OF_MANY = (".parquet", ".tar")
+OF_MANY = (".parquet", ".arrow", ".tar")
 """How files end that hold many images each."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables of files, not of images."""

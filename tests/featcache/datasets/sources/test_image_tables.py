@@ -82,6 +82,7 @@ def columns(features: dict[str, Any] | None = None, **types: pa.DataType) -> tup
 def test_columns_are_found_by_description_type_and_name() -> None:
     bytes_, text, number = pa.binary(), pa.string(), pa.int64()
     picture = pa.struct([("bytes", bytes_), ("path", text)])
+    assert columns(img=picture, label=pa.dictionary(pa.int8(), text)) == ("img", "label")
     assert columns(img=picture, fine=number) == ("img", None)
     assert columns(mask=bytes_, img=picture, category=text, id=number) == ("img", "category")
     assert columns(jpg=pa.large_binary(), cls=number) == ("jpg", "cls")
@@ -90,6 +91,23 @@ def test_columns_are_found_by_description_type_and_name() -> None:
     described = {"coarse": coarse, "fine": fine, "photo": {"_type": "Image"}, "tags": [{"_type": "Value"}]}
     assert columns(described, mask=picture, photo=picture, coarse=number, fine=number) == ("photo", "fine")
     assert columns({"label": coarse, "fine": fine}, img=picture, fine=number, label=number) == ("img", "label")
+
+
+def test_of_a_saved_folder_only_the_files_that_it_names_are_read(tmp_path: Path) -> None:
+    table = image_table(ROWS)
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for name in ("data-00000-of-00001.arrow", "cache-0123.arrow"):
+            with pa.OSFile(str(tmp_path / split / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table, max_chunksize=5)
+        (tmp_path / split / "state.json").write_text('{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+    dataset = load_dataset(str(tmp_path))
+    assert split_sizes(dataset) == {"train": 12, "test": 12}
+    assert dataset.reader.read("test/data-00000-of-00001.arrow/7") == tiny_png(7)
+    assert list(dataset.reader.sizes(dataset.splits["test"].ids)) == [len(content) for _, _, content in ROWS]
+    (tmp_path / "train/state.json").unlink()
+    (tmp_path / "test/state.json").unlink()
+    assert split_sizes(load_dataset(str(tmp_path))) == {"train": 24, "test": 24}
 
 
 def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
@@ -113,7 +131,6 @@ def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "cut.parquet").write_bytes(whole[:-20])
     refuses("cut.parquet", r"cut\.parquet is not a readable Parquet file")
     (tmp_path / "saved").mkdir()
-    (tmp_path / "saved/state.json").write_text("{}")
     (tmp_path / "saved/data-00000-of-00001.arrow").write_bytes(whole)
     refuses("saved", r"\.arrow is not a readable Arrow file")
     coded = image_table(ROWS, classes=["cat", "dog"]).set_column(1, "label", pa.array([7] * 12))
