@@ -104,14 +104,14 @@ def _open_files(repository: _Repository, data_files: Mapping[str, Sequence[str]]
 
 
 def _open_folder(repository: _Repository, configuration: str | None, asked: Asked) -> Opened:
-    """Open what is there: tables, else tars, else all files; of a configuration those in its folder."""
+    """Open tars and tables, else all files; of a configuration those in its folder."""
     start = f"{configuration}/" if configuration else ""
-    for patterns in (*([f"*{suffix}", "classes.*"] for suffix in OF_MANY), ["*"]):
+    for patterns in ([*(f"*{suffix}" for suffix in OF_MANY), "classes.*"], ["*"]):
         folder = repository.get([*CARD, *(start + pattern for pattern in patterns)]) / start
         paths = FolderReader(folder).paths() if folder.is_dir() else []
-        if any(fnmatch(path, patterns[0]) for path in paths):
+        if any(path.endswith(OF_MANY) for path in paths):
             break
-    else:
+    if not paths:
         raise DataError(f"{repository.name} has no files below {start}: choose a configuration from its page")
     tops = sorted({path.split("/")[0] for path in paths if path.endswith(".parquet") and "/" in path})
     if len(tops) > 1 and not any(top in SPLIT_NAMES for top in tops):

@@ -18,8 +18,8 @@ from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.errors import DataError
 from featcache.places.folder import is_url, local_path
 
-OF_MANY = (".parquet", ".arrow", ".tar")
-"""How files end that hold many images each."""
+OF_MANY = (".tar", ".parquet", ".arrow")
+"""How files end that hold many images each; img2dataset writes a table of captions beside each tar."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables of files, not of images."""
 

@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featcache.datasets.load import load_dataset
@@ -68,7 +70,13 @@ def test_img2dataset_s_samples_have_their_label_in_json_and_failed_ones_are_coun
     members["000000012.json"] = json.dumps({"key": "000000012", "status": "failed_to_download"}).encode()
     members["000000013.jpg"] = tiny_png(13)
     members["000000013.json"] = b'{"label": null}'
-    dataset = load_dataset(str(write_tar(tmp_path / "00000.tar", members)))
+    write_tar(tmp_path / "00000.tar", members)
+    pq.write_table(
+        pa.table({"caption": ["a.b"] * 13, "key": [f"{number:09d}" for number in range(13)]}),
+        tmp_path / "00000.parquet",
+    )
+    (tmp_path / "00000_stats.json").write_text("{}")
+    dataset = load_dataset(str(tmp_path))
     assert dataset.class_names == ("cat", "dog")
     assert split_sizes(dataset) == {"train": 6, "val": 2, "test": 4}
     assert dataset.provenance["left_out"] == {"missing from their samples": 1, "without a label": 1}
