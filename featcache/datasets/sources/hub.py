@@ -43,9 +43,9 @@ def open_hub(asked: Asked) -> Opened:
         raise DataError(f"{asked.dataset} names no data set: type hf:owner/name, hf:owner/name@revision:configuration")
     name, configuration = parts["name"], parts["configuration"]
     repository = _Repository(name, parts["revision"], local_only=not asked.download)
-    data_files = _data_files(dataset_card(repository.get(CARD)), name, configuration)
+    data_files, configurations = _data_files(dataset_card(repository.get(CARD)), name, configuration)
     if data_files:
-        opened = _open_files(repository, data_files, asked)
+        opened = _open_files(repository, data_files, configurations, asked)
     else:
         opened = _open_folder(repository, configuration, asked)
     chosen = f":{configuration}" if configuration else ""
@@ -65,11 +65,11 @@ class _Repository:
         return folder
 
 
-def _data_files(card: Mapping[str, Any], name: str, configuration: str | None) -> dict[str, list[str]]:
-    """Patterns of the files of each split, as the card has them for a configuration; empty where it says nothing."""
+def _data_files(card: Mapping[str, Any], name: str, configuration: str | None) -> tuple[dict[str, list[str]], int]:
+    """Patterns of the files of each split, as the card has them for a configuration, and how many of these it has."""
     every = {each["config_name"]: each for each in card.get("configs", []) if "data_files" in each}
     if not every:
-        return {}
+        return {}, 0
     default = [key for key, each in every.items() if each.get("default") or key == "default"]
     chosen = configuration or next(iter(default if len(every) > 1 else every), None)
     if chosen not in every:
@@ -77,16 +77,20 @@ def _data_files(card: Mapping[str, Any], name: str, configuration: str | None) -
         raise DataError(f"{name} {what} {', '.join(every)}: type hf:{name}:{next(iter(every))}")
     files = every[chosen]["data_files"]
     # Either patterns of train, or a list of splits with patterns of each.
-    splits = (
-        files
-        if isinstance(files, list) and files and isinstance(files[0], dict)
-        else [{"split": "train", "path": files}]
-    )
-    return {str(each["split"]): [each["path"]] if isinstance(each["path"], str) else each["path"] for each in splits}
+    by_split = isinstance(files, list) and all(isinstance(each, dict) for each in files)
+    splits = files if by_split else [{"split": "train", "path": files}]
+    return {str(each["split"]): _patterns(each["path"]) for each in splits}, len(every)
 
 
-def _open_files(repository: _Repository, data_files: Mapping[str, Sequence[str]], asked: Asked) -> Opened:
-    """Open the files that the card names; where these are no tables, what they are decides."""
+def _patterns(paths: str | Sequence[str]) -> list[str]:
+    """Patterns whose stars also stand for folders, as `fnmatch` and the hub's client have them."""
+    return [path.replace("**/", "*") for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def _open_files(
+    repository: _Repository, data_files: Mapping[str, Sequence[str]], configurations: int, asked: Asked
+) -> Opened:
+    """Open the tables that the card names; where its only configuration is of other files, they decide what it is."""
     folder = repository.get([*CARD, *(pattern for patterns in data_files.values() for pattern in patterns)])
     here = replace(asked, dataset=str(folder))
     found = {
@@ -96,6 +100,9 @@ def _open_files(repository: _Repository, data_files: Mapping[str, Sequence[str]]
         if any(fnmatch(path, pattern) for pattern in patterns)
     }
     if not found or not all(path.endswith(".parquet") for path in found):
+        if configurations > 1:  # files of another one may lie in the same folder
+            typed = f"`hf download {repository.name} --repo-type dataset`"
+            raise DataError(f"{asked.dataset} is not of Parquet files: download it by {typed}, and give the folder")
         return source_of(here).open(here)
     here.take_no_split_file("its splits are the hub's")
     here.take_no_class_depth()

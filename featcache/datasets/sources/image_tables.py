@@ -17,7 +17,7 @@ from typing import Any
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
 from featcache.datasets.listing import Listing
 from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet
-from featcache.datasets.sources.source import Asked, Opened, Source
+from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
 from featcache.errors import DataError
 
 STATE = "state.json"
@@ -95,7 +95,8 @@ def _files(asked: Asked) -> list[str]:
         for path in states
         for each in json.loads(asked.folder.read(path)).get("_data_files", [])
     ]
-    return saved or [path for path in paths if path.endswith(asked.holds)]
+    tables = [path for path in paths if path.lower().endswith(asked.holds) and Path(path).name not in METADATA]
+    return saved or tables
 
 
 def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tuple[Listing, TableReader]:

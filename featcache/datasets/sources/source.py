@@ -171,5 +171,5 @@ def _held_in(folder: Path) -> str | None:
 
 
 def _held(paths: Iterable[str]) -> str | None:
-    kinds = {"" if is_image(path) else Path(path).suffix.lower() for path in paths if not path.endswith(METADATA)}
+    kinds = {"" if is_image(path) else Path(path).suffix.lower() for path in paths if Path(path).name not in METADATA}
     return next((kind for kind in (*OF_MANY, "") if kind in kinds), None)

@@ -41,6 +41,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "  - split: unsupervised\n    path: small/c-*\n"
     )
     files = ("small/a-0.parquet", "small/b-0.parquet", "small/c-0.parquet", "whole/x.parquet")
+    mixed = "configs:\n- config_name: a\n  data_files: a/*.tar\n- config_name: b\n  data_files: '**/*.parquet'\n"
+    write_tar(hub / "mixed/a/0.tar", {"0.png": tiny_png(0), "0.cls": b"a"})
     shards = hub / "shards"
     members = {}
     for name, label, content in ROWS:
@@ -53,6 +55,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "us/plain": tables(hub / "plain", "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
         "us/several": tables(hub / "several", *files, card=card),
         "us/converted": tables(hub / "converted", "one/train/0.parquet", "one/test/0.parquet", "two/train/0.parquet"),
+        "us/mixed": tables(hub / "mixed", "b.parquet", "c/d.parquet", card=mixed),
         "us/shards": shards,
         "us/photos": photos,
     }
@@ -104,6 +107,12 @@ def test_a_card_names_configurations_and_the_files_of_their_splits(asked: list[s
     assert whole.provenance["source"] == f"hf:us/several@{COMMIT}:whole"
     with pytest.raises(DataError, match="has no configuration half, but whole, small: type hf:us/several:whole"):
         load_dataset("hf:us/several:half")
+
+
+def test_a_configuration_among_others_is_of_tables(asked: list[str]) -> None:
+    assert sum(split_sizes(load_dataset("hf:us/mixed:b")).values()) == 12
+    with pytest.raises(DataError, match="hf:us/mixed:a is not of Parquet files: download it by `hf download us/mixed"):
+        load_dataset("hf:us/mixed:a")
 
 
 def test_without_a_card_configurations_are_folders(asked: list[str]) -> None:

@@ -63,8 +63,9 @@ def test_rows_without_a_label_are_counted(tmp_path: Path) -> None:
 
 def test_splits_are_named_by_files_and_folders(tmp_path: Path) -> None:
     table = image_table(ROWS)
-    for name in ("train/0000", "validation/0000", "data-test", "extra"):
-        write(tmp_path / f"{name}.parquet", table)
+    for name in ("train/0000.parquet", "validation/0000.parquet", "data-test.PARQUET", "extra.parquet"):
+        write(tmp_path / name, table)
+    write(tmp_path / "metadata.parquet", pa.table({"about": ["all of it"]}))
     dataset = load_dataset(str(tmp_path))
     assert split_sizes(dataset) == {"train": 12, "val": 12, "test": 12}
     assert dataset.splits["val"].ids[3] == "validation/0000.parquet/3"
