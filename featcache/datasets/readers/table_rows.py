@@ -54,13 +54,16 @@ class TableReader:
         return bytes(found)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
-        """Bytes of each image; of Parquet those of its row group as stored, which the end of the file tells."""
-        last, known = None, np.empty(0, np.int64)
+        """Bytes of each image; of Parquet those of its row group as stored, which the end of the file tells.
+
+        -1 where there is no such file.
+        """
+        last, known = None, None
         for image_id in ids:
             file, _, row = image_id.rpartition("/")
             if file != last:
-                last, known = file, self._rows(file).sizes()
-            yield int(known[int(row)])
+                last, known = file, self._rows(file).sizes() if (self.root / file).exists() else None
+            yield -1 if known is None else int(known[int(row)])
 
     def _rows(self, file: str) -> _Rows:
         process = os.getpid()

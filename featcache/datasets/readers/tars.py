@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -110,10 +111,14 @@ class TarReader(ListedFiles):
         return self._ahead.read(self.tars[tar], start, size)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
-        """Bytes of each member; -1 where there is none."""
+        """Bytes of each member; -1 where there is none, or no such tar on this machine."""
+        there: dict[int, bool] = {}
         for image_id in ids:
             row = self._row(image_id)
-            yield -1 if row is None else int(self.places[row, 2])
+            tar, _, size = (-1, 0, -1) if row is None else self.places[row].tolist()
+            if tar not in there:
+                there[tar] = tar >= 0 and (is_url(self.tars[tar]) or os.path.exists(self.tars[tar]))
+            yield size if there[tar] else -1
 
     def under(self, path: str) -> TarReader:
         """The same for a folder further below."""

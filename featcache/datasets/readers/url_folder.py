@@ -30,10 +30,10 @@ class UrlFolder(ListedFiles):
         return content
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
-        """Bytes of each file as the listing has them; -1 where there is none."""
-        known = self._listing()
+        """Bytes of each file as the listing has them, or, where none was taken, a request each; -1: there is none."""
+        known = self._known.get(self.url)
         for image_id in ids:
-            yield known.get(self.prefix + image_id, -1)
+            yield self._size(image_id) if known is None else known.get(self.prefix + image_id, -1)
 
     def under(self, path: str) -> UrlFolder:
         """The same for a folder further below."""
@@ -56,6 +56,14 @@ class UrlFolder(ListedFiles):
     def location(self, path: str) -> str:
         """The URL of a file."""
         return f"{self.url}/{self.prefix}{path}"
+
+    def _size(self, image_id: str) -> int:
+        try:
+            with reached(self.location(image_id)):
+                files, path = file_system(self.location(image_id))
+                return int(files.size(path) or 0)
+        except FileNotFoundError:
+            return -1
 
     def _listing(self) -> Mapping[str, int]:
         """Bytes of each file below `url`, by its path."""

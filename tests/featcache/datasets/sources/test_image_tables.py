@@ -40,6 +40,7 @@ def test_rows_are_read_in_any_order_a_few_at_a_time(tmp_path: Path, monkeypatch:
     sizes = list(reader.sizes(f"x.parquet/{row}" for row in range(12)))
     assert len(set(sizes[:5])) == len(set(sizes[5:10])) == 1  # of the row group, from the end of the file
     assert sizes[0] != sizes[10]
+    assert list(reader.sizes(["gone.parquet/0", "x.parquet/0"])) == [-1, sizes[0]]
 
 
 def test_labels_are_words_numbers_or_coded(tmp_path: Path) -> None:

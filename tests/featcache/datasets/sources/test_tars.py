@@ -43,6 +43,10 @@ def test_samples_keep_the_order_of_the_tars_and_are_read_by_their_ids(tmp_path: 
     assert list(dataset.reader.sizes(["train-1/001.png", "gone"])) == [len(tiny_png(1)), -1]
     with pytest.raises(DataError, match="no member gone"):
         dataset.reader.read("gone")
+    (tmp_path / "train-1.tar").rename(tmp_path / "moved.tar")  # or on a machine that does not have it
+    assert list(dataset.reader.sizes(["train-0/001.png", "train-1/001.png"])) == [len(tiny_png(1)), -1]
+    with pytest.raises(FileNotFoundError, match=r"train-1\.tar"):
+        dataset.reader.read("train-1/001.png")
 
 
 def test_splits_are_also_folders_and_of_one_split_alone_a_seeded_one_is_made(tmp_path: Path) -> None:
