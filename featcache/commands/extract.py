@@ -12,7 +12,7 @@ from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
-from featcache.datasets.sources.sources import SOURCES
+from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines import DEFAULT_ENGINE, ENGINES
 from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
@@ -31,7 +31,7 @@ def extract(
         str,
         typer.Option(
             help="\n\n".join(
-                ["A data set's name (featcache datasets), or:", *(f"- {each.meaning}" for each in SOURCES.values())]
+                ["A data set's name (featcache datasets), or:", *(f"- {entry.meaning}" for entry in ENTRIES.values())]
             )
         ),
     ],

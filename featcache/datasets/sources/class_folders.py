@@ -178,9 +178,4 @@ def _no_folders(files: ImageFiles) -> str:
     return f"{files} is empty: expected one folder of images for each class, such as {files}/cat/1.jpg"
 
 
-CLASS_FOLDERS = Source(
-    typed="a folder or .zip of class folders",
-    meaning="a folder of class folders, optionally under train/val/test, here or behind a URL, or a zip of them",
-    recognises=recognises,
-    open=open_class_folders,
-)
+CLASS_FOLDERS = Source(recognises=recognises, open=open_class_folders)

@@ -115,9 +115,4 @@ def _check_files(folder: FolderReader | UrlFolder, path: str, images: list[str])
         )
 
 
-CSV = Source(
-    typed="a .csv",
-    meaning="a CSV with the columns path,label and optionally split, here or behind a URL",
-    recognises=recognises,
-    open=open_csv,
-)
+CSV = Source(recognises=recognises, open=open_csv)

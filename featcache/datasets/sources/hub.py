@@ -127,9 +127,4 @@ def _open_folder(repository: _Repository, configuration: str | None, asked: Aske
     return source_of(here).open(here)
 
 
-HUB = Source(
-    typed="hf:owner/name",
-    meaning="a data set of the Hugging Face hub: hf:owner/name[@revision][:configuration]",
-    recognises=recognises,
-    open=open_hub,
-)
+HUB = Source(recognises=recognises, open=open_hub)

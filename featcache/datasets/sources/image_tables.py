@@ -164,9 +164,4 @@ def _check_siblings(root: Path, files: Iterable[str]) -> None:
             raise DataError(f"{root} lacks {len(missing)} of {int(of)} files, first {first}: download them again")
 
 
-IMAGE_TABLES = Source(
-    typed="a .parquet",
-    meaning="Parquet files with an image column, a file or a folder, or a folder by `datasets`' save_to_disk",
-    recognises=recognises,
-    open=open_tables,
-)
+IMAGE_TABLES = Source(recognises=recognises, open=open_tables)

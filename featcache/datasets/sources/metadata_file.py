@@ -107,9 +107,4 @@ def _label_in(row: dict[str, Any]) -> str:
     return next((name for name in LABEL_NAMES if name in row), "")
 
 
-METADATA_FILE = Source(
-    typed="a folder with metadata.csv",
-    meaning="a folder of images with metadata.csv, .jsonl or .parquet: file_name and label",
-    recognises=recognises,
-    open=open_metadata,
-)
+METADATA_FILE = Source(recognises=recognises, open=open_metadata)

@@ -147,17 +147,13 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One kind of thing that may be typed after `--dataset`.
+    """One kind of thing that may be typed after `--dataset`; `sources.py` says what it is.
 
     Attributes:
-        typed: What one types, in short, for errors: "a .csv".
-        meaning: What it is, for the help.
         recognises: Whether something is of this kind, which may not exist. Raises DataError where a URL cannot be read.
         open: Lists it. Raises DataError or OSError.
     """
 
-    typed: str
-    meaning: str
     recognises: Callable[[Asked], bool]
     open: Callable[[Asked], Opened]
 

@@ -156,9 +156,4 @@ def _named(label: str, classes: Sequence[str], where: str) -> str:
     return label
 
 
-TARS = Source(
-    typed="a .tar",
-    meaning="tars by WebDataset or img2dataset, or of class folders: a folder or URL of them, shard-{000..009}.tar",
-    recognises=recognises,
-    open=open_tars,
-)
+TARS = Source(recognises=recognises, open=open_tars)
