@@ -16,6 +16,7 @@ TOYS = (
     "adapters/heads/class_mean.py",
     "adapters/bench/protocols/half_classes.py",
     "featcache/extraction/engines/threads_engine.py",
+    "featcache/datasets/sources/list_file.py",
 )
 """Files that `docs/extending.md` adds."""
 

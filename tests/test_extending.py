@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import featcache
+from tests.pictures import draw_class_folders
 from tests.processes import program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,7 @@ TOUCHED = {
         "featcache/extraction/engines/threads_engine.py",
         "featcache/extraction/engines/engines.py",
     ],
+    "source": ["featcache/datasets/sources/list_file.py", "featcache/datasets/sources/sources.py"],
 }
 PRODUCT = ("adapters", "featcache", "cli.py", "data", "pyproject.toml")
 LARGEST = 45
@@ -63,7 +65,7 @@ class Copy:
 
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """All four patches on one copy."""
+    """All patches on one copy."""
     if not (git := shutil.which("git")):
         pytest.skip("git, which applies the patches, is not there")
     copy = Copy(tmp_path_factory.mktemp("extending"))
@@ -133,6 +135,18 @@ def test_the_engine_gives_the_cache_that_the_local_one_gives(
     assert local.digest == toy.digest
     for split in local.splits:
         assert local[split].images.tobytes() == toy[split].images.tobytes()
+
+
+def test_the_source_opens_what_it_recognises(patched: Copy, tmp_path: Path) -> None:
+    draw_class_folders(tmp_path, classes=2, per_class=5)
+    lines = [f"{path.relative_to(tmp_path)} {path.parent.name}\n" for path in sorted(tmp_path.rglob("*.png"))]
+    (tmp_path / "list.txt").write_text("".join(lines))
+    root = ("--root", str(tmp_path / "root"), "--json")
+    how = ("--model", "tiny", "--workers", "0", "--device", "cpu")
+    made = json.loads(patched.type("featcache", "extract", *how, "--dataset", str(tmp_path / "list.txt"), *root))
+    assert made["rows"] == {"train": 4, "val": 2, "test": 4}
+    assert "a .txt with a line path label" in patched.type("featcache", "extract", "--help")
+    assert "a .txt, a .csv, a .tar" in patched.type("featcache", "datasets")
 
 
 def test_the_method_is_fitted_saved_and_scored(patched: Copy, extracted: dict[str, Any]) -> None:

@@ -182,7 +182,7 @@ class FoundImage:
 
 def find_images(paths: Sequence[str | Path]) -> Iterator[FoundImage]:
     """Files as given, and every image below a given folder in sorted order; hidden ones are left out."""
-    from featcache.datasets.readers import is_image
+    from featcache.datasets.readers.image_files import is_image
 
     for given in paths:
         path = Path(given).expanduser()

@@ -25,11 +25,13 @@ def datasets_json() -> dict[str, Any]:
 
 
 def datasets_page(found: Mapping[str, Any]) -> Page:
-    """The data sets that are known by name."""
+    """The data sets that are known by name, and what else there may be."""
+    from featcache.datasets.sources.sources import what_can_be_given
+
     rows = []
     for card in found["datasets"]:
         images = " / ".join(f"{n:,}" for n in card["splits"].values()) if card["splits"] else "seeded split"
         rows.append((card["name"], card["title"], str(card["classes"]), images, card["licence"]))
     columns = ("name", "data set", "classes", "train / val / test", "licence")
     table = Table(columns, rows, numbers=columns[2:4])
-    return Page([table, "Any folder of class folders and any CSV of path,label[,split] works too."])
+    return Page([table, f"`featcache extract --dataset` also takes {what_can_be_given()}."])

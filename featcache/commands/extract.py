@@ -12,6 +12,7 @@ from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
+from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
@@ -29,8 +30,9 @@ def extract(
     dataset: Annotated[
         str,
         typer.Option(
-            help="A data set's name (featcache datasets), a folder of class folders (optionally under train/val/test), "
-            "or a CSV with the columns path,label and optionally split."
+            help="\n\n".join(
+                ["A data set's name (featcache datasets), or:", *(f"- {entry.meaning}" for entry in ENTRIES.values())]
+            )
         ),
     ],
     pretrained: Annotated[

@@ -26,6 +26,7 @@ from typing import Any
 
 from featcache.assets import data_dir
 from featcache.datasets.shipped import imagenet_templates
+from featcache.datasets.sources.sources import what_can_be_given
 from featcache.errors import DataError
 from featcache.prompts import PromptSpec
 
@@ -109,10 +110,7 @@ def no_such_set(name: str) -> DataError:
     known = {_key(alias): card.name for card in list_cards() for alias in (card.name, *card.aliases)}
     near = dict.fromkeys(known[key] for key in difflib.get_close_matches(_key(name), known, n=3, cutoff=0.6))
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return DataError(
-        f'no data set "{name}": {hint}`featcache datasets` lists the names; '
-        "or give a folder of class folders, a zip of them, or a CSV of path,label"
-    )
+    return DataError(f'no data set "{name}": {hint}`featcache datasets` lists the names; or give {what_can_be_given()}')
 
 
 def _key(name: str) -> str:

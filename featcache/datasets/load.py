@@ -10,14 +10,13 @@ from typing import Any
 from featcache.datasets.cards import Card, find_card, no_such_set
 from featcache.datasets.dataset import Dataset, Reader
 from featcache.datasets.given_class_names import read_class_names
-from featcache.datasets.listing import SPLIT_NAMES, Listing
+from featcache.datasets.listing import Listing
 from featcache.datasets.locate import Located, locate, looked_in
-from featcache.datasets.readers import FolderReader, ImageFiles, ZipReader
-from featcache.datasets.sources.class_folders import list_class_folders
 from featcache.datasets.sources.coop_split import list_coop_split
-from featcache.datasets.sources.csv_file import list_csv
 from featcache.datasets.sources.digits import DigitsReader, list_digits
 from featcache.datasets.sources.native_splits import list_native
+from featcache.datasets.sources.source import Asked
+from featcache.datasets.sources.sources import source_of
 from featcache.datasets.sources.torchvision_sets import download as download_with_torchvision
 from featcache.datasets.sources.torchvision_sets import list_cifar
 from featcache.errors import DataError
@@ -39,7 +38,7 @@ def load_dataset(
     download: bool = True,
     download_root: Path | str | None = None,
 ) -> Dataset:
-    """List a data set: a card's name, a folder or zip of class folders, or a CSV of `path,label[,split]`.
+    """List a data set: a card's name, or what one of `SOURCES` recognises.
 
     Args:
         dataset: A name goes before a folder of the same name; `./name` is the folder.
@@ -50,7 +49,8 @@ def load_dataset(
         class_depth: How many folders deep the class folders of a folder or zip lie; see `list_class_folders`.
         seed: Of the splits that are made here.
         download: Whether a set that is not there may be downloaded.
-        download_root: Where named sets are when there is no `data_root`; default: `places.home.datasets_folder()`.
+        download_root: Where named sets are when there is no `data_root`, and what is kept of others; default:
+            `places.home.datasets_folder()`.
 
     Raises:
         DataError: In one line, what is wrong and what to do.
@@ -58,21 +58,27 @@ def load_dataset(
     split = None if split_file is None else Path(split_file).expanduser()
     card = find_card(dataset)
     try:
-        if class_depth is not None and (card or split or dataset.lower().endswith(".csv")):
-            raise DataError("--class-depth is for a folder or zip of class folders: leave it out")
+        asked = Asked(
+            dataset=dataset,
+            seed=seed,
+            split_file=split,
+            class_depth=class_depth,
+            kept=Path(download_root or datasets_folder()).expanduser(),
+            download=download,
+        )
         if card is not None:
+            asked.take_no_class_depth()
             root = Path(data_root or download_root or datasets_folder()).expanduser().absolute()
             if data_root is not None and not root.exists():
                 raise DataError(f"the data root {root} does not exist: create it to download to it, or mend the path")
             found = _load_card(card, root, split, seed, download)
         else:
-            if data_root is not None and not Path(dataset).exists():
-                raise no_such_set(dataset)
             if data_root is not None:
-                raise DataError(f"--data-root is for sets with a name, {dataset} is a path: give only --dataset")
-            found = _load_path(dataset, split, seed, class_depth)
+                message = f"--data-root is for sets with a name, {dataset} is a path: give only --dataset"
+                raise DataError(message) if asked.exists else no_such_set(dataset)
+            found = _load_own(asked)
     except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+        raise DataError(f"cannot read {error.filename}: {error.strerror}" if error.filename else str(error)) from error
     if class_names is None:
         return found
     file = Path(class_names).expanduser()
@@ -85,40 +91,14 @@ def load_dataset(
     )
 
 
-def _load_path(dataset: str, split_file: Path | None, seed: int, class_depth: int | None) -> Dataset:
-    path = Path(dataset).expanduser()
-    if not path.exists():
-        if "/" in dataset or path.suffix:
-            raise DataError(f"{dataset} does not exist: give a folder of class folders, a zip of them, or a CSV")
-        raise no_such_set(dataset)
-    path = path.resolve()
-    files: ImageFiles
-    if path.is_dir():
-        files = FolderReader(path)
-    elif path.suffix.lower() == ".zip":
-        files = _only_folder(ZipReader(path))
-    elif path.suffix.lower() == ".csv":
-        if split_file is not None:
-            raise DataError(f"a split file does not go with {path.name}: put a column split into the CSV")
-        return _own(path, list_csv(path, seed), FolderReader(path.parent))
-    else:
-        raise DataError(f"{path} is neither a folder, a .zip nor a .csv: give one of these")
-    if split_file is not None:
-        return _own(path, list_coop_split(split_file, files), files)
-    return _own(path, list_class_folders(files, seed, depth=class_depth), files)
-
-
-def _only_folder(archive: ZipReader) -> ZipReader:
-    """Step into the one folder that many archives wrap everything in, unless it is called as a split."""
-    folders = archive.folders()
-    if len(folders) == 1 and folders[0].lower() not in SPLIT_NAMES and archive.under(folders[0]).folders():
-        return archive.under(folders[0])
-    return archive
-
-
-def _own(path: Path, listing: Listing, reader: Reader) -> Dataset:
-    provenance = {"card": None, "source": str(path), "licence": None, **_origins(listing)}
-    return Dataset(path.stem, listing.class_names, listing.splits, reader, OWN_PROMPTS, "default", provenance)
+def _load_own(asked: Asked) -> Dataset:
+    if not asked.exists and "/" not in asked.dataset and ":" not in asked.dataset and not asked.suffix:
+        raise no_such_set(asked.dataset)
+    opened = source_of(asked).open(asked)
+    listing = opened.listing
+    provenance = {"card": None, "source": opened.where, "licence": None, **_origins(listing)}
+    splits, reader = listing.splits, opened.reader
+    return Dataset(opened.name, listing.class_names, splits, reader, OWN_PROMPTS, "default", provenance)
 
 
 def _load_card(card: Card, root: Path, split_file: Path | None, seed: int, download: bool) -> Dataset:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featcache.datasets.cards import Card
-from featcache.datasets.readers import FolderReader, ImageFiles, ZipReader
+from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.image_files import ImageFiles
+from featcache.datasets.readers.zip_archive import ZipReader
 from featcache.errors import DataError
 
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from featcache.assets import data_dir
 from featcache.encoders import open_clip_lists
-from featcache.encoders.hub import offline_at_once
 from featcache.errors import ModelError
+from featcache.places.hub import offline_at_once
 
 TINY = "tiny"
 LOCAL, HUB, RANDOM = "local", "hub", "random"  # what stands for a tag where there is none

@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError
 
 from featcache.encoders import models
-from featcache.encoders.hub import offline_at_once
 from featcache.errors import ModelError
+from featcache.places.hub import offline_at_once
 
 RANDOM_SEED = 0
 # What open_clip, torch and safetensors raise on a missing, damaged or ill-fitting checkpoint.

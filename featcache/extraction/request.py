@@ -145,7 +145,7 @@ class Request:
     def dataset_json(self, dataset: Dataset) -> dict[str, Any]:
         """What is needed to list the same data set again, with paths made absolute."""
         content = {
-            "dataset": dataset.provenance["card"] or _absolute(self.dataset),
+            "dataset": dataset.provenance["card"] or dataset.provenance["source"],
             "data_root": _absolute(self.data_root),
             "split_file": _absolute(self.split_file),
             "class_names": _absolute(self.class_names),

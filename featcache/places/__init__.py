@@ -1,1 +1,1 @@
-"""Folders and URLs, home, lock, writing a file whole."""
+"""Folders and URLs, home, lock, writing a file whole, the Hugging Face hub."""

@@ -1,1 +1,1 @@
-"""Where lists of images come from, one source a file: folders, a table, published splits, a library."""
+"""Where lists of images come from, one source a file, and the list of those for people's own data."""

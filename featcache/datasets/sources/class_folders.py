@@ -1,8 +1,9 @@
-"""Folders of class folders: `root/cat/1.jpg`, optionally `root/train/cat/1.jpg`; also within a zip archive."""
+"""Folders of class folders: `root/cat/1.jpg`, optionally `root/train/cat/1.jpg`; also in an archive or behind a URL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from featcache.datasets.class_names import in_order, read_wordnet_names, spoken_names
 from featcache.datasets.listing import (
@@ -14,11 +15,43 @@ from featcache.datasets.listing import (
     make_split,
     stratified_splits,
 )
-from featcache.datasets.readers import ImageFiles, is_image
+from featcache.datasets.readers.image_files import ImageFiles, is_image
+from featcache.datasets.readers.zip_archive import ZipReader
+from featcache.datasets.sources.coop_split import list_coop_split
+from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.errors import DataError
+
+Files = TypeVar("Files", bound=ImageFiles)
 
 WORDNET_LIST = "LOC_synset_mapping.txt"
 """ImageNet's list of WordNet ids and their names, which lies beside its folders."""
+
+
+def recognises(asked: Asked) -> bool:
+    """A folder, here or behind a URL, or a zip archive."""
+    return asked.exists and (asked.is_folder or (asked.suffix == ".zip" and not asked.is_url))
+
+
+def open_class_folders(asked: Asked) -> Opened:
+    """List class folders, or the rows of a split file. Raises as `list_class_folders` and `list_coop_split`."""
+    files: ImageFiles = asked.folder if asked.is_folder else only_folder(ZipReader(asked.path))
+    return Opened(listing=list_files(files, asked), reader=files, name=asked.name, where=asked.where)
+
+
+def list_files(files: ImageFiles, asked: Asked) -> Listing:
+    """List files by the split file where there is one, else by class folders."""
+    if asked.split_file is not None:
+        asked.take_no_class_depth()
+        return list_coop_split(asked.split_file, files)
+    return list_class_folders(files, asked.seed, depth=asked.class_depth)
+
+
+def only_folder(archive: Files) -> Files:
+    """Step into the one folder that many archives wrap everything in, unless it is called as a split."""
+    folders = archive.folders()
+    if len(folders) == 1 and folders[0].lower() not in SPLIT_NAMES and archive.under(folders[0]).folders():
+        return archive.under(folders[0])
+    return archive
 
 
 def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None) -> Listing:
@@ -143,3 +176,6 @@ def _no_folders(files: ImageFiles) -> str:
             "the class, or write a CSV with the columns path,label"
         )
     return f"{files} is empty: expected one folder of images for each class, such as {files}/cat/1.jpg"
+
+
+CLASS_FOLDERS = Source(recognises=recognises, open=open_class_folders)

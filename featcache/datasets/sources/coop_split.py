@@ -14,7 +14,7 @@ from typing import Any
 
 from featcache.datasets.dataset import Split
 from featcache.datasets.listing import Listing, check_no_empty_class, make_split
-from featcache.datasets.readers import ImageFiles
+from featcache.datasets.readers.image_files import ImageFiles
 from featcache.errors import DataError
 
 SPLITS = ("train", "val", "test")

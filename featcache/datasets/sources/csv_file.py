@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+from io import TextIOWrapper
+from typing import BinaryIO
 
 from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.listing import (
@@ -14,12 +15,28 @@ from featcache.datasets.listing import (
     complete_splits,
     make_split,
 )
+from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.errors import DataError
 
 COLUMNS = ("path", "label")
 
 
-def list_csv(path: Path, seed: int) -> Listing:
+def recognises(asked: Asked) -> bool:
+    """A file that ends as a CSV does, here or behind a URL."""
+    return asked.suffix == ".csv" and asked.exists
+
+
+def open_csv(asked: Asked) -> Opened:
+    """List a CSV file beside its images. Raises as `list_csv`."""
+    asked.take_no_split_file("put a column split into the CSV")
+    asked.take_no_class_depth()
+    listing = list_csv(asked.folder, asked.file_name, asked.seed)
+    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+
+
+def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
     """List a CSV file, row order kept within each split; the classes are the labels, sorted (`in_order`).
 
     Columns may come in any order, and others are left alone. Without a `split` column the set is split 50/20/30.
@@ -28,10 +45,12 @@ def list_csv(path: Path, seed: int) -> Listing:
         DataError: Columns or values are missing, a file does not exist or is listed twice, a split has another name
             than train, val or test, fewer than two classes, or a class with nothing to train on.
     """
-    rows = _read(path)
+    path = f"{folder}/{file}"
+    with folder.open(file) as raw:
+        rows = _read(raw, path)
     names = in_order({label for _, label, _ in rows})
-    check_classes(names, str(path))
-    _check_files(path, [image for image, _, _ in rows])
+    check_classes(names, path)
+    _check_files(folder, path, [image for image, _, _ in rows])
     labels = {name: label for label, name in enumerate(names)}
     found = {
         split: make_split((image, labels[label]) for image, label, its in rows if its == split)
@@ -39,17 +58,17 @@ def list_csv(path: Path, seed: int) -> Listing:
         if any(its == split for _, _, its in rows)
     }
     splits, made = complete_splits(found, seed, carve_val=False)
-    origin = {"from": f"column split of {path.name}", **made}
-    listing = Listing(spoken_names(names), splits, origin, f"labels in {path.name}", tuple(names))
-    check_no_empty_class(listing, str(path))
+    origin = {"from": f"column split of {file}", **made}
+    listing = Listing(spoken_names(names), splits, origin, f"labels in {file}", tuple(names))
+    check_no_empty_class(listing, path)
     return listing
 
 
-def _read(path: Path) -> list[tuple[str, str, str]]:
+def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
     """(path, label, split) of each row; without a split column every row is "train"."""
     rows = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             header = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = header
@@ -68,7 +87,7 @@ def _read(path: Path) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _row(row: dict[str, str | None], path: Path, line: int, has_split: bool) -> tuple[str, str, str]:
+def _row(row: dict[str, str | None], path: str, line: int, has_split: bool) -> tuple[str, str, str]:
     image, label = ((row[name] or "").strip() for name in COLUMNS)
     if not image or not label:
         raise DataError(
@@ -82,15 +101,18 @@ def _row(row: dict[str, str | None], path: Path, line: int, has_split: bool) -> 
     return image, label, SPLIT_NAMES[given.lower()]
 
 
-def _check_files(path: Path, images: list[str]) -> None:
+def _check_files(folder: FolderReader | UrlFolder, path: str, images: list[str]) -> None:
     seen: set[str] = set()
     for image in images:
         if image in seen:
             raise DataError(f"{path} lists {image} twice: keep one of the rows")
         seen.add(image)
-    missing = [image for image in images if not (path.parent / image).is_file()]
+    missing = folder.missing(images)
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(images)} files do not exist, first {missing[0]}: "
-            f"paths are relative to {path.parent}"
+            f"paths are relative to {folder}"
         )
+
+
+CSV = Source(recognises=recognises, open=open_csv)

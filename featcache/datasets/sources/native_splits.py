@@ -30,7 +30,7 @@ from featcache.datasets.cards import Card
 from featcache.datasets.dataset import Split
 from featcache.datasets.listing import Listing, check_no_empty_class, complete_splits, make_split, stratified_splits
 from featcache.datasets.locate import Located
-from featcache.datasets.readers import is_image
+from featcache.datasets.readers.image_files import is_image
 from featcache.datasets.shipped import flower_class_names, imagenet_class_names
 from featcache.datasets.sources.class_folders import list_known_classes
 from featcache.errors import DataError

@@ -59,7 +59,10 @@ def test_folder_errors(tmp_path: Path) -> None:
     make(tmp_path / "gap/test", {"cat": 3, "dog": 2})
     refuses("gap", 'class "dog" has no images in train')
     (tmp_path / "notes.txt").write_text("")
-    refuses("notes.txt", "neither a folder, a .zip nor a .csv")
+    refuses(
+        "notes.txt",
+        r"nothing that can be opened: give a \.csv, a \.tar.* or hf:owner/name$",
+    )
     (tmp_path / "broken.zip").write_bytes(b"PK")
     refuses("broken.zip", "not a readable zip archive")
 
@@ -78,7 +81,10 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         load_dataset(str(tmp_path / "set"), data_root=tmp_path)
     with pytest.raises(DataError, match=r"data root .*nowhere does not exist"):
         load_dataset("eurosat", data_root=tmp_path / "nowhere")
-    (tmp_path / "x.csv").write_text("path,label\n")
+    for dataset in ("digits", str(tmp_path / "x.csv")):
+        (tmp_path / "x.csv").write_text("path,label\n")
+        with pytest.raises(DataError, match="--class-depth is for a folder or zip of class folders"):
+            load_dataset(dataset, class_depth=1)
     with pytest.raises(DataError, match="column split"):
         load_dataset(str(tmp_path / "x.csv"), split_file=tmp_path / "s.json")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from featcache.datasets.readers import FolderReader, ZipReader
+from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.zip_archive import ZipReader
 from featcache.errors import DataError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from featcache.datasets.readers import FolderReader
+from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.sources.coop_split import list_coop_split
 from featcache.errors import DataError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import open_clip
 import pytest
 
-from featcache.encoders import hub
 from featcache.encoders.encoder import Encoder
 from featcache.errors import ModelError
+from featcache.places import hub
 from tests.featcache.encoders.conftest import MODEL
 
 

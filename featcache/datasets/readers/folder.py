@@ -1,0 +1,72 @@
+"""A folder on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from featcache.datasets.readers.image_files import is_hidden
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Files below a folder; ids are paths relative to it, with forward slashes."""
+
+    root: Path
+
+    def read(self, image_id: str) -> bytes:
+        """The file's bytes. Raises OSError where it cannot be read."""
+        return (self.root / image_id).read_bytes()
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each file; -1 where there is none."""
+        for image_id in ids:
+            try:
+                yield (self.root / image_id).stat().st_size
+            except OSError:
+                yield -1
+
+    def folders(self) -> list[str]:
+        """Names of the folders right below, sorted, without hidden ones."""
+        return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir() and not is_hidden(entry.name))
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file or folder below ("." is this one)."""
+        return (self.root / path).exists()
+
+    def paths(self, folder: str = "") -> list[str]:
+        """Every file below `folder`, however deep, sorted, without hidden files; links are followed."""
+        return sorted(_walk(str(self.root / folder), f"{folder}/" if folder else ""))
+
+    def under(self, path: str) -> FolderReader:
+        """The same for a folder further below."""
+        return FolderReader(self.root / path)
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """Those that are no files."""
+        return [path for path in paths if not (self.root / path).is_file()]
+
+    def open(self, path: str) -> BinaryIO:
+        """A file, to be read piece by piece."""
+        return (self.root / path).open("rb")
+
+    def location(self, path: str) -> str:
+        """The path of a file on this machine."""
+        return str(self.root / path)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+
+def _walk(folder: str, prefix: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name

@@ -1,0 +1,77 @@
+"""A zip archive on this machine."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from featcache.datasets.readers.image_files import ListedFiles, is_hidden
+from featcache.errors import DataError
+
+
+@dataclass(frozen=True)
+class ZipReader(ListedFiles):
+    """Members of a zip archive below a prefix ("2750/" or ""); ids are relative to the prefix.
+
+    The archive is opened on first use in each process: an open handle cannot be pickled, and one that is shared
+    through a fork would have its file position moved by every process at once.
+    """
+
+    path: Path
+    prefix: str = ""
+    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def read(self, image_id: str) -> bytes:
+        """The member's bytes, checked against its CRC.
+
+        Raises:
+            DataError: The archive or the member is damaged, or is not there.
+        """
+        try:
+            return self._archive().read(self.prefix + image_id)
+        except KeyError:
+            raise DataError(f"{self.path} has no member {self.prefix}{image_id}") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise DataError(f"{self.path}: cannot read member {self.prefix}{image_id}: {error}") from error
+
+    def sizes(self, ids: Iterable[str]) -> Iterator[int]:
+        """Bytes of each member when unpacked; -1 where there is none."""
+        known = {info.filename: info.file_size for info in self._archive().infolist()}
+        for image_id in ids:
+            yield known.get(self.prefix + image_id, -1)
+
+    def under(self, path: str) -> ZipReader:
+        """The same for a folder further below."""
+        reader = ZipReader(self.path, self.prefix if path == "." else f"{self.prefix}{path}/")
+        reader._open.update(self._open)
+        return reader
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.prefix}".rstrip("/")
+
+    def __getstate__(self) -> tuple[Path, str]:
+        return self.path, self.prefix
+
+    def __setstate__(self, state: tuple[Path, str]) -> None:
+        for name, value in zip(("path", "prefix", "_open"), (*state, {}), strict=True):
+            object.__setattr__(self, name, value)
+
+    def _archive(self) -> zipfile.ZipFile:
+        process = os.getpid()
+        if process not in self._open:
+            try:
+                self._open[process] = zipfile.ZipFile(self.path)
+            except zipfile.BadZipFile as error:
+                raise DataError(f"{self.path} is not a readable zip archive ({error}): download it again") from error
+        return self._open[process]
+
+    def _names(self) -> Iterator[str]:
+        for name in self._archive().namelist():
+            if name.startswith(self.prefix) and not name.endswith("/"):
+                inner = name[len(self.prefix) :]
+                if not is_hidden(inner):
+                    yield inner

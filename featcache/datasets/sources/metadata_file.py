@@ -1,0 +1,110 @@
+"""Hugging Face's image folders: images, and beside them `metadata.csv`, `.jsonl` or `.parquet` with their labels.
+
+The column `file_name` has paths relative to that file, and the label column is called as in `LABEL_NAMES`. There may be
+one such file for all images, or one in each folder of a split; an image's split is the one that its path names.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from io import TextIOWrapper
+from typing import Any
+
+from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
+from featcache.datasets.listing import SPLIT_NAMES
+from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.table_rows import open_parquet
+from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
+from featcache.errors import DataError
+
+FILE_NAME = "file_name"
+
+Folder = FolderReader | UrlFolder
+
+
+def recognises(asked: Asked) -> bool:
+    """A folder with such a file that has both columns."""
+    if not asked.exists or not asked.is_folder:
+        return False
+    return any(
+        FILE_NAME in row and _label_in(row) for path in _files(asked.folder) for row in _first(asked.folder, path)
+    )
+
+
+def open_metadata(asked: Asked) -> Opened:
+    """List the images that the files name, in their order.
+
+    Raises:
+        DataError: A file cannot be read, images are not there or listed twice, or as `list_labelled`.
+    """
+    asked.take_no_split_file("put the images of each split into a folder train, val or test")
+    asked.take_no_class_depth()
+    files, pairs = _files(asked.folder), {}
+    for file in files:
+        above = file.rpartition("/")[0]
+        for number, row in enumerate(_rows(asked.folder, file), start=1):
+            if not row.get(FILE_NAME):
+                raise DataError(
+                    f"{asked.where}/{file} row {number} has no {FILE_NAME}: give each image a path and label"
+                )
+            image = f"{above}/{row[FILE_NAME]}".lstrip("/")
+            if image in pairs:
+                raise DataError(f"{asked.where}/{file} lists {image} twice: keep one of the rows")
+            label = row.get(_label_in(row))
+            pairs[image] = "" if label is None else str(label).strip()
+    if missing := asked.folder.missing(pairs):
+        message = (
+            f"{asked.where}: {len(missing)} of {len(pairs)} files in {files[0]} do not exist, first {missing[0]}: "
+        )
+        raise DataError(f"{message}paths are relative to that file")
+    listing = list_labelled(
+        map(Row, pairs, pairs.values(), splits_in([path.rpartition("/")[0] for path in pairs])),
+        where=asked.where,
+        seed=asked.seed,
+        splits_from="folders",
+        names_from=f"labels in {files[0]}",
+    )
+    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+
+
+def _files(folder: Folder) -> list[str]:
+    """Each folder's own; of several the first."""
+    places = ["", *(f"{name}/" for name in folder.folders() if name.lower() in SPLIT_NAMES)]
+    found = (_there(folder, [place + name for name in METADATA]) for place in places)
+    return [files[0] for files in found if files]
+
+
+def _there(folder: Folder, files: list[str]) -> list[str]:
+    missing = folder.missing(files)
+    return [file for file in files if file not in missing]
+
+
+def _first(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
+    yield next(_rows(folder, path), {})
+
+
+def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
+    try:
+        with folder.open(path) as file:
+            if path.endswith(".parquet"):
+                for batch in open_parquet(file).iter_batches():
+                    yield from batch.to_pylist()
+                return
+            with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                if path.endswith(".jsonl"):
+                    yield from (json.loads(line) for line in text if line.strip())
+                else:
+                    yield from csv.DictReader(text, skipinitialspace=True)
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{folder}/{path} cannot be read ({error}): save it in UTF-8") from error
+
+
+def _label_in(row: dict[str, Any]) -> str:
+    """The label column; empty where there is none."""
+    return next((name for name in LABEL_NAMES if name in row), "")
+
+
+METADATA_FILE = Source(recognises=recognises, open=open_metadata)

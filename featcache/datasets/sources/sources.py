@@ -1,0 +1,82 @@
+"""The sources in the order in which they are asked: what `--dataset` takes beside the names of `featcache datasets`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from featcache.errors import DataError
+from featcache.named import Named
+
+if TYPE_CHECKING:
+    from featcache.datasets.sources.source import Asked, Source
+
+
+class Entry(NamedTuple):
+    """A source in the list; what it is stands here, so that help need not import it.
+
+    Attributes:
+        home: Where the source is, `module:attribute`.
+        typed: What one types, in short, for errors: "a .csv".
+        meaning: What it is, for help.
+    """
+
+    home: str
+    typed: str
+    meaning: str
+
+
+ENTRIES = {
+    "csv": Entry(
+        "featcache.datasets.sources.csv_file:CSV",
+        "a .csv",
+        "a CSV with the columns path,label and optionally split, here or behind a URL",
+    ),
+    "tars": Entry(
+        "featcache.datasets.sources.tars:TARS",
+        "a .tar",
+        "tars by WebDataset or img2dataset, or of class folders: a folder or URL of them, shard-{000..009}.tar",
+    ),
+    "tables": Entry(
+        "featcache.datasets.sources.image_tables:IMAGE_TABLES",
+        "a .parquet",
+        "Parquet files with an image column, a file or a folder, or a folder by `datasets`' save_to_disk",
+    ),
+    "metadata": Entry(
+        "featcache.datasets.sources.metadata_file:METADATA_FILE",
+        "a folder with metadata.csv",
+        "a folder of images with metadata.csv, .jsonl or .parquet: file_name and label",
+    ),
+    "folders": Entry(
+        "featcache.datasets.sources.class_folders:CLASS_FOLDERS",
+        "a folder or .zip of class folders",
+        "a folder of class folders, optionally under train/val/test, here or behind a URL, or a zip of them",
+    ),
+    "hub": Entry(
+        "featcache.datasets.sources.hub:HUB",
+        "hf:owner/name",
+        "a data set of the Hugging Face hub: hf:owner/name[@revision][:configuration]",
+    ),
+}
+"""The list. The first source that recognises what was typed opens it."""
+
+SOURCES: Named[Source] = Named("source", {name: entry.home for name, entry in ENTRIES.items()}, DataError)
+"""The sources by name."""
+
+
+def what_can_be_given() -> str:
+    """All sources, as an error offers them."""
+    *kinds, last = (entry.typed for entry in ENTRIES.values())
+    return f"{', '.join(kinds)} or {last}"
+
+
+def source_of(asked: Asked) -> Source:
+    """The first source that recognises what was typed.
+
+    Raises:
+        DataError: None does.
+    """
+    for source in SOURCES.values():
+        if source.recognises(asked):
+            return source
+    problem = "is nothing that can be opened" if asked.exists else "does not exist"
+    raise DataError(f"{asked.where if asked.exists else asked.dataset} {problem}: give {what_can_be_given()}")

@@ -1,0 +1,250 @@
+"""Folders behind URLs: listed by one pass, read in any process, told without secrets."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from featcache.datasets.load import load_dataset
+from featcache.datasets.readers import ahead
+from featcache.datasets.readers.ahead import ReadAhead
+from featcache.datasets.readers.remote import file_system, read_range, shown
+from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.errors import DataError
+from tests.layouts import write_tar
+from tests.pictures import listing_of, make_class_folders, tiny_png
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(DataError, match=r"s3://none: Install s3fs to access S3: type `pip install 'featcache\[s3\]'`$"):
+        load_dataset("s3://none/x/")
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryFileSystem]:
+    """A file system behind `memory://`."""
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+
+
+def put(memory: MemoryFileSystem, folder: Path, url: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def test_class_folders_behind_a_url_are_those_of_a_folder(
+    memory: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_class_folders(tmp_path / "photos/train", {"cat": 3, "dog": 2})
+    make_class_folders(tmp_path / "photos/val", {"cat": 2, "dog": 1})
+    (tmp_path / "photos/train/cat/.hidden.png").write_bytes(b"x")
+    (tmp_path / "photos/backup.tar").write_bytes(b"x")
+    put(memory, tmp_path / "photos", "/bucket/photos")
+    asked: list[str] = []
+    for method in ("find", "ls", "info", "cat_file"):
+        real = getattr(MemoryFileSystem, method)
+
+        def count(self: Any, *args: Any, method: str = method, real: Any = real, **how: Any) -> Any:
+            asked.append(method)
+            return real(self, *args, **how)
+
+        monkeypatch.setattr(MemoryFileSystem, method, count)
+    here, there = load_dataset(str(tmp_path / "photos")), load_dataset("memory://bucket/photos/")
+    assert listing_of(here) == listing_of(there)
+    assert (there.name, there.location) == ("photos", "memory://bucket/photos")
+    assert there.sizes_digest() == here.sizes_digest()
+    assert asked.count("find") == 1
+    assert "cat_file" not in asked
+    assert there.reader.read("train/cat/002.png") == tiny_png(2)
+
+
+def test_a_csv_behind_a_url_lists_images_beside_it(memory: MemoryFileSystem, tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"x": 4})
+    (tmp_path / "mine.csv").write_text("path,label\n" + "".join(f"x/{n:03d}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    put(memory, tmp_path, "/bucket/set")
+    there = load_dataset("memory://bucket/set/mine.csv")
+    assert listing_of(there) == listing_of(load_dataset(str(tmp_path / "mine.csv")))
+    assert there.reader.read("x/001.png") == tiny_png(1)
+    memory.pipe("/bucket/set/mine.csv", b"path,label\nx/000.png,a\nx/999.png,b\n")
+    with pytest.raises(
+        DataError, match=r"1 of 2 files do not exist, first x/999\.png: paths are relative to memory://"
+    ):
+        load_dataset("memory://bucket/set/mine.csv")
+    with pytest.raises(DataError, match=r"memory://bucket/set/gone\.csv cannot be read: not found"):
+        load_dataset("memory://bucket/set/gone.csv")
+
+
+def test_what_is_not_there_is_said_in_a_line(memory: MemoryFileSystem) -> None:
+    with pytest.raises(DataError, match=r"memory://bucket/none .*expected one folder of images for each class"):
+        load_dataset("memory://bucket/none/")
+    with pytest.raises(DataError, match=r"nosuch://bucket: Protocol not known: nosuch"):
+        load_dataset("nosuch://bucket/x/")
+    with pytest.raises(DataError, match=r"memory://bucket/x\.zip is nothing that can be opened"):
+        load_dataset("memory://bucket/x.zip")
+    with pytest.raises(DataError, match=r"--data-root is for sets with a name, memory://bucket/x is a path"):
+        load_dataset("memory://bucket/x", data_root="/")
+
+
+def test_an_image_that_is_gone_is_an_os_error_with_its_url(memory: MemoryFileSystem) -> None:
+    memory.pipe("/bucket/x.bin", bytes(range(10)))
+    with pytest.raises(FileNotFoundError, match=r"^memory://bucket/gone\.png cannot be read: not found$"):
+        UrlFolder("memory://bucket").read("gone.png")
+    assert read_range("memory://bucket/x.bin", 2, 3) == bytes([2, 3, 4])
+    with pytest.raises(DataError, match=r"x\.bin ends before byte 13: download it again"):
+        read_range("memory://bucket/x.bin", 8, 5)
+
+
+def test_the_listing_is_not_pickled(memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe("/bucket/cat/1.png", b"x")
+    folder = UrlFolder("memory://bucket")
+    assert folder.paths() == ["cat/1.png"]
+    size = len(pickle.dumps(folder))
+    for number in range(100):
+        memory.pipe(f"/bucket/cat/more{number}.png", b"x")
+    again = UrlFolder("memory://bucket")
+    assert len(again.paths()) == 101
+    assert len(pickle.dumps(again)) == size
+    elsewhere = pickle.loads(pickle.dumps(again.under("cat")))
+    assert elsewhere.read("1.png") == b"x"
+    monkeypatch.setattr(MemoryFileSystem, "find", None)  # a worker on another machine lists nothing
+    assert list(elsewhere.sizes(["1.png", "2.png"])) == [1, -1]
+
+
+def test_a_forked_process_has_a_file_system_of_its_own(memory: MemoryFileSystem) -> None:
+    context = get_context("fork")
+    queue = context.SimpleQueue()
+
+    def tell() -> None:
+        queue.put(id(file_system("memory://bucket")[0]))
+
+    mine = id(file_system("memory://bucket")[0])
+    assert mine == id(file_system("memory://bucket/other")[0])
+    process = context.Process(target=tell)
+    process.start()
+    process.join()
+    assert queue.get() != mine
+
+
+def test_what_lies_one_behind_the_other_is_read_in_blocks(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 400
+    memory.pipe("/bucket/x.bin", content)
+    monkeypatch.setattr(ahead, "BLOCK", 10_000)
+    monkeypatch.setattr(ahead, "NEAR", 500)
+    asked: list[int] = []
+
+    def cat(self: Any, path: str, start: int, end: int, real: Any = MemoryFileSystem.cat_file) -> bytes:
+        asked.append(end - start)
+        return bytes(real(self, path, start, end))
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat)
+    reader, url = ReadAhead(), "memory://bucket/x.bin"
+    for start in range(0, len(content) - 1000, 1500):
+        assert reader.read(url, start, 1000) == content[start : start + 1000]
+    assert reader.read(url, len(content) - 700, 700) == content[-700:]
+    assert len(asked) < 15
+    asked.clear()
+    for start in (50_000, 20_000, 90_000, 30_000):
+        assert reader.read(url, start, 1000) == content[start : start + 1000]
+    assert asked == [1000] * 4
+    assert len(pickle.dumps(reader)) < 200
+    assert pickle.loads(pickle.dumps(reader)).read(url, 5, 3) == content[5:8]
+    reader.read(url, 100_000, 1000)
+    with pytest.raises(DataError, match="ends before byte 103000"):
+        reader.read(url, 101_000, 2000)
+
+
+class Files(SimpleHTTPRequestHandler):
+    """A folder over HTTP, also parts of its files."""
+
+    parts = True
+
+    def send_head(self) -> Any:
+        """The file, or the part that is asked for."""
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if asked is None or not self.parts or not path.is_file():
+            return super().send_head()
+        first, last = map(int, asked.removeprefix("bytes=").split("-"))
+        content = path.read_bytes()[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{path.stat().st_size}")
+        self.end_headers()
+        return io.BytesIO(content)
+
+    def log_message(self, *words: Any) -> None:
+        """Nothing."""
+
+
+@pytest.mark.usefixtures("root")
+def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    for shard, labels in enumerate(("ab", "ba")):
+        members = {}
+        for number, label in enumerate(labels):
+            members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
+        write_tar(tmp_path / f"shard-{shard:03d}.tar", members)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        there = load_dataset(url + "/shard-{000..001}.tar")
+        assert sorted(image for split in there.splits.values() for image in split.ids)[-1] == "shard-001/1.png"
+        assert there.reader.read("shard-001/1.png") == tiny_png(1)
+        with pytest.raises(DataError, match=r"http://127.*/shard-002\.tar cannot be read: not found; check the URL"):
+            load_dataset(url + "/shard-{000..002}.tar")
+        monkeypatch.setattr(Files, "parts", False)
+        with pytest.raises(OSError, match=r"shard-000\.tar is not served in parts: download it"):
+            there.reader.read("shard-000/1.png")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Refusing(MemoryFileSystem):
+    """Says in its error where it was asked."""
+
+    protocol = "refusing"
+
+    def find(self, path: str, *args: Any, **how: Any) -> Any:
+        raise RuntimeError("403 for refusing://me:pass-word@host/x\nand more")
+
+    def info(self, path: str, **how: Any) -> Any:
+        raise RuntimeError("403 for refusing://me:pass-word@host/x.tar?sig=signature")
+
+
+def test_no_secret_is_told() -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    with pytest.raises(DataError) as caught:
+        load_dataset("refusing://me:pass-word@host/x")
+    assert str(caught.value) == (
+        "refusing://host/x cannot be read: 403 for refusing://…@host/x and more; "
+        "check the URL, the credentials and the region"
+    )
+    with pytest.raises(DataError) as caught:
+        load_dataset("refusing://me:pass-word@host/x.tar?sig=signature")
+    assert str(caught.value).startswith(
+        "refusing://host/x.tar cannot be read: 403 for refusing://…@host/x.tar?…; check"
+    )
+    assert shown("https://host/x.tar?sig=signature") == "https://host/x.tar"
+    assert shown("/a/b?c@d") == "/a/b?c@d"
