@@ -16,8 +16,13 @@ from featcache.cache.layout import CONTENT, DAMAGE, ENCODED, IDS, IMAGES, LABELS
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
-from featcache.ids import encode_ids
+from featcache.ids import blocks, encode_ids
 from featcache.places.folder import Folder, array_in
+
+LISTING_BLOCK = 16 * layout.LISTING_ROWS
+"""Rows of ids or labels that are compared with the store and written together."""
+STATES_AT_ONCE = 2**22
+"""Rows whose states are read together."""
 
 
 @dataclass
@@ -83,7 +88,12 @@ class CacheStore:
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
-        return sum(int(np.sum(np.asarray(self._array(split, STATE)[:]) == ENCODED)) for split in self.plan.rows)
+        return sum(
+            int((state == ENCODED).sum())
+            for split in self.plan.rows
+            for _, state in shard_states(self._group, self.plan, split)
+            if state is not None
+        )
 
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
@@ -122,13 +132,13 @@ class CacheStore:
             CacheIncomplete: Rows are missing.
         """
         unreadable = {}
-        for split in self.plan.rows:
-            state = np.asarray(self._array(split, STATE)[:])
-            if missing := int((state == MISSING).sum()):
-                raise CacheIncomplete(
-                    f"{missing} of {len(state)} rows of {split} are missing in {self.folder.location}"
-                )
-            unreadable[split] = int((state == UNREADABLE).sum())
+        for split, rows in self.plan.rows.items():
+            missing = unreadable[split] = 0
+            for shard, state in shard_states(self._group, self.plan, split):
+                missing += len(shard) if state is None else int((state == MISSING).sum())
+                unreadable[split] += 0 if state is None else int((state == UNREADABLE).sum())
+            if missing:
+                raise CacheIncomplete(f"{missing} of {rows} rows of {split} are missing in {self.folder.location}")
         return unreadable
 
     def _erase(self, shard: Shard) -> None:
@@ -156,35 +166,48 @@ class CacheStore:
 
     def _listing(self, split: str, name: str, values: np.ndarray, how: dict[str, Any]) -> None:
         array = self._create(split, name, how)
-        try:
-            same = array.shape == values.shape and np.array_equal(np.asarray(array[:]), values)
-        except DAMAGE:
-            same = False
-        if not same:
-            array[:] = values
+        for rows in blocks(len(values), LISTING_BLOCK):
+            if not _holds(array, rows, values[rows]):
+                array[rows] = values[rows]
 
 
 def pending_shards(group: zarr.Group, plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
     """The shards of a split that are not done, in order, and those of them whose record is damaged."""
+    pending, damaged = list[Shard](), list[Shard]()
+    for shard, state in shard_states(group, plan, split):
+        if state is None:
+            damaged.append(shard)
+        if state is None or (state == MISSING).any():
+            pending.append(shard)
+    return pending, damaged
+
+
+def shard_states(group: zarr.Group, plan: ShardPlan, split: str) -> Iterator[tuple[Shard, np.ndarray | None]]:
+    """Each shard of a split, in order, with the states (R,) of its rows; None where its record is damaged.
+
+    Records are read many at once, for each alone costs Zarr as much as many do, and yet few megabytes at a time.
+    """
     shards, array = list(plan.shards(split)), array_in(group, layout.array(split, STATE))
+    for together in blocks(len(shards), max(1, STATES_AT_ONCE // plan.rows_per_shard)):
+        yield from zip(shards[together], _read_states(array, shards[together]), strict=True)
+
+
+def _read_states(array: zarr.Array[Any], shards: list[Shard]) -> list[np.ndarray | None]:
+    """The states of each of these shards, which follow one another."""
+    first = shards[0].start
     try:
-        state = np.asarray(array[:])
+        states = np.asarray(array[first : shards[-1].stop])
     except DAMAGE:
-        state = np.full(plan.rows[split], MISSING, np.int8)
-        damaged = [shard for shard in shards if not _read_into(state, array, shard)]
-    else:
-        damaged = []
-    return [shard for shard in shards if (state[shard.start : shard.stop] == MISSING).any()], damaged
+        return [None] if len(shards) == 1 else [_read_states(array, [shard])[0] for shard in shards]
+    return [states[shard.start - first : shard.stop - first] for shard in shards]
 
 
-def _read_into(state: np.ndarray, array: zarr.Array[Any], shard: Shard) -> bool:
-    """Read the states of one shard; returns whether they could be read."""
-    rows = slice(shard.start, shard.stop)
+def _holds(array: zarr.Array[Any], rows: slice, values: np.ndarray) -> bool:
+    """Whether these rows of an array can be read and are these values."""
     try:
-        state[rows] = np.asarray(array[rows])
+        return np.array_equal(np.asarray(array[rows]), values)
     except DAMAGE:
         return False
-    return True
 
 
 @contextmanager
