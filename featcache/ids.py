@@ -55,7 +55,7 @@ class Ids(Sequence[str]):
     def __getitem__(self, row: int | slice) -> str | Ids:
         if isinstance(row, slice):
             return Ids(_as_wide_as_needed(self.padded[row]))
-        return self.padded[row].tobytes().rstrip(b"\0").decode()
+        return str(self.padded[row].tobytes().rstrip(b"\0"), "utf-8")
 
     def __iter__(self) -> Iterator[str]:
         for rows in blocks(len(self)):

@@ -32,4 +32,4 @@ def datasets_page(found: Mapping[str, Any]) -> Page:
         rows.append((card["name"], card["title"], str(card["classes"]), images, card["licence"]))
     columns = ("name", "data set", "classes", "train / val / test", "licence")
     table = Table(columns, rows, numbers=columns[2:4])
-    return Page([table, "Any folder of class folders and any CSV of path,label[,split] works too."])
+    return Page([table, "Any folder of class folders and any CSV or Parquet file of path,label[,split] works too."])

@@ -18,6 +18,7 @@ from featcache.datasets.sources.coop_split import list_coop_split
 from featcache.datasets.sources.csv_file import list_csv
 from featcache.datasets.sources.digits import DigitsReader, list_digits
 from featcache.datasets.sources.native_splits import list_native
+from featcache.datasets.sources.parquet_listing import list_parquet
 from featcache.datasets.sources.torchvision_sets import download as download_with_torchvision
 from featcache.datasets.sources.torchvision_sets import list_cifar
 from featcache.errors import DataError
@@ -25,7 +26,10 @@ from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
 
 OWN_PROMPTS = {"default": PromptSpec(templates=("a photo of {a} {}.",))}
-"""The prompt set of a folder or CSV."""
+"""The prompt set of a folder or table."""
+
+TABLES = {".csv": list_csv, ".parquet": list_parquet}
+"""What lists a table of path, label and split, by how its name ends."""
 
 
 def load_dataset(
@@ -39,7 +43,7 @@ def load_dataset(
     download: bool = True,
     download_root: Path | str | None = None,
 ) -> Dataset:
-    """List a data set: a card's name, a folder or zip of class folders, or a CSV of `path,label[,split]`.
+    """List a data set: a card's name, a folder or zip of class folders, or a table of `path,label[,split]`.
 
     Args:
         dataset: A name goes before a folder of the same name; `./name` is the folder.
@@ -58,7 +62,7 @@ def load_dataset(
     split = None if split_file is None else Path(split_file).expanduser()
     card = find_card(dataset)
     try:
-        if class_depth is not None and (card or split or dataset.lower().endswith(".csv")):
+        if class_depth is not None and (card or split or Path(dataset).suffix.lower() in TABLES):
             raise DataError("--class-depth is for a folder or zip of class folders: leave it out")
         if card is not None:
             root = Path(data_root or download_root or datasets_folder()).expanduser().absolute()
@@ -89,7 +93,7 @@ def _load_path(dataset: str, split_file: Path | None, seed: int, class_depth: in
     path = Path(dataset).expanduser()
     if not path.exists():
         if "/" in dataset or path.suffix:
-            raise DataError(f"{dataset} does not exist: give a folder of class folders, a zip of them, or a CSV")
+            raise DataError(f"{dataset} does not exist: give a folder of class folders, a zip of them, or a table")
         raise no_such_set(dataset)
     path = path.resolve()
     files: ImageFiles
@@ -97,12 +101,12 @@ def _load_path(dataset: str, split_file: Path | None, seed: int, class_depth: in
         files = FolderReader(path)
     elif path.suffix.lower() == ".zip":
         files = _only_folder(ZipReader(path))
-    elif path.suffix.lower() == ".csv":
+    elif path.suffix.lower() in TABLES:
         if split_file is not None:
-            raise DataError(f"a split file does not go with {path.name}: put a column split into the CSV")
-        return _own(path, list_csv(path, seed), FolderReader(path.parent))
+            raise DataError(f"a split file does not go with {path.name}: put a column split into the table")
+        return _own(path, TABLES[path.suffix.lower()](path, seed), FolderReader(path.parent))
     else:
-        raise DataError(f"{path} is neither a folder, a .zip nor a .csv: give one of these")
+        raise DataError(f"{path} is neither a folder, a .zip, a .csv nor a .parquet: give one of these")
     if split_file is not None:
         return _own(path, list_coop_split(split_file, files), files)
     return _own(path, list_class_folders(files, seed, depth=class_depth), files)

@@ -59,7 +59,7 @@ def test_folder_errors(tmp_path: Path) -> None:
     make(tmp_path / "gap/test", {"cat": 3, "dog": 2})
     refuses("gap", 'class "dog" has no images in train')
     (tmp_path / "notes.txt").write_text("")
-    refuses("notes.txt", "neither a folder, a .zip nor a .csv")
+    refuses("notes.txt", "neither a folder, a .zip, a .csv nor a .parquet")
     (tmp_path / "broken.zip").write_bytes(b"PK")
     refuses("broken.zip", "not a readable zip archive")
 
