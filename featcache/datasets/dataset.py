@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from featcache.datasets.stratified import balanced_rows
 from featcache.errors import DataError
-from featcache.ids import Ids, blocks
+from featcache.ids import Ids, blocks, listing_digest
 from featcache.prompts import PromptSpec
 
 
@@ -100,6 +101,11 @@ class Dataset:
     def location(self) -> str:
         """Where the images were found."""
         return str(self.provenance.get("images") or self.provenance["source"])
+
+    @cached_property
+    def listing_sha256(self) -> str:
+        """The digest of ids and labels in order, see `listing_digest`."""
+        return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
 
     def sizes_digest(self) -> str:
         """sha256 of the sizes of all image files, in order: tells one folder from another of the same listing."""

@@ -31,9 +31,10 @@ class FolderReader:
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file; -1 where there is none."""
+        root = str(self.root)
         for image_id in ids:
             try:
-                yield (self.root / image_id).stat().st_size
+                yield os.stat(os.path.join(root, image_id)).st_size  # half of what pathlib takes
             except OSError:
                 yield -1
 

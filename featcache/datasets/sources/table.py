@@ -30,7 +30,7 @@ def table_listing(path: Path, names: Sequence[str], found: Mapping[str, Split], 
             nothing to train on.
     """
     check_classes(names, str(path))
-    _check_files(path, found)
+    check_files(path, found)
     splits, made = complete_splits(found, seed, carve_val=False)
     origin = {"from": f"column split of {path.name}", **made}
     listing = Listing(spoken_names(names), splits, origin, f"labels in {path.name}", tuple(names))
@@ -47,7 +47,12 @@ def row_problem(image: str, label: str, split: str | None) -> str | None:
     return None
 
 
-def _check_files(path: Path, found: Mapping[str, Split]) -> None:
+def check_files(path: Path, found: Mapping[str, Split]) -> None:
+    """Refuse a table that names an image twice, or one that is not there.
+
+    Raises:
+        DataError: Naming the first.
+    """
     if repeated := repeated_id([Ids.of(split.ids) for split in found.values()]):
         raise DataError(f"{path} lists {repeated} twice: keep one of the rows")
     folder, missing, first = str(path.parent), 0, ""
