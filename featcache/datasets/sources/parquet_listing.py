@@ -41,8 +41,10 @@ def read_table(path: Path) -> tuple[list[str], dict[str, Split]]:
     rows, widths = np.zeros(len(SPLITS), np.int64), np.ones(len(SPLITS), np.int64)
     for batch in _batches(path):
         labels.update(batch.labels)
-        rows += np.bincount(batch.splits, minlength=len(SPLITS))
-        np.maximum.at(widths, batch.splits, batch.lengths)
+        of_batch = np.bincount(batch.splits, minlength=len(SPLITS))
+        for split in np.flatnonzero(of_batch).tolist():
+            widths[split] = max(widths[split], batch.lengths[batch.splits == split].max())
+        rows += of_batch
     if not rows.any():
         raise DataError(f"{path} has no rows: write one with path and label for each image")
     names = in_order(labels)
@@ -51,14 +53,14 @@ def read_table(path: Path) -> tuple[list[str], dict[str, Split]]:
     classes = [np.empty(count, np.int64) for count in rows]
     ends = np.zeros(len(SPLITS), np.int64)
     for batch in _batches(path):
-        of_batch = np.array([places[name] for name in batch.labels])[batch.label_of_row]
+        label_of_row = np.array([places[name] for name in batch.labels])[batch.label_of_row]
         for split in np.flatnonzero(np.bincount(batch.splits)).tolist():
             mine = batch.splits == split
             where = slice(ends[split], ends[split] + int(mine.sum()))
             ends[split] = where.stop
             inside = np.arange(padded[split].shape[1]) < batch.lengths[mine, None]
             padded[split][where][inside] = batch.letters[np.repeat(mine, batch.lengths)]
-            classes[split][where] = of_batch[mine]
+            classes[split][where] = label_of_row[mine]
     for array in classes:
         array.flags.writeable = False
     return names, {
