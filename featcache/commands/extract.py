@@ -30,7 +30,7 @@ def extract(
         str,
         typer.Option(
             help="A data set's name (featcache datasets), a folder of class folders (optionally under train/val/test), "
-            "or a CSV or Parquet file with the columns path,label and optionally split."
+            "or a CSV with the columns path,label and optionally split."
         ),
     ],
     pretrained: Annotated[

@@ -111,7 +111,7 @@ def no_such_set(name: str) -> DataError:
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return DataError(
         f'no data set "{name}": {hint}`featcache datasets` lists the names; '
-        "or give a folder of class folders, a zip of them, or a CSV or Parquet file of path,label"
+        "or give a folder of class folders, a zip of them, or a CSV of path,label"
     )
 
 

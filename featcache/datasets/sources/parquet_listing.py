@@ -37,16 +37,7 @@ def read_table(path: Path) -> tuple[list[str], dict[str, Split]]:
     Raises:
         DataError: A column is missing, empty somewhere or of another type, or a split has another name.
     """
-    labels = set[str]()
-    rows, widths = np.zeros(len(SPLITS), np.int64), np.ones(len(SPLITS), np.int64)
-    for batch in _batches(path):
-        labels.update(batch.labels)
-        of_batch = np.bincount(batch.splits, minlength=len(SPLITS))
-        for split in np.flatnonzero(of_batch).tolist():
-            widths[split] = max(widths[split], batch.lengths[batch.splits == split].max())
-        rows += of_batch
-    if not rows.any():
-        raise DataError(f"{path} has no rows: write one with path and label for each image")
+    labels, rows, widths = _counted(path)
     names = in_order(labels)
     places = {name: place for place, name in enumerate(names)}
     padded = [np.zeros((count, width), np.uint8) for count, width in zip(rows, widths, strict=True)]
@@ -66,6 +57,21 @@ def read_table(path: Path) -> tuple[list[str], dict[str, Split]]:
     return names, {
         name: Split(Ids(padded[split]), classes[split]) for split, name in enumerate(SPLITS) if len(classes[split])
     }
+
+
+def _counted(path: Path) -> tuple[set[str], np.ndarray, np.ndarray]:
+    """The labels; and of each of `SPLITS` how many rows it has, and the bytes of its longest path."""
+    labels = set[str]()
+    rows, widths = np.zeros(len(SPLITS), np.int64), np.ones(len(SPLITS), np.int64)
+    for batch in _batches(path):
+        labels.update(batch.labels)
+        of_batch = np.bincount(batch.splits, minlength=len(SPLITS))
+        for split in np.flatnonzero(of_batch).tolist():
+            widths[split] = max(widths[split], batch.lengths[batch.splits == split].max())
+        rows += of_batch
+    if not rows.any():
+        raise DataError(f"{path} has no rows: write one with path and label for each image")
+    return labels, rows, widths
 
 
 @dataclass(frozen=True)
