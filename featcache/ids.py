@@ -101,9 +101,12 @@ def repeated_id(splits: Sequence[Ids]) -> str | None:
     Ids are told apart by 64 bits that are mixed from their bytes, and only those whose bits agree are looked at: eight
     bytes a row instead of a set of strings.
     """
-    mixed = np.concatenate([_mixed(ids.padded) for ids in splits])
-    ordered = np.sort(mixed)
-    suspects = np.flatnonzero(np.isin(mixed, ordered[1:][ordered[1:] == ordered[:-1]]))
+    mixed = _mixed(splits)
+    mixed.sort()
+    twice = mixed[1:][mixed[1:] == mixed[:-1]]
+    if not len(twice):
+        return None
+    suspects = np.flatnonzero(np.isin(_mixed(splits), twice))
     ends = np.cumsum([len(ids) for ids in splits])
     seen = set[str]()
     for row in suspects.tolist():
@@ -148,15 +151,17 @@ def _each_ended(padded: np.ndarray) -> memoryview:
     return ended[np.arange(ended.shape[1]) <= lengths[:, None]].data
 
 
-def _mixed(padded: np.ndarray) -> np.ndarray:
+def _mixed(splits: Sequence[Ids]) -> np.ndarray:
     """(N,) uint64: the bytes of each id mixed, eight at a time; words of nothing but padding change nothing."""
-    mixed = np.empty(len(padded), np.uint64)
-    for rows in blocks(len(padded)):
-        block = padded[rows]
-        words = np.pad(block, ((0, 0), (0, -block.shape[1] % 8))).view("<u8")
-        state = np.full(len(block), 0xCBF29CE484222325, np.uint64)
-        for word in words.T:
-            after = (state ^ word) * np.uint64(0x9E3779B97F4A7C15)
-            state = np.where(word, after ^ (after >> np.uint64(29)), state)
-        mixed[rows] = state
+    mixed, done = np.empty(sum(map(len, splits)), np.uint64), 0
+    for ids in splits:
+        for rows in blocks(len(ids)):
+            block = ids.padded[rows]
+            words = np.pad(block, ((0, 0), (0, -block.shape[1] % 8))).view("<u8")
+            state = np.full(len(block), 0xCBF29CE484222325, np.uint64)
+            for word in words.T:
+                after = (state ^ word) * np.uint64(0x9E3779B97F4A7C15)
+                state = np.where(word, after ^ (after >> np.uint64(29)), state)
+            mixed[done : done + len(block)] = state
+            done += len(block)
     return mixed
