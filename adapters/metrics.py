@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 0
 """Of the bootstrap's draws."""
+BLOCK = 16_384
+"""Rows whose probabilities are in memory together."""
 
 
 class Reliability(NamedTuple):
@@ -57,9 +60,8 @@ def accuracy(logits: ArrayLike, y: ArrayLike) -> float:
 def reliability(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> Reliability:
     """Accuracy and confidence in equal-width bins (lo, hi] over the largest probability of each row."""
     scores, labels = _check(logits, y)
-    probability = softmax(scores)
-    confidence = probability.max(1)
-    right = probability.argmax(1) == labels
+    confidence, best = _confidence(scores)
+    right = best == labels
     # Left side: a confidence on an edge belongs to the bin that ends there.
     which = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="left") - 1, 0, bins - 1)
     rows = np.bincount(which, minlength=bins)
@@ -79,10 +81,9 @@ def ece(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
 def ece_equal_mass(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error over bins of equally many rows (the first ones may have one more), a fraction."""
     scores, labels = _check(logits, y)
-    probability = softmax(scores)
-    confidence = probability.max(1)
+    confidence, best = _confidence(scores)
     order = np.argsort(confidence, kind="stable")
-    gaps = (probability.argmax(1) == labels)[order] - confidence[order]
+    gaps = (best == labels)[order] - confidence[order]
     return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / len(labels))
 
 
@@ -141,8 +142,23 @@ def paired_interval(gains: NDArray[np.int8]) -> Interval:
     return float(low), float(high)
 
 
-def _check(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    scores, labels = np.asarray(logits, dtype=np.float64), np.asarray(y)
+def row_blocks(rows: int) -> Iterator[slice]:
+    """All rows in slices: what is made of (B, C) logits in double precision is small then, however many rows."""
+    for start in range(0, rows, BLOCK):
+        yield slice(start, start + BLOCK)
+
+
+def _confidence(scores: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Each row's largest probability (N,), and whose it is (N,)."""
+    confidence, best = np.empty(len(scores)), np.empty(len(scores), np.int64)
+    for rows in row_blocks(len(scores)):
+        probability = softmax(scores[rows])
+        confidence[rows], best[rows] = probability.max(1), probability.argmax(1)
+    return confidence, best
+
+
+def _check(logits: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    scores, labels = np.asarray(logits), np.asarray(y)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
         raise AdapterError(f"expected logits (N, C) and labels (N,) with N > 0; got {scores.shape} and {labels.shape}")
     return scores, labels

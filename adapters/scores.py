@@ -14,15 +14,17 @@ With p (N, C) the probabilities, y the labels, n_c the rows of class c:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters import metrics
 from adapters.arrays import Floats, Ints
 from adapters.head import Head
-from adapters.metrics import LEVEL, RESAMPLES, SEED, Interval, wilson
+from adapters.metrics import LEVEL, RESAMPLES, SEED, Interval, row_blocks, wilson
 
 TOP, TOP_CLASSES = 5, 10
 """Top-5 is given where there are at least so many classes."""
@@ -53,22 +55,26 @@ def tempered_logits(head: Head, images: Floats) -> Floats:
     return head.decision_function(images) / head.temperature_
 
 
-def score(head: Head, images: Floats, labels: Ints) -> Scores:
-    """Score a fitted head on raw features (N, D) and class indices (N,)."""
-    return score_logits(tempered_logits(head, images), labels)
+def logits_in_blocks(heads: Sequence[Head], blocks: Iterable[Floats]) -> list[Floats]:
+    """The `tempered_logits` (N, C) of each head, of raw features that come in blocks (B, D)."""
+    found = [[tempered_logits(head, images) for head in heads] for images in blocks]
+    return [np.concatenate(of_head) for of_head in zip(*found, strict=True)]
 
 
 def score_logits(logits: Floats, labels: Ints) -> Scores:
     """Score logits (N, C) against labels (N,)."""
     accuracy = float(metrics.accuracy(logits, labels))
-    log_p = metrics.log_softmax(logits)
     predicted, classes = logits.argmax(1), logits.shape[1]
     counts, right = (np.bincount(y, minlength=classes) for y in (labels, labels[predicted == labels]))
     there = counts > 0
     given = np.bincount(predicted, minlength=classes)
     met = there | (given > 0)
-    of_label = np.take_along_axis(log_p, labels[:, None], 1)[:, 0]
-    p = np.exp(log_p)
+    of_label, squares, within = (np.empty(len(labels), kind) for kind in (np.float64, np.float64, np.bool_))
+    for rows in row_blocks(len(labels)):
+        log_p = metrics.log_softmax(logits[rows])
+        of_label[rows] = np.take_along_axis(log_p, labels[rows, None], 1)[:, 0]
+        squares[rows] = np.square(np.exp(log_p)).sum(1)
+        within[rows] = _among_top(logits[rows], labels[rows])
     return Scores(
         rows=len(labels),
         accuracy=accuracy,
@@ -76,9 +82,9 @@ def score_logits(logits: Floats, labels: Ints) -> Scores:
         balanced_accuracy=float((right[there] / counts[there]).mean()),
         balanced_accuracy_interval=_balanced_interval(right[there], counts[there]),
         macro_f1=float((2 * right[met] / (counts[met] + given[met])).mean()),
-        top5=_top(logits, labels) if classes >= TOP_CLASSES else None,
+        top5=float(within.mean()) if classes >= TOP_CLASSES else None,
         nll=float(-of_label.mean()),
-        brier=float((np.square(p).sum(1) - 2 * np.exp(of_label) + 1).mean()),
+        brier=float((squares - 2 * np.exp(of_label) + 1).mean()),
         ece=metrics.ece_equal_mass(logits, labels),
     )
 
@@ -90,8 +96,8 @@ def _balanced_interval(right: Ints, counts: Ints) -> Interval:
     return float(low), float(high)
 
 
-def _top(logits: Floats, labels: Ints) -> float:
-    """Share of rows with fewer than five classes before their own: larger logits, or equal ones of a lower index."""
+def _among_top(logits: Floats, labels: Ints) -> NDArray[np.bool_]:
+    """Rows with fewer than five classes before their own: larger logits, or equal ones of a lower index."""
     own = np.take_along_axis(logits, labels[:, None], 1)
     ties = (logits == own) & (np.arange(logits.shape[1]) < labels[:, None])
-    return float((((logits > own) | ties).sum(1) < TOP).mean())
+    return np.asarray(((logits > own) | ties).sum(1) < TOP)

@@ -18,7 +18,7 @@ import numpy as np
 
 from adapters.fitting.recommended import recommended
 from adapters.methods import BASELINE, METHODS
-from adapters.scores import score
+from adapters.scores import score_logits, tempered_logits
 from benchmarks.feature_sets import FeatureSet, FewShots
 
 SKIPPED = ("meta", "mma", "cil-linear", "cil-attention", "rapf")
@@ -40,7 +40,7 @@ def measure(method: str, draw: FewShots, seed: int) -> Found:
     began = time.perf_counter()
     head = recommended(method, seed=seed).fit(draw.X, draw.y, text=draw.text).head_
     seconds = time.perf_counter() - began
-    found = score(head, draw.test, draw.labels)
+    found = score_logits(tempered_logits(head, draw.test), draw.labels)
     return Found(100 * found.accuracy, 100 * found.ece, found.nll, seconds)
 
 

@@ -73,8 +73,8 @@ def extract(
 
     Args:
         model: open_clip's name (`ViT-B/16`), `tiny` (embedded), or a local open_clip model directory.
-        dataset: A card's name (`featcache datasets`), a folder of class folders, a CSV of path,label[,split], tars,
-            tables with images, a URL of these, or `hf:owner/name`; see docs/data.md.
+        dataset: A card's name (`featcache datasets`), a folder of class folders, a CSV or Parquet file of
+            path,label[,split], tars, tables with images, a URL of these, or `hf:owner/name`; see docs/data.md.
         pretrained: A tag (`featcache models MODEL`), a checkpoint file, or `random`; default `openai`.
         data_root: Where the images are: a folder or a zip. Default: downloaded, where that is possible.
         splits: Only these splits.

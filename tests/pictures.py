@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from featcache.datasets.dataset import Dataset
-from featcache.ids import listing_digest
 
 
 def draw_class_folders(folder: Path, *, classes: int, per_class: int, seed: int = 0) -> Path:
@@ -48,4 +47,4 @@ def split_sizes(dataset: Dataset) -> dict[str, int]:
 
 def listing_of(dataset: Dataset) -> str:
     """The digest of ids, labels and splits: what tells one listing from another."""
-    return listing_digest({name: (split.ids, split.labels) for name, split in dataset.splits.items()})
+    return dataset.listing_sha256

@@ -15,7 +15,7 @@ from adapters.arrays import Ints
 from adapters.head import Head
 from adapters.metrics import Difference, difference
 from adapters.runs.remarks import remarks
-from adapters.scores import Scores, score, score_logits, tempered_logits
+from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.task import Task
 
 
@@ -69,10 +69,11 @@ class Examination:
 def examine(head: Head, zero_shot: Head, task: Task) -> Examination:
     """Score a fitted head and zero-shot."""
     val, test = task.val, task.test
-    baseline, tested = (tempered_logits(each, test.images) for each in (zero_shot, head))
+    baseline, tested = logits_in_blocks((zero_shot, head), test.blocks())
+    validated = None if val is None else logits_in_blocks((head,), val.blocks())[0]
     scores = {
         "zero_shot": score_logits(baseline, test.labels),
-        "val": None if val is None else score(head, val.images, val.labels),
+        "val": None if val is None or validated is None else score_logits(validated, val.labels),
         "test": score_logits(tested, test.labels),
     }
     calibrated = head.temperature_ != 1.0

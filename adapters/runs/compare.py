@@ -16,7 +16,7 @@ from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
 from adapters.runs.evaluate import check_cache
 from adapters.runs.report import Report
-from adapters.scores import Scores, score_logits, tempered_logits
+from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def compare(
     for each, report in zip(saved, reports, strict=True):
         head = load(each.path, device=device)
         check_cache(head.config, cache, each.name)
-        logits = tempered_logits(head, test.images)
+        (logits,) = logits_in_blocks((head,), test.blocks())
         right = logits.argmax(1) == test.labels
         less = None if first is None else difference(right, first)
         first = right if first is None else first

@@ -15,7 +15,7 @@ from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
-from adapters.scores import Scores, score_logits, tempered_logits
+from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def evaluate(
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
     rows = read_split(cache, split)
-    logits = tempered_logits(head, rows.images)
+    (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
     stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
     names = tuple(head.config["class_names"])

@@ -1,9 +1,11 @@
-"""Some rows of one split of a cache, read from disk: shots, validation images, a whole test split."""
+"""Some rows of one split of a cache: shots, validation images, a whole test split."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,36 +15,81 @@ from adapters.errors import TaskError
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache, CachedSplit
 
+BLOCK = 16_384
+"""Rows that are read together where a split need not be in memory as a whole."""
+
+
+class Stored:
+    """The images or ids of some rows of a split, read when asked for: a slice, or all of them by `np.asarray`.
+
+    Args:
+        split: of a cache.
+        what: `images` or `ids`.
+        rows: their row numbers, (N,), ascending.
+    """
+
+    def __init__(self, split: CachedSplit, what: Literal["images", "ids"], rows: npt.NDArray[np.int64]) -> None:
+        self._split, self._what, self._rows = split, what, rows
+
+    def __getitem__(self, which: slice) -> npt.NDArray[Any]:
+        rows = self._rows[which]
+        take = self._split.take_images if self._what == "images" else self._split.take_ids
+        in_a_row = len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+        return take(slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """All of them; where that is all of the split, the split's own array, which other tasks share."""
+        whole = len(self._rows) == len(self._split)
+        return np.asarray(getattr(self._split, self._what) if whole else self[:], dtype)
+
 
 @dataclass(frozen=True, eq=False)
 class SplitRows:
     """Some rows of one split.
 
     Attributes:
-        images: raw embeddings of the plain view, (N, D) float32.
+        features: raw embeddings of the plain view, (N, D) float32, an array or read when asked for.
         views: raw embeddings of the augmented views, (N, V, D) float32; None where the cache has none.
         labels: class indices, (N,).
-        ids: what the data set calls the images, (N,).
+        names: what the data set calls the images, (N,) strings, an array or read when asked for.
         rows: their row numbers in the split, (N,).
     """
 
-    images: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | Stored
     views: npt.NDArray[np.float32] | None
     labels: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.str_]
+    names: npt.NDArray[np.str_] | Stored
     rows: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.float32]:
+        """All `features` (N, D) at once; kept."""
+        return np.asarray(self.features)
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.str_]:
+        """All `names` (N,) at once; kept."""
+        return np.asarray(self.names)
 
     @property
     def inputs(self) -> npt.NDArray[np.float32]:
         """What a head learns from: the views (N, V, D) where there are any, else the images (N, D)."""
         return self.images if self.views is None else self.views
 
+    def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
+        """`features` (B, D), a block after the other, each as large as the next or one row larger; none is kept."""
+        features = vars(self).get("images", self.features)
+        for rows in np.array_split(np.arange(len(self)), -(-len(self) // BLOCK)):
+            yield features[int(rows[0]) : int(rows[-1]) + 1]
+
 
 def read_split(cache: Cache, name: str) -> SplitRows:
     """Every valid row of a split that has a label, in the order of its listing, without views.
+
+    Embeddings and ids are read when they are asked for: a test split may be large, and is gone through once.
 
     Raises:
         TaskError: the cache has no such split.
@@ -50,16 +97,16 @@ def read_split(cache: Cache, name: str) -> SplitRows:
     if name not in cache.splits:
         raise TaskError(f"--split {name} given; cache {cache.name} has {', '.join(cache.splits)}")
     split = cache[name]
-    return read_rows(split, np.flatnonzero(split.labelled), with_views=False)
+    rows = np.flatnonzero(split.labelled)
+    return SplitRows(Stored(split, "images", rows), None, split.labels[rows], Stored(split, "ids", rows), rows)
 
 
 def read_rows(split: CachedSplit, rows: npt.NDArray[np.int64], *, with_views: bool) -> SplitRows:
     """Some rows of a split, reading no embedding but theirs."""
-    in_order = np.array_equal(rows, np.arange(len(split)))  # the whole split: one contiguous read
     return SplitRows(
-        images=split.images if in_order else split.take_images(rows),
-        views=split.take_views(rows) if with_views else None,
-        labels=split.labels[rows],
-        ids=split.ids[rows],
-        rows=rows,
+        split.take_images(rows),
+        split.take_views(rows) if with_views else None,
+        split.labels[rows],
+        split.take_ids(rows),
+        rows,
     )

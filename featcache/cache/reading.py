@@ -89,10 +89,7 @@ class CachedSplit:
         Raises:
             CacheIncomplete: The record of some rows is missing, as after a partial copy of the cache.
         """
-        state = self._read(STATE)
-        if missing := int((state == MISSING).sum()):
-            raise CacheIncomplete(f"{missing} of {len(state)} rows are missing{self._remedy()}")
-        return np.asarray(state == ENCODED)
+        return self._take_valid(slice(None))
 
     def take_images(self, rows: np.ndarray | slice) -> np.ndarray:
         """(R, D) float32: some rows of `images`, reading only the chunks they lie in.
@@ -106,11 +103,21 @@ class CachedSplit:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
         return self._take(VIEWS, rows) if VIEWS in self._group else None
 
+    def take_ids(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(R,) strings: some rows of `ids`, reading only the chunks they lie in."""
+        return decode_ids(self._read(IDS, rows))
+
+    def _take_valid(self, rows: np.ndarray | slice) -> np.ndarray:
+        state = self._read(STATE, rows)
+        if missing := int((state == MISSING).sum()):
+            raise CacheIncomplete(f"{missing} of {len(state)} rows are missing{self._remedy()}")
+        return np.asarray(state == ENCODED)
+
     def _array(self, name: str) -> zarr.Array[Any]:
         return array_in(self._group, name)
 
     def _read(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        whole = isinstance(rows, slice) and rows == slice(None)
+        whole = _is_whole(rows)
         if whole and name in self._ahead:
             return self._ahead.pop(name)
         try:
@@ -122,7 +129,9 @@ class CachedSplit:
     def _take(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
         values = self._read(name, rows).astype(np.float32, copy=False)
         present = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-        if missing := int((self.valid[rows] & ~present).sum()):
+        known = "valid" in vars(self) or _is_whole(rows)
+        valid = self.valid[rows] if known else self._take_valid(rows)
+        if missing := int((valid & ~present).sum()):
             raise CacheIncomplete(f"{missing} rows of {name} are missing{self._remedy()}")
         return values
 
@@ -132,6 +141,10 @@ class CachedSplit:
             f" in {self.name} of {place}; type `featcache verify {place} --repair`, "
             "then the same `featcache extract` command"
         )
+
+
+def _is_whole(rows: np.ndarray | slice) -> bool:
+    return isinstance(rows, slice) and rows == slice(None)
 
 
 def read_shards(array: zarr.Array[Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,14 @@ from featcache.cache.layout import CONTENT, DAMAGE, ENCODED, IDS, IMAGES, LABELS
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
-from featcache.ids import encode_ids
+from featcache.ids import blocks, encode_ids
 from featcache.places.folder import Folder, array_in
 from featcache.places.together import together
+
+LISTING_BLOCK = 16 * layout.LISTING_ROWS
+"""Rows of ids or labels that are compared with the store and written together."""
+STATES_AT_ONCE = 2**22
+"""Rows whose states are read together."""
 
 
 @dataclass
@@ -89,7 +95,7 @@ class CacheStore:
 
     def encoded(self) -> int:
         """Rows that have an embedding, over all splits."""
-        return sum(int(np.sum(state == ENCODED)) for state in together(self._states, self.plan.rows))
+        return sum(counts[ENCODED] for counts in together(self._counts, self.plan.rows))
 
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
@@ -128,12 +134,11 @@ class CacheStore:
             CacheIncomplete: Rows are missing.
         """
         unreadable = {}
-        for split, state in zip(self.plan.rows, together(self._states, self.plan.rows), strict=True):
-            if missing := int((state == MISSING).sum()):
-                raise CacheIncomplete(
-                    f"{missing} of {len(state)} rows of {split} are missing in {self.folder.location}"
-                )
-            unreadable[split] = int((state == UNREADABLE).sum())
+        for (split, rows), counts in zip(self.plan.rows.items(), together(self._counts, self.plan.rows), strict=True):
+            if counts[MISSING]:
+                message = f"{counts[MISSING]} of {rows} rows of {split} are missing in {self.folder.location}"
+                raise CacheIncomplete(message)
+            unreadable[split] = counts[UNREADABLE]
         return unreadable
 
     def _erase(self, shard: Shard) -> None:
@@ -142,8 +147,15 @@ class CacheStore:
         rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT)]
         self.folder.remove(*rest, layout.bad_file(shard))
 
-    def _states(self, split: str) -> np.ndarray:
-        return np.asarray(self._array(split, STATE)[:])
+    def _counts(self, split: str) -> Counter[int]:
+        """How many rows of a split are in each state; those of a damaged record are missing."""
+        counts: Counter[int] = Counter()
+        for shard, states in shard_states(self._group, self.plan, split):
+            if states is None:
+                counts[MISSING] += len(shard)
+            else:
+                counts.update({state: int((states == state).sum()) for state in (MISSING, ENCODED, UNREADABLE)})
+        return counts
 
     def _stored(self, embeddings: np.ndarray, state: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # told below
@@ -168,35 +180,48 @@ class CacheStore:
 
     def _listing(self, split: str, name: str, values: np.ndarray, how: dict[str, Any]) -> None:
         array = self._create(split, name, how)
-        try:
-            same = array.shape == values.shape and np.array_equal(np.asarray(array[:]), values)
-        except DAMAGE:
-            same = False
-        if not same:
-            array[:] = values
+        for rows in blocks(len(values), LISTING_BLOCK):
+            if not _holds(array, rows, values[rows]):
+                array[rows] = values[rows]
 
 
 def pending_shards(group: zarr.Group, plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
     """The shards of a split that are not done, in order, and those of them whose record is damaged."""
+    pending, damaged = list[Shard](), list[Shard]()
+    for shard, state in shard_states(group, plan, split):
+        if state is None:
+            damaged.append(shard)
+        if state is None or (state == MISSING).any():
+            pending.append(shard)
+    return pending, damaged
+
+
+def shard_states(group: zarr.Group, plan: ShardPlan, split: str) -> Iterator[tuple[Shard, np.ndarray | None]]:
+    """Each shard of a split, in order, with the states (R,) of its rows; None where its record is damaged.
+
+    Records are read many at once, for each alone costs Zarr as much as many do, and yet few megabytes at a time.
+    """
     shards, array = list(plan.shards(split)), array_in(group, layout.array(split, STATE))
+    for block in blocks(len(shards), max(1, STATES_AT_ONCE // plan.rows_per_shard)):
+        yield from zip(shards[block], _read_states(array, shards[block]), strict=True)
+
+
+def _read_states(array: zarr.Array[Any], shards: list[Shard]) -> list[np.ndarray | None]:
+    """The states of each of these shards, which follow one another."""
+    first = shards[0].start
     try:
-        state = np.asarray(array[:])
+        states = np.asarray(array[first : shards[-1].stop])
     except DAMAGE:
-        state = np.full(plan.rows[split], MISSING, np.int8)
-        damaged = [shard for shard in shards if not _read_into(state, array, shard)]
-    else:
-        damaged = []
-    return [shard for shard in shards if (state[shard.start : shard.stop] == MISSING).any()], damaged
+        return [None] if len(shards) == 1 else [_read_states(array, [shard])[0] for shard in shards]
+    return [states[shard.start - first : shard.stop - first] for shard in shards]
 
 
-def _read_into(state: np.ndarray, array: zarr.Array[Any], shard: Shard) -> bool:
-    """Read the states of one shard; returns whether they could be read."""
-    rows = slice(shard.start, shard.stop)
+def _holds(array: zarr.Array[Any], rows: slice, values: np.ndarray) -> bool:
+    """Whether these rows of an array can be read and are these values."""
     try:
-        state[rows] = np.asarray(array[rows])
+        return np.array_equal(np.asarray(array[rows]), values)
     except DAMAGE:
         return False
-    return True
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from featcache.datasets.stratified import balanced_rows
 from featcache.errors import DataError
+from featcache.ids import Ids, blocks, listing_digest
 from featcache.prompts import PromptSpec
 
 
@@ -38,16 +40,20 @@ class Split:
     """The rows of one split, in listing order.
 
     Attributes:
-        ids: (N,) image ids, paths relative to the set's image folder where it has one.
+        ids: (N,) image ids, paths relative to the set's image folder where it has one; strings that are given in
+            another sequence become `Ids`.
         labels: (N,) int64, index into the data set's class names; read-only.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        labels = np.array(self.labels, dtype=np.int64)
-        labels.flags.writeable = False
+        object.__setattr__(self, "ids", Ids.of(self.ids))
+        labels = np.asarray(self.labels, dtype=np.int64)
+        if labels.flags.writeable:  # somebody's, who may go on writing
+            labels = labels.copy()
+            labels.flags.writeable = False
         object.__setattr__(self, "labels", labels)
         if labels.shape != (len(self.ids),):
             raise ValueError(f"{len(self.ids)} ids but labels of shape {labels.shape}")
@@ -57,7 +63,7 @@ class Split:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Split:
         """The rows at these positions, in the order given."""
-        return Split(tuple(self.ids[row] for row in rows.tolist()), self.labels[rows])
+        return Split(Ids.of(self.ids).take(rows), self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +102,18 @@ class Dataset:
         """Where the images were found."""
         return str(self.provenance.get("images") or self.provenance["source"])
 
+    @cached_property
+    def listing_sha256(self) -> str:
+        """The digest of ids and labels in order, see `listing_digest`."""
+        return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
+
     def sizes_digest(self) -> str:
         """sha256 of the sizes of all image files, in order: tells one folder from another of the same listing."""
         sha = hashlib.sha256()
         for split in self.splits.values():
-            sha.update(np.fromiter(self.reader.sizes(split.ids), dtype="<i8", count=len(split)).tobytes())
+            sizes = iter(self.reader.sizes(split.ids))
+            for rows in blocks(len(split)):
+                sha.update(np.fromiter(sizes, dtype="<i8", count=rows.stop - rows.start).data)
         return sha.hexdigest()
 
     def limited(self, n: int, seed: int) -> Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 from featcache.datasets import stratified
 from featcache.datasets.dataset import Split
 from featcache.errors import DataError
+from featcache.ids import Ids
 from featcache.prompts import reads_as
 
 SPLIT_NAMES = {
@@ -53,12 +54,11 @@ def make_split(rows: Iterable[tuple[str, int]]) -> Split:
         DataError: A file name is not UTF-8 (the file system gave bytes that cannot be written down as text).
     """
     pairs = list(rows)
-    ids = tuple(image for image, _ in pairs)
     try:
-        "".join(ids).encode()
+        ids = Ids.of([image for image, _ in pairs])
     except UnicodeEncodeError as error:
-        bad = next(image for image in ids if any("\ud800" <= letter <= "\udfff" for letter in image))
-        raise DataError(f"the file name {bad!r} is not valid UTF-8: rename the file") from error
+        message = f"the file name {error.object!r} is not valid UTF-8: rename the file"
+        raise DataError(message) from error
     return Split(ids, np.array([label for _, label in pairs], dtype=np.int64))
 
 

@@ -12,19 +12,19 @@ from featcache.datasets.dataset import Dataset, Reader
 from featcache.datasets.given_class_names import read_class_names
 from featcache.datasets.listing import Listing
 from featcache.datasets.locate import Located, locate, looked_in
+from featcache.datasets.named_sets.digits import DigitsReader, list_digits
+from featcache.datasets.named_sets.native_splits import list_native
+from featcache.datasets.named_sets.torchvision_sets import download as download_with_torchvision
+from featcache.datasets.named_sets.torchvision_sets import list_cifar
 from featcache.datasets.sources.coop_split import list_coop_split
-from featcache.datasets.sources.digits import DigitsReader, list_digits
-from featcache.datasets.sources.native_splits import list_native
 from featcache.datasets.sources.source import Asked
 from featcache.datasets.sources.sources import source_of
-from featcache.datasets.sources.torchvision_sets import download as download_with_torchvision
-from featcache.datasets.sources.torchvision_sets import list_cifar
 from featcache.errors import DataError
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
 
 OWN_PROMPTS = {"default": PromptSpec(templates=("a photo of {a} {}.",))}
-"""The prompt set of a folder or CSV."""
+"""The prompt set of a folder or table."""
 
 
 def load_dataset(

@@ -24,7 +24,7 @@ VALIDATION_FRACTION = 0.2
 
 def seeded_ranks(ids: Sequence[str], labels: Labels, seed: int) -> Labels:
     """(N,) each row's rank among the rows of its class, in the seeded order; 0 comes first."""
-    keys = np.array([hashlib.sha256(f"{seed}\0{i}".encode()).digest()[:16] for i in ids], dtype="S16")
+    keys = np.fromiter((hashlib.sha256(f"{seed}\0{i}".encode()).digest()[:16] for i in ids), "S16", count=len(ids))
     order = np.lexsort((keys, labels))
     _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     ranks = np.empty(len(labels), dtype=np.int64)

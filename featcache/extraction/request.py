@@ -13,7 +13,6 @@ from featcache.datasets.load import load_dataset
 from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
-from featcache.ids import listing_digest
 from featcache.places.folder import check_name
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec, read_prompts
@@ -171,7 +170,7 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "class_names": list(dataset.class_names),
         "rows": {split: len(part.ids) for split, part in dataset.splits.items()},
-        "listing_sha256": listing_digest({split: (part.ids, part.labels) for split, part in dataset.splits.items()}),
+        "listing_sha256": dataset.listing_sha256,
     }
 
 

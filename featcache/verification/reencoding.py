@@ -78,10 +78,18 @@ def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) ->
 
 
 def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:
-    batches = [(split, part) for split in plan.rows for shard in plan.shards(split) for part in plan.batches(shard)]
-    count = min(len(batches), -(-rows // plan.batch_size))
-    chosen = np.random.default_rng(seed).choice(len(batches), size=count, replace=False)
-    return [batches[index] for index in sorted(chosen)]
+    """Batches chosen among all, told by their numbers: of many rows even a list of the batches is long."""
+    size = plan.batch_size
+    ends = np.cumsum([-(-count // size) for count in plan.rows.values()])
+    every = int(ends[-1])
+    chosen = np.random.default_rng(seed).choice(every, size=min(every, -(-rows // size)), replace=False)
+    found = []
+    for number in sorted(chosen.tolist()):
+        place = int(np.searchsorted(ends, number, side="right"))
+        split, count = list(plan.rows.items())[place]
+        start = (number - (int(ends[place - 1]) if place else 0)) * size
+        found.append((split, range(start, min(start + size, count))))
+    return found
 
 
 def _compare(found: Verification, stored: np.ndarray, fresh: np.ndarray) -> tuple[int, str] | None:

@@ -31,7 +31,7 @@ from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
-from featcache.ids import decode_ids, listing_digest
+from featcache.ids import Ids, listing_digest
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
 from featcache.verification.found import Verification
@@ -165,8 +165,8 @@ def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verificat
     listing = {}
     for split in found.rows:
         try:
-            ids = [str(name) for name in decode_ids(np.asarray(array_in(group, split, IDS)[:]))]
-            listing[split] = (ids, np.asarray(array_in(group, split, LABELS)[:]))
+            ids = np.asarray(array_in(group, split, IDS)[:])
+            listing[split] = (Ids(ids), np.asarray(array_in(group, split, LABELS)[:]))
         except DAMAGE as error:
             found.problems.append(f"{split}: ids or labels are damaged ({error})")
             found.listings.append(split)

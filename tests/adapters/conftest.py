@@ -32,8 +32,11 @@ class FakeSplit:
     def images(self) -> np.ndarray:
         return self.all_images
 
-    def take_images(self, rows: np.ndarray) -> np.ndarray:
+    def take_images(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.all_images[rows]
+
+    def take_ids(self, rows: np.ndarray | slice) -> np.ndarray:
+        return self.ids[rows]
 
     def take_views(self, rows: np.ndarray) -> np.ndarray | None:
         if self.all_views is None:

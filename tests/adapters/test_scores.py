@@ -8,7 +8,8 @@ import torch
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from adapters.metrics import ece_equal_mass, softmax
+from adapters import metrics
+from adapters.metrics import ece, ece_equal_mass, softmax
 from adapters.scores import score_logits
 
 
@@ -70,3 +71,12 @@ def test_the_bootstrap_keeps_the_classes(rows: tuple[np.ndarray, np.ndarray]) ->
         drawn.append(np.mean(of_classes))
     found = score_logits(logits, labels).balanced_accuracy_interval
     assert found == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.015)
+
+
+def test_scores_have_the_same_bits_in_blocks(
+    rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, labels = rows
+    whole = score_logits(logits, labels), ece(logits, labels)
+    monkeypatch.setattr(metrics, "BLOCK", 7)
+    assert (score_logits(logits, labels), ece(logits, labels)) == whole

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import alpha_path
+from benchmarks import alpha_path, scale
 
 BENCHMARKS = {
     "alpha_path",
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "large",
     "many_trainings",
     "remote",
+    "scale",
     "whole_process",
 }
 PARTS = {"feature_sets", "object_server", "plain_clip", "timing"}
@@ -133,6 +134,16 @@ def test_auto(tables: Tables, features: Path) -> None:
         ("features:noisy", "2"),
     ]
     assert all(float(row["auto"]) > 50 for row in rows[:2])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by Linux's /proc")
+def test_scale(tables: Tables, tmp_path: Path) -> None:
+    (rows,) = tables("scale", "--rows", "3000", "--images-per-second", "10", "--folder", str(tmp_path))
+    assert {row["rows"] for row in rows} == {"3,000"}
+    assert set(dict.fromkeys(row["process"] for row in rows)) == set(scale.PROCESSES)
+    assert "write 6 of 13 shards" in {row["step"] for row in rows}
+    assert all(float(row["peak MB"].replace(",", "")) > 10 for row in rows)
+    assert not list(tmp_path.iterdir())
 
 
 def test_whole_process(tables: Tables, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

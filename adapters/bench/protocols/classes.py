@@ -122,9 +122,9 @@ class ClassSubset:
 def _take(rows: SplitRows, which: Ints, labels: Ints) -> SplitRows:
     return replace(
         rows,
-        images=rows.images[which],
+        features=rows.images[which],
         views=None if rows.views is None else rows.views[which],
         labels=labels,
-        ids=rows.ids[which],
+        names=rows.ids[which],
         rows=rows.rows[which],
     )

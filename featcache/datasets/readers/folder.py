@@ -23,9 +23,10 @@ class FolderReader:
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file; -1 where there is none."""
+        root = str(self.root)
         for image_id in ids:
             try:
-                yield (self.root / image_id).stat().st_size
+                yield os.stat(os.path.join(root, image_id)).st_size  # half of what pathlib takes
             except OSError:
                 yield -1
 
@@ -47,7 +48,8 @@ class FolderReader:
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those that are no files."""
-        return [path for path in paths if not (self.root / path).is_file()]
+        root = str(self.root)
+        return [path for path in paths if not os.path.isfile(os.path.join(root, path))]
 
     def open(self, path: str) -> BinaryIO:
         """A file, to be read piece by piece."""

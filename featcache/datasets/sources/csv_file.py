@@ -6,21 +6,13 @@ import csv
 from io import TextIOWrapper
 from typing import BinaryIO
 
-from featcache.datasets.class_names import in_order, spoken_names
-from featcache.datasets.listing import (
-    SPLIT_NAMES,
-    Listing,
-    check_classes,
-    check_no_empty_class,
-    complete_splits,
-    make_split,
-)
+from featcache.datasets.class_names import in_order
+from featcache.datasets.listing import SPLIT_NAMES, Listing, make_split
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import Asked, Opened, Source
+from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing
 from featcache.errors import DataError
-
-COLUMNS = ("path", "label")
 
 
 def recognises(asked: Asked) -> bool:
@@ -49,19 +41,13 @@ def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
     with folder.open(file) as raw:
         rows = _read(raw, path)
     names = in_order({label for _, label, _ in rows})
-    check_classes(names, path)
-    _check_files(folder, path, [image for image, _, _ in rows])
     labels = {name: label for label, name in enumerate(names)}
     found = {
         split: make_split((image, labels[label]) for image, label, its in rows if its == split)
         for split in ("train", "val", "test")
         if any(its == split for _, _, its in rows)
     }
-    splits, made = complete_splits(found, seed, carve_val=False)
-    origin = {"from": f"column split of {file}", **made}
-    listing = Listing(spoken_names(names), splits, origin, f"labels in {file}", tuple(names))
-    check_no_empty_class(listing, path)
-    return listing
+    return table_listing(folder, file, names, found, seed)
 
 
 def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
@@ -79,7 +65,7 @@ def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
                     f"path and label (and split, if you like), {' and '.join(missing)} is missing"
                 )
             for row in reader:
-                rows.append(_row(row, path, reader.line_num, "split" in header))
+                rows.append(_row(row, path, reader.line_num, SPLIT in header))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file in UTF-8 ({error}): save it as one") from error
     if not rows:
@@ -89,30 +75,10 @@ def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
 
 def _row(row: dict[str, str | None], path: str, line: int, has_split: bool) -> tuple[str, str, str]:
     image, label = ((row[name] or "").strip() for name in COLUMNS)
-    if not image or not label:
-        raise DataError(
-            f"{path} line {line}: {'label' if image else 'path'} is empty: give each image a path and label"
-        )
-    if not has_split:
-        return image, label, "train"
-    given = (row["split"] or "").strip()
-    if given.lower() not in SPLIT_NAMES:
-        raise DataError(f'{path} line {line}: split is "{given}": write train, val or test, or leave the column out')
-    return image, label, SPLIT_NAMES[given.lower()]
-
-
-def _check_files(folder: FolderReader | UrlFolder, path: str, images: list[str]) -> None:
-    seen: set[str] = set()
-    for image in images:
-        if image in seen:
-            raise DataError(f"{path} lists {image} twice: keep one of the rows")
-        seen.add(image)
-    missing = folder.missing(images)
-    if missing:
-        raise DataError(
-            f"{path}: {len(missing)} of {len(images)} files do not exist, first {missing[0]}: "
-            f"paths are relative to {folder}"
-        )
+    split = (row[SPLIT] or "").strip() if has_split else None
+    if problem := row_problem(image, label, split):
+        raise DataError(f"{path} line {line}: {problem}")
+    return image, label, "train" if split is None else SPLIT_NAMES[split.lower()]
 
 
 CSV = Source(recognises=recognises, open=open_csv)

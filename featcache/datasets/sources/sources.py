@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
     Attributes:
         home: Where the source is, `module:attribute`.
-        typed: What one types, in short, for errors: "a .csv".
+        typed: What one types, in short, for errors: "a .csv"; empty where another source's says so.
         meaning: What it is, for help.
     """
 
@@ -40,6 +40,11 @@ ENTRIES = {
         "featcache.datasets.sources.image_tables:IMAGE_TABLES",
         "a .parquet",
         "Parquet files with an image column, a file or a folder, or a folder by `datasets`' save_to_disk",
+    ),
+    "listing": Entry(
+        "featcache.datasets.sources.parquet_listing:PARQUET_LISTING",
+        "",
+        "a Parquet file with the columns of such a CSV, for very many rows",
     ),
     "metadata": Entry(
         "featcache.datasets.sources.metadata_file:METADATA_FILE",
@@ -65,7 +70,7 @@ SOURCES: Named[Source] = Named("source", {name: entry.home for name, entry in EN
 
 def what_can_be_given() -> str:
     """All sources, as an error offers them."""
-    *kinds, last = (entry.typed for entry in ENTRIES.values())
+    *kinds, last = (entry.typed for entry in ENTRIES.values() if entry.typed)
     return f"{', '.join(kinds)} or {last}"
 
 

@@ -14,6 +14,7 @@ import adapters
 from adapters import methods
 from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
+from adapters.tasks import split_rows
 
 Make = Callable[..., Any]
 
@@ -24,6 +25,26 @@ def weights(report: Any) -> dict[str, np.ndarray]:
 
 def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_what_is_only_scored_is_never_in_memory_as_a_whole(
+    make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make_cache()
+    whole = fit("tip", cache=cache, shots=4, root=str(tmp_path))
+    monkeypatch.setattr(split_rows, "BLOCK", 7)
+    taken = []
+    take = type(cache["test"]).take_images
+    monkeypatch.setattr(type(cache["test"]), "images", property(lambda split: pytest.fail("all images were read")))
+    monkeypatch.setattr(
+        type(cache["test"]),
+        "take_images",
+        lambda split, rows: taken.append(len(take(split, rows))) or take(split, rows),
+    )
+    found = fit("tip", cache=cache, shots=4, root=str(tmp_path))
+    assert found.scores == whole.scores
+    assert found.ece == whole.ece
+    assert sorted(taken)[-2:] == [7, 16]  # 16 shots, and then blocks
 
 
 @pytest.mark.parametrize("method", list(methods.METHODS))

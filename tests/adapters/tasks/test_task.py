@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import TaskError
+from adapters.tasks import split_rows
 from adapters.tasks.task import Task, read_split
 
 Make = Callable[..., Any]
@@ -146,3 +147,25 @@ def test_the_saved_index_file_draws_the_same_task(make_cache: Make, tmp_path: Pa
 def test_a_split_that_is_not_there_is_refused(make_cache: Make) -> None:
     with pytest.raises(TaskError, match="--split dev given; cache shapes-tiny has train, val, test"):
         read_split(make_cache(), "dev")
+
+
+def test_a_split_is_gone_through_in_blocks_of_which_none_is_kept(
+    make_cache: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_rows, "BLOCK", 5)
+    cache = make_cache()
+    cache["test"].valid[3] = False  # the rows that are left do not all follow one another
+    rows = read_split(cache, "test")
+    blocks = list(rows.blocks())
+    sizes = [len(block) for block in blocks]
+    assert max(sizes) <= 5
+    assert max(sizes) - min(sizes) <= 1  # no last block of a row or two, which BLAS would multiply otherwise
+    assert np.concatenate(blocks).tobytes() == cache["test"].images[rows.rows].tobytes()
+    assert not {"images", "ids"} & set(vars(rows))
+    assert rows.images.tobytes() == np.concatenate(blocks).tobytes()
+    assert rows.ids.tolist() == cache["test"].ids[rows.rows].tolist()
+
+
+def test_the_whole_of_a_split_is_read_once_for_all_tasks(make_cache: Make) -> None:
+    cache = make_cache()
+    assert read_split(cache, "val").images is read_split(cache, "val").images is cache["val"].images

@@ -51,7 +51,7 @@ def test_a_cache_of_format_1_continues_as_it_was_begun(
 ) -> None:
     folder = image_folder()
     with monkeypatch.context() as old:
-        old.setattr("featcache.extraction.extract.FORMAT", BEFORE)
+        old.setattr("featcache.extraction.agreement.FORMAT", BEFORE)
         begun = extract(folder, name="old")
     whole = begun["train"].images
     store = CacheStore(begun.folder, begun.manifest)

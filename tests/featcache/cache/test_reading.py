@@ -10,7 +10,11 @@ import pytest
 
 import featcache
 from featcache.cache import reading
-from featcache.errors import CacheError
+from featcache.cache.manifest import FORMAT
+from featcache.cache.reading import CachedSplit
+from featcache.cache.writing import CacheStore, ShardResult
+from featcache.errors import CacheError, CacheIncomplete
+from featcache.places.folder import Folder
 from tests.conftest import ImageFolder
 
 
@@ -29,6 +33,7 @@ def test_some_rows_are_the_same_as_all_rows_and_then_some(root: Path, image_fold
     rows = [5, 0, 3]
     assert train.take_images(rows).tobytes() == train.images[rows].tobytes()  # type: ignore[arg-type]
     assert train.take_views(slice(0, 2)) is None
+    assert train.take_ids(rows).tolist() == train.ids[rows].tolist()  # type: ignore[arg-type]
 
 
 def test_loading_reads_all_splits_and_then_nothing_more(
@@ -44,3 +49,18 @@ def test_loading_reads_all_splits_and_then_nothing_more(
     for split, values in expected.items():
         for name, value in zip(reading.LOADED, values, strict=True):
             assert np.array_equal(getattr(loaded[split], name), value), (split, name)
+
+
+def test_rows_are_read_without_the_records_of_others(tmp_path: Path) -> None:
+    identity = {"encoder": {"dim": 3}, "dtype": "float16", "batch_size": 2}
+    plan = {"rows": {"train": 4}, "rows_per_shard": 2}
+    store = CacheStore(Folder(str(tmp_path)), {"format": FORMAT, "identity": identity, "plan": plan})
+    store.prepare({"train": (["a", "b", "c", "d"], np.arange(4))}, {})
+    first, _ = store.pending("train")
+    store.write(ShardResult(first, np.ones((2, 3)), None, np.ones(2, np.int8), np.ones((2, 16), np.uint8)))
+    split = CachedSplit("train", Folder(str(tmp_path)).group("r")["train"])  # type: ignore[arg-type]
+    assert split.take_images(np.array([1])).tolist() == [[1, 1, 1]]
+    with pytest.raises(CacheIncomplete, match="1 of 1 rows are missing"):
+        split.take_images(np.array([2]))
+    with pytest.raises(CacheIncomplete, match="2 of 4 rows are missing"):
+        split.images  # noqa: B018

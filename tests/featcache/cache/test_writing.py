@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from featcache.cache import layout, writing
 from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.manifest import BEFORE, FORMAT
 from featcache.cache.plan import Shard
-from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk
+from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk, shard_states
 from featcache.errors import CacheError, CacheIncomplete
+from featcache.ids import decode_ids
 from featcache.places.folder import Folder
 
 IDS, LABELS = ["a", "b", "c", "d", "e"], np.arange(5)
@@ -72,6 +74,44 @@ def test_preparing_again_keeps_what_is_there_and_mends_the_listing(store: CacheS
     store.prepare({"train": (IDS, LABELS)}, {})
     assert first not in store.pending("train")
     assert np.asarray(store._array("train", "labels")[:]).tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_records_are_read_some_together_and_a_damaged_one_alone(
+    store: CacheStore, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "STATES_AT_ONCE", at_once)
+    first, second, third = store.pending("train")
+    for shard in (first, second, third):
+        store.write(result(shard, unreadable=shard is first))
+    assert (store.pending("train"), store.encoded(), store.require_complete()) == ([], 4, {"train": 1})
+    Path(store.folder.path("train/state/c/1")).write_bytes(b"damaged")
+    with pytest.raises(CacheIncomplete, match="2 of 5 rows of train are missing"):
+        store.require_complete()
+    assert store.encoded() == 2
+    states = shard_states(store._group, store.plan, "train")
+    assert [(shard, None if state is None else state.tolist()) for shard, state in states] == [
+        (first, [UNREADABLE, ENCODED]),
+        (second, None),
+        (third, [ENCODED]),
+    ]
+    assert store.pending("train") == [second]
+
+
+def test_only_the_part_of_a_listing_that_is_not_there_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "LISTING_ROWS", 2)
+    monkeypatch.setattr(writing, "LISTING_BLOCK", 2)
+    store = CacheStore(Folder(str(tmp_path)), manifest(FORMAT))
+    store.prepare({"train": (IDS, LABELS)}, {})
+    chunks = [tmp_path / f"train/ids/c/{place}/0" for place in range(3)]
+    before = [chunk.stat().st_mtime_ns for chunk in chunks]
+    chunks[1].write_bytes(b"damaged")
+    store.prepare({"train": (IDS, LABELS)}, {})
+    after = [chunk.stat().st_mtime_ns for chunk in chunks]
+    assert decode_ids(np.asarray(store._array("train", "ids")[:])).tolist() == IDS
+    assert (after[0], after[2]) == (before[0], before[2])
 
 
 def test_a_full_disk_is_told_and_other_errors_are_left_alone(store: CacheStore) -> None:

@@ -37,6 +37,14 @@ def test_limited_is_balanced_nested_and_in_listing_order(tmp_path: Path) -> None
         dataset.limited(0, seed=0)
 
 
+def test_labels_are_copied_only_where_somebody_could_still_write_them() -> None:
+    labels = np.array([0, 1])
+    split = Split(("a", "b"), labels)
+    labels[0] = 1
+    assert split.labels.tolist() == [0, 1]
+    assert Split(split.ids, split.labels).labels is split.labels
+
+
 def test_subset(tmp_path: Path) -> None:
     dataset = load_dataset(str(make_class_folders(tmp_path, {"a": 10, "b": 10})))
     assert list(dataset.subset(["test", "train"]).splits) == ["train", "test"]

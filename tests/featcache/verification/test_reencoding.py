@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import featcache
+from featcache.cache.plan import ShardPlan
 from featcache.places.folder import array_in
+from featcache.verification import reencoding
 from featcache.verification.verify import verify
 from tests.conftest import ImageFolder
 
@@ -34,3 +37,13 @@ def test_a_cache_of_a_gpu_can_be_verified_and_given_prompts_on_a_cpu(
     (tmp_path / "mine.txt").write_text("my {}\n")
     again = featcache.extract("tiny", str(folder), templates=tmp_path / "mine.txt", device="cpu", progress=False)
     assert again.text.name == "mine"
+
+
+@pytest.mark.parametrize("rows", [{"train": 1000, "val": 0, "test": 7}, {"train": 64, "test": 129}])
+@pytest.mark.parametrize("sampled", [1, 64, 5000])
+def test_batches_are_chosen_as_from_a_list_of_all(rows: dict[str, int], sampled: int) -> None:
+    plan = ShardPlan(rows, batch_size=8, rows_per_shard=24)
+    every = [(split, part) for split in rows for shard in plan.shards(split) for part in plan.batches(shard)]
+    count = min(len(every), -(-sampled // 8))
+    chosen = np.random.default_rng(3).choice(len(every), size=count, replace=False)
+    assert reencoding._sample_batches(plan, sampled, 3) == [every[number] for number in sorted(chosen)]

@@ -1,0 +1,1 @@
+"""Sets that have a name: from their own files to a listing."""

@@ -1,0 +1,180 @@
+"""Parquet files with the columns `path,label[,split]`: what a CSV lists, for more rows than a list of strings holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featcache.datasets.class_names import in_order
+from featcache.datasets.dataset import Split
+from featcache.datasets.listing import SPLIT_NAMES, Listing
+from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.datasets.sources.source import Asked, Opened, Source
+from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing
+from featcache.errors import DataError
+from featcache.ids import BLOCK, Ids
+
+SPLITS = ("train", "val", "test")
+
+
+def recognises(asked: Asked) -> bool:
+    """A file that ends as a Parquet file does, here or behind a URL; those that hold images are asked for before."""
+    return asked.suffix == ".parquet" and asked.exists
+
+
+def open_listing(asked: Asked) -> Opened:
+    """List a Parquet file beside its images. Raises as `list_parquet`."""
+    asked.take_no_split_file("put a column split into the table")
+    asked.take_no_class_depth()
+    listing = list_parquet(asked.folder, asked.file_name, asked.seed)
+    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+
+
+def list_parquet(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
+    """List a Parquet file as `list_csv` lists a CSV of the same rows; labels are text or whole numbers.
+
+    It is read twice, in batches: to count, and then into arrays that are as large as they must be.
+
+    Raises:
+        DataError: As `list_csv`, or a column is of another type.
+    """
+    names, found = read_table(folder, file)
+    return table_listing(folder, file, names, found, seed)
+
+
+def read_table(folder: FolderReader | UrlFolder, file: str) -> tuple[list[str], dict[str, Split]]:
+    """The labels in order, and the splits that the file names; whether the images exist is not looked at.
+
+    Raises:
+        DataError: A column is missing, empty somewhere or of another type, or a split has another name.
+    """
+    table = _Table(folder, file)
+    labels, rows, widths = _counted(table)
+    names = in_order(labels)
+    places = {name: place for place, name in enumerate(names)}
+    padded = [np.zeros((count, width), np.uint8) for count, width in zip(rows, widths, strict=True)]
+    classes = [np.empty(count, np.int64) for count in rows]
+    ends = np.zeros(len(SPLITS), np.int64)
+    for batch in table.batches():
+        label_of_row = np.array([places[name] for name in batch.labels])[batch.label_of_row]
+        for split in np.flatnonzero(np.bincount(batch.splits)).tolist():
+            mine = batch.splits == split
+            where = slice(ends[split], ends[split] + int(mine.sum()))
+            ends[split] = where.stop
+            inside = np.arange(padded[split].shape[1]) < batch.lengths[mine, None]
+            padded[split][where][inside] = batch.letters[np.repeat(mine, batch.lengths)]
+            classes[split][where] = label_of_row[mine]
+    for array in classes:
+        array.flags.writeable = False
+    return names, {
+        name: Split(Ids(padded[split]), classes[split]) for split, name in enumerate(SPLITS) if len(classes[split])
+    }
+
+
+def _counted(table: _Table) -> tuple[set[str], np.ndarray, np.ndarray]:
+    """The labels; and of each of `SPLITS` how many rows it has, and the bytes of its longest path."""
+    labels = set[str]()
+    rows, widths = np.zeros(len(SPLITS), np.int64), np.ones(len(SPLITS), np.int64)
+    for batch in table.batches():
+        labels.update(batch.labels)
+        of_batch = np.bincount(batch.splits, minlength=len(SPLITS))
+        for split in np.flatnonzero(of_batch).tolist():
+            widths[split] = max(widths[split], batch.lengths[batch.splits == split].max())
+        rows += of_batch
+    if not rows.any():
+        raise DataError(f"{table.path} has no rows: write one with path and label for each image")
+    return labels, rows, widths
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some rows: letters of all paths one after another, their lengths (B,), labels, and the row's label and split."""
+
+    letters: np.ndarray
+    lengths: np.ndarray
+    labels: list[str]
+    label_of_row: np.ndarray
+    splits: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The file."""
+
+    folder: FolderReader | UrlFolder
+    file: str
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return f"{self.folder}/{self.file}"
+
+    def batches(self) -> Iterator[_Batch]:
+        """All rows, in batches."""
+        import pyarrow
+        import pyarrow.parquet
+
+        path, first = self.path, 1
+        try:
+            with self.folder.open(self.file) as raw, pyarrow.parquet.ParquetFile(raw) as table:
+                columns = _columns(path, table.schema_arrow.names)
+                for batch in table.iter_batches(BLOCK, columns=columns):
+                    yield _batch(path, first, {name: _text(path, name, batch.column(name)) for name in columns})
+                    first += len(batch)
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path} is not a readable Parquet file ({reason}): write it again") from error
+
+
+def _columns(path: str, there: list[str]) -> list[str]:
+    missing = [name for name in COLUMNS if name not in there]
+    if missing:
+        raise DataError(
+            f"{path} has the columns {', '.join(there) or 'nothing'}: it must have "
+            f"path and label (and split, if you like), {' and '.join(missing)} is missing"
+        )
+    return [*COLUMNS, *([SPLIT] if SPLIT in there else [])]
+
+
+def _text(path: str, name: str, column: Any) -> Any:
+    """A column as strings without space around them; what is missing is empty."""
+    import pyarrow
+    import pyarrow.compute
+
+    kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+    is_text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+    if not is_text and not (name == "label" and pyarrow.types.is_integer(kind)):
+        raise DataError(f"{path}: column {name} holds {kind}: write text{' or whole numbers' * (name == 'label')}")
+    return pyarrow.compute.utf8_trim_whitespace(column.cast(pyarrow.string()).fill_null(""))
+
+
+def _batch(path: str, first: int, columns: dict[str, Any]) -> _Batch:
+    """A batch whose first row has this number, checked."""
+    paths = columns["path"]
+    _, ends, letters = paths.buffers()  # in Arrow's format: where each string ends, and all of them in a row
+    offsets = np.frombuffer(ends, np.int32)[paths.offset :][: len(paths) + 1]
+    lengths = np.diff(offsets)
+    labels, label_of_row = _encoded(columns["label"])
+    words, word_of_row = _encoded(columns[SPLIT]) if SPLIT in columns else (["train"], np.zeros_like(label_of_row))
+    codes = [SPLITS.index(SPLIT_NAMES[word.lower()]) if word.lower() in SPLIT_NAMES else -1 for word in words]
+    splits = np.array(codes)[word_of_row]
+    wrong = (lengths == 0) | (np.array([not label for label in labels])[label_of_row]) | (splits < 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        image, label = (columns[name][row].as_py() for name in COLUMNS)
+        raise DataError(f"{path} row {first + row}: {row_problem(image, label, words[word_of_row[row]])}")
+    letters = np.frombuffer(letters, np.uint8)[offsets[0] : offsets[-1]]
+    return _Batch(letters, lengths, labels, label_of_row, splits)
+
+
+def _encoded(column: Any) -> tuple[list[str], np.ndarray]:
+    """The values of a column, and which of them each row has."""
+    encoded = column.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+
+
+PARQUET_LISTING = Source(recognises=recognises, open=open_listing)
