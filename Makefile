@@ -31,7 +31,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
 
 clean:
 	rm -rf $(VENV) dist build

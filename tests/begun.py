@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from featcache.cache import plan
+from featcache.cache.manifest import library_versions
 from featcache.extraction.engines.engine import Brief
 from featcache.extraction.request import Request
 from featcache.extraction.station import Station
@@ -31,7 +32,7 @@ def begin(images: Path, root: Path, monkeypatch: pytest.MonkeyPatch, batch_size:
     folder = Folder(f"{caches_location(root)}/c")
     with monkeypatch.context() as small, writing(folder) as held:
         small.setattr(plan, "SECONDS_PER_SHARD", 1e-9)
-        station = Station(Brief(request, request.load_dataset(), folder, held.token), "cpu", 1)
+        station = Station(Brief(request, request.load_dataset(), folder, held.token, library_versions()), "cpu", 1)
         with closing(station):
             station.load()
             station.prepare()

@@ -18,13 +18,13 @@ def slowly(*args, **kwargs):
 Image.open = slowly
 """
 BLIND = """
-import pathlib
-_stat = pathlib.Path.stat
-def stat(self, **kwargs):
-    if str(self).startswith({folder!r}):
-        raise FileNotFoundError(str(self))
-    return _stat(self, **kwargs)
-pathlib.Path.stat = stat
+import os
+_stat = os.stat
+def stat(path, **kwargs):
+    if str(path).startswith({folder!r}):
+        raise FileNotFoundError(str(path))
+    return _stat(path, **kwargs)
+os.stat = stat
 """
 
 

@@ -88,7 +88,7 @@ class CacheStore:
 
     def pending(self, split: str) -> list[Shard]:
         """The shards of a split that are not done, in order; a damaged record counts as none."""
-        pending, damaged = pending_shards(self._group, self.plan, split)
+        pending, damaged = pending_shards(self._array(split, STATE), self.plan, split)
         for shard in damaged:
             self.forget(shard)
         return pending
@@ -150,7 +150,7 @@ class CacheStore:
     def _counts(self, split: str) -> Counter[int]:
         """How many rows of a split are in each state; those of a damaged record are missing."""
         counts: Counter[int] = Counter()
-        for shard, states in shard_states(self._group, self.plan, split):
+        for shard, states in shard_states(self._array(split, STATE), self.plan, split):
             if states is None:
                 counts[MISSING] += len(shard)
             else:
@@ -185,10 +185,10 @@ class CacheStore:
                 array[rows] = values[rows]
 
 
-def pending_shards(group: zarr.Group, plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
-    """The shards of a split that are not done, in order, and those of them whose record is damaged."""
+def pending_shards(states: zarr.Array[Any], plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
+    """The shards of a split that are not done, by its states; in order, and those of them whose record is damaged."""
     pending, damaged = list[Shard](), list[Shard]()
-    for shard, state in shard_states(group, plan, split):
+    for shard, state in shard_states(states, plan, split):
         if state is None:
             damaged.append(shard)
         if state is None or (state == MISSING).any():
@@ -196,12 +196,12 @@ def pending_shards(group: zarr.Group, plan: ShardPlan, split: str) -> tuple[list
     return pending, damaged
 
 
-def shard_states(group: zarr.Group, plan: ShardPlan, split: str) -> Iterator[tuple[Shard, np.ndarray | None]]:
+def shard_states(array: zarr.Array[Any], plan: ShardPlan, split: str) -> Iterator[tuple[Shard, np.ndarray | None]]:
     """Each shard of a split, in order, with the states (R,) of its rows; None where its record is damaged.
 
     Records are read many at once, for each alone costs Zarr as much as many do, and yet few megabytes at a time.
     """
-    shards, array = list(plan.shards(split)), array_in(group, layout.array(split, STATE))
+    shards = list(plan.shards(split))
     for block in blocks(len(shards), max(1, STATES_AT_ONCE // plan.rows_per_shard)):
         yield from zip(shards[block], _read_states(array, shards[block]), strict=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from featcache.cache.layout import COMPLETE, MANIFEST
-from featcache.cache.manifest import require_equal
+from featcache.cache.manifest import library_versions, require_equal
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.writing import CacheStore, explain_full_disk
 from featcache.datasets.dataset import Dataset
@@ -129,7 +129,7 @@ def _encode(
     request: Request, dataset: Dataset, folder: Folder, held: Held, *, progress: bool
 ) -> tuple[int, float, HandingOut | None]:
     """Encode what is missing; returns the number of images, the seconds that they took, and who encoded them."""
-    brief = Brief(request.elsewhere(), dataset, folder, held.token)
+    brief = Brief(request.elsewhere(), dataset, folder, held.token, library_versions())
     engine: Engine = ENGINES[request.engine]()
     with engine.stations(brief) as stations, _reporting(progress) as reporter:
         everywhere(stations, "load")

@@ -14,7 +14,7 @@ from featcache.cache.writing import pending_shards
 from featcache.extraction.extract import require_same_request
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import prompts_missing
-from featcache.places.folder import Folder, join
+from featcache.places.folder import Folder, array_in, join
 from featcache.places.home import caches_location
 
 
@@ -106,6 +106,6 @@ def _left(folder: Folder, plan: ShardPlan) -> list[Shard]:
         return [shard for split in plan.rows for shard in plan.shards(split)]
     group, left = folder.group("r"), list[Shard]()
     for split in plan.rows:
-        begun = layout.array(split, STATE) in group
-        left += pending_shards(group, plan, split)[0] if begun else plan.shards(split)
+        states = layout.array(split, STATE)
+        left += pending_shards(array_in(group, states), plan, split)[0] if states in group else plan.shards(split)
     return left

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import require_equal, views_of
+from featcache.cache.manifest import library_versions, require_equal, views_of
 from featcache.cache.plan import Shard
 from featcache.cache.reading import read_manifest
 from featcache.cache.writing import CacheStore, ShardResult
@@ -65,11 +65,14 @@ class Station:
         self._running: Generator[tuple[int, int]] | None = None
 
     def load(self) -> None:
-        """Load the encoder.
+        """Look around, and load the encoder.
 
         Raises:
             ModelError: It cannot be loaded here.
+            DataError: The images are not seen from here, or libraries have other versions than where the command was
+                typed.
         """
+        self._look()
         request = self.brief.request
         self.encoder = Encoder.load(
             request.model,
@@ -99,27 +102,34 @@ class Station:
             folder.write_json(MANIFEST, manifest)
 
     def check(self) -> None:
-        """Make sure that this is the place to encode: the cache and the images are seen, the encoder is the same.
+        """Make sure that the cache is seen from here, and that the same would be made here.
 
         Raises:
-            CacheError: The cache is not seen from here, or made from something different.
-            DataError: The images are not seen from here.
+            CacheError: It is not seen, or made from something different.
         """
         dataset, folder = self.brief.dataset, self.brief.folder
         if not folder.exists(MANIFEST):
             raise CacheError(f"{folder.location} is not seen from here; give --root a shared folder or a URL")
         require_held(folder, self.brief.token)
-        for split, part in dataset.splits.items():
-            some = part.ids[:: max(1, len(part.ids) // LOOKED_AT)]
-            missing = [one for one, size in zip(some, dataset.reader.sizes(some), strict=True) if size < 0]
-            if len(missing) == len(some):
-                message = f"the images are not seen from here: {dataset.location} lacks {missing[0]} ({split}); "
-                raise DataError(message + "put them at the same path there")
         manifest = read_manifest(folder)
         here = identity_of(self.brief.request, dataset, self.encoder, manifest["identity"]["batch_size"])
         require_equal(known_identity(manifest), here, manifest["name"])
         self._store = CacheStore(folder, manifest)
         self.job = self._job()
+
+    def _look(self) -> None:
+        here, typed = library_versions(), self.brief.versions
+        if others := [
+            f"{name} is {here[name]} there and {typed[name]} here" for name in here if here[name] != typed[name]
+        ]:
+            raise DataError(f"{', '.join(others)}; install the same versions")
+        dataset = self.brief.dataset
+        for split, part in dataset.splits.items():
+            some = part.ids[:: max(1, len(part.ids) // LOOKED_AT)]
+            missing = [one for one, size in zip(some, dataset.reader.sizes(some), strict=True) if size < 0]
+            if some and len(missing) == len(some):
+                message = f"the images are not seen from there: {dataset.location} lacks {missing[0]} ({split}); "
+                raise DataError(message + "put them at the same path")
 
     def go_on(self, more: Sequence[Shard], give_back: bool = False) -> Told:
         """Encode for a while, or until nothing is left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ class Brief:
         dataset: The data set that was asked for.
         folder: The cache's.
         token: Of the run that holds the cache.
+        versions: Of the libraries that could change an embedding, where the command was typed.
     """
 
     request: Request
     dataset: Dataset
     folder: Folder
     token: str
+    versions: Mapping[str, str]
 
 
 class StationLost(FeatcacheError):  # noqa: N818 - as it is said

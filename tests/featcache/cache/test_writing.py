@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from featcache.cache import layout, writing
-from featcache.cache.layout import ENCODED, UNREADABLE
+from featcache.cache.layout import ENCODED, STATE, UNREADABLE
 from featcache.cache.manifest import BEFORE, FORMAT
 from featcache.cache.plan import Shard
 from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk, shard_states
@@ -89,7 +89,7 @@ def test_records_are_read_some_together_and_a_damaged_one_alone(
     with pytest.raises(CacheIncomplete, match="2 of 5 rows of train are missing"):
         store.require_complete()
     assert store.encoded() == 2
-    states = shard_states(store._group, store.plan, "train")
+    states = shard_states(store._array("train", STATE), store.plan, "train")
     assert [(shard, None if state is None else state.tolist()) for shard, state in states] == [
         (first, [UNREADABLE, ENCODED]),
         (second, None),

@@ -215,7 +215,7 @@ def test_another_folder_of_the_same_listing_is_refused_and_a_moved_one_is_not(
     extract(first)
     moved = shutil.copytree(first, tmp_path / "elsewhere" / "photos")
     assert extract(moved).encoded == 0
-    with pytest.raises(CacheMismatch, match=r"images.location.*photos.*v2"):
+    with pytest.raises(CacheMismatch, match=r"images.location is "):
         extract(image_folder("v2/photos", per_class=5, seed=1))
 
 

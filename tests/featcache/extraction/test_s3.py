@@ -201,7 +201,7 @@ def test_a_lease_whose_answer_was_lost_is_held(
     start_server(2, fault, "--on", "PUT writer.json")
     folder = Folder(f"{ROOT}/caches/c")
     with lock.writing(folder) as held:
-        held()
+        held.check()
         assert folder.exists("writer.json")
     assert not folder.exists("writer.json")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from featcache.cache.layout import ENCODED, MISSING
+from featcache.cache.manifest import library_versions
 from featcache.cache.plan import Shard
 from featcache.errors import CacheError, CacheLocked, CacheMismatch, DataError
-from featcache.extraction import agreement
 from featcache.extraction import station as station_file
 from featcache.extraction.engines.engine import Brief
 from featcache.extraction.request import Request
@@ -30,7 +30,7 @@ def station(root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPat
     folder = begin(images, root, monkeypatch)
     asked = Request(model="tiny", dataset=str(images), name="c", batch_size=4, workers=0)
     with writing(folder) as held:
-        station = Station(Brief(asked, asked.load_dataset(), folder, held.token), "cpu", 1)
+        station = Station(Brief(asked, asked.load_dataset(), folder, held.token, library_versions()), "cpu", 1)
         station.load()
         yield station
         station.close()
@@ -83,13 +83,19 @@ def test_a_place_that_does_not_see_the_cache_is_refused(station: Station, tmp_pa
 
 def test_a_place_that_does_not_see_the_images_is_refused(station: Station, tmp_path: Path) -> None:
     (tmp_path / "photos").rename(tmp_path / "moved")
-    with pytest.raises(DataError, match=r"photos lacks class_0/\S+ \(train\); put them at the same path there"):
-        station.check()
+    with pytest.raises(DataError, match=r"not seen from there: .*photos lacks class_0/\S+ \(train\); put them at"):
+        station.load()
 
 
-def test_a_place_with_other_versions_is_refused(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "library_versions", lambda: {"torch": "0.1"})
-    with pytest.raises(CacheMismatch, match=r"torch"):
+def test_a_place_with_other_versions_is_refused(station: Station) -> None:
+    station.brief = replace(station.brief, versions={**library_versions(), "torch": "0.1"})
+    with pytest.raises(DataError, match=r"torch is \S+ there and 0.1 here; install the same versions"):
+        station.load()
+
+
+def test_a_place_where_the_encoder_is_another_is_refused(station: Station) -> None:
+    station.encoder.identity = {**station.encoder.identity, "weights_sha256": "other"}
+    with pytest.raises(CacheMismatch, match=r"the weights"):
         station.check()
 
 
