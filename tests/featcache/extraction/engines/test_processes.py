@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 import featcache
 from featcache.errors import ModelError
@@ -71,6 +72,16 @@ def test_a_killed_process_loses_no_shard_and_no_bit_differs(slow_run: subprocess
     assert disturbed.digest == calm.digest
     for split in calm.splits:
         assert disturbed[split].images.tobytes() == calm[split].images.tobytes()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: two processes share it")
+def test_two_processes_on_a_gpu_give_the_bits_of_one(root: Path, image_folder: ImageFolder) -> None:
+    images, how = str(image_folder()), {"workers": 1, "batch_size": 4, "progress": False}
+    one = featcache.extract("tiny", images, name="one", device="cuda:0", **how)  # type: ignore[arg-type]
+    two = featcache.extract("tiny", images, name="two", devices="0,0", **how)  # type: ignore[arg-type]
+    assert one.digest == two.digest
+    for split in one.splits:
+        assert one[split].images.tobytes() == two[split].images.tobytes()
 
 
 def test_ctrl_c_ends_all_of_it(slow_run: subprocess.Popen[str]) -> None:

@@ -45,7 +45,8 @@ def cluster() -> Iterator[Cluster]:
         environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         environment.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
         cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "num_gpus": 0, "include_dashboard": False, "_system_config": HEALTH},
         )
         yield cluster
         ray.shutdown()
@@ -61,7 +62,7 @@ def add_node(cluster: Cluster) -> Iterator[AddNode]:
         with pytest.MonkeyPatch.context() as environment:
             if path:
                 environment.setenv("PYTHONPATH", path)
-            nodes.append(cluster.add_node(num_cpus=1))
+            nodes.append(cluster.add_node(num_cpus=1, num_gpus=0))
         return nodes[-1]
 
     yield add
