@@ -60,6 +60,7 @@ def extract(
     workers: int | None = None,
     on_error: Literal["fail", "skip"] = "fail",
     limit: int | None = None,
+    max_bytes: int = 256 * 2**20,
     seed: int = 0,
     engine: str = "local",
     device: str = "auto",
@@ -94,6 +95,7 @@ def extract(
             16.
         on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
         limit: At most this many rows of each split, class-balanced.
+        max_bytes: Of an image's file; a larger one is unreadable.
         seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.
         engine: Where to encode: `local` (this machine), or `ray` (a Ray cluster).
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
@@ -131,6 +133,7 @@ def extract(
         workers=workers,
         on_error=on_error,
         limit=limit,
+        max_bytes=max_bytes,
         seed=seed,
         engine=engine,
         device=device,

@@ -12,6 +12,7 @@ from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root, again
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
+from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.progress import clock
@@ -100,6 +101,9 @@ def extract(
         typer.Option(help="What an unreadable image does: fail the run, or leave its row empty and list it."),
     ] = "fail",
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows of each split, balanced.")] = None,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Of an image's file: a larger one is unreadable, before it fills the memory.")
+    ] = MOST_BYTES,
     seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
     name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
     plan: Annotated[
@@ -152,6 +156,7 @@ def extract(
         workers=workers,
         on_error=on_error,
         limit=limit,
+        max_bytes=max_bytes,
         seed=seed,
         engine=engine,
         device=device,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import load_dataset
+from featcache.datasets.readers.bounded import MOST_BYTES, with_most
 from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
@@ -42,6 +43,7 @@ class Request:
     workers: int | None = None
     on_error: OnError = "fail"
     limit: int | None = None
+    max_bytes: int = MOST_BYTES
     seed: int = 0
     engine: str = DEFAULT_ENGINE
     device: str = "auto"
@@ -56,6 +58,7 @@ class Request:
             ("workers", self.workers, 0),
             ("batch_size", None if self.batch_size == "auto" else self.batch_size, 1),
             ("limit", self.limit, 1),
+            ("max_bytes", self.max_bytes, 1),
             ("class_depth", self.class_depth, 1),
         ):
             if value is not None and (not isinstance(value, int) or value < least):
@@ -88,6 +91,7 @@ class Request:
             seed=self.seed,
             download_root=datasets_folder(self.root),
         )
+        dataset = replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
         if self.splits:
             dataset = dataset.subset([split.strip() for split in self.splits])
         return dataset.limited(self.limit, self.seed) if self.limit else dataset

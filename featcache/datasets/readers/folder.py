@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from featcache.datasets.readers.bounded import MOST_BYTES, read_file
 from featcache.datasets.readers.image_files import is_hidden
 
 
@@ -16,10 +17,11 @@ class FolderReader:
     """Files below a folder; ids are paths relative to it, with forward slashes."""
 
     root: Path
+    most: int = MOST_BYTES
 
     def read(self, image_id: str) -> bytes:
-        """The file's bytes. Raises OSError where it cannot be read."""
-        return (self.root / image_id).read_bytes()
+        """The file's bytes. Raises OSError or DataError where it cannot be read, see `read_file`."""
+        return read_file(os.path.join(self.root, image_id), self.most)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file; -1 where there is none."""
@@ -44,7 +46,7 @@ class FolderReader:
 
     def under(self, path: str) -> FolderReader:
         """The same for a folder further below."""
-        return FolderReader(self.root / path)
+        return FolderReader(self.root / path, self.most)
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those that are no files."""

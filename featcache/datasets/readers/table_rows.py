@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from featcache.datasets.readers.bounded import MOST_BYTES, check_size
 from featcache.errors import DataError
 
 BATCH = 32
@@ -36,13 +37,14 @@ class TableReader:
 
     root: Path
     column: str
+    most: int = MOST_BYTES
     _open: dict[int, tuple[str, _Rows]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
         """The image's file.
 
         Raises:
-            DataError: The table is damaged, or has no bytes there.
+            DataError: The table is damaged, or has no bytes there, or more than `most`.
             OSError: It cannot be read.
         """
         file, _, row = image_id.rpartition("/")
@@ -51,6 +53,7 @@ class TableReader:
         if not found:
             only = f", only the path {value['path']}" if isinstance(value, dict) and value.get("path") else ""
             raise DataError(f"the table has no bytes of the image{only}")
+        check_size(len(found), self.most)
         return bytes(found)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
@@ -72,11 +75,11 @@ class TableReader:
             self._open[process] = file, rows
         return self._open[process][1]
 
-    def __getstate__(self) -> tuple[Path, str]:
-        return self.root, self.column
+    def __getstate__(self) -> tuple[Path, str, int]:
+        return self.root, self.column, self.most
 
-    def __setstate__(self, state: tuple[Path, str]) -> None:
-        for name, value in zip(("root", "column", "_open"), (*state, {}), strict=True):
+    def __setstate__(self, state: tuple[Path, str, int]) -> None:
+        for name, value in zip(("root", "column", "most", "_open"), (*state, {}), strict=True):
             object.__setattr__(self, name, value)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featcache.datasets.readers.ahead import BLOCK, ReadAhead
+from featcache.datasets.readers.bounded import MOST_BYTES, check_size
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden
 from featcache.datasets.readers.remote import file_system, listed, shown
 from featcache.errors import DataError
@@ -79,6 +80,7 @@ class TarReader(ListedFiles):
         names: (M,) bytes, sorted: the ids, in UTF-8.
         places: (M, 3) int64: which tar, where the member begins in it, how many bytes it has.
         prefix: Of the ids that are below this folder ("train/" or "").
+        most: Bytes of an image.
     """
 
     where: str
@@ -86,6 +88,7 @@ class TarReader(ListedFiles):
     names: npt.NDArray[np.bytes_]
     places: npt.NDArray[np.int64]
     prefix: str = ""
+    most: int = MOST_BYTES
     _ahead: ReadAhead = field(default_factory=ReadAhead, repr=False)
 
     @classmethod
@@ -101,13 +104,14 @@ class TarReader(ListedFiles):
         """The member's bytes.
 
         Raises:
-            DataError: There is no such member, or the tar ends too early.
+            DataError: There is no such member, the tar ends too early, or it has more than `most` bytes.
             OSError: The tar cannot be read.
         """
         row = self._row(image_id)
         if row is None:
             raise DataError(f"{self} has no member {image_id}")
         tar, start, size = self.places[row].tolist()
+        check_size(size, self.most)
         return self._ahead.read(self.tars[tar], start, size)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from featcache.datasets.readers.bounded import MOST_BYTES, check_size
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden
 from featcache.datasets.readers.remote import file_system, listed, reached, shown
 
@@ -20,13 +21,15 @@ class UrlFolder(ListedFiles):
 
     url: str
     prefix: str = ""
+    most: int = MOST_BYTES
     _known: dict[str, Mapping[str, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
-        """The file's bytes. Raises OSError where it cannot be read, with the reason."""
+        """The file's bytes. Raises OSError or DataError where it cannot be read, with the reason."""
         with reached(self.location(image_id)):
             files, path = file_system(self.location(image_id))
-            content: bytes = files.cat_file(path)
+            content: bytes = files.cat_file(path, start=0, end=self.most + 1)
+        check_size(len(content), self.most)
         return content
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
@@ -37,7 +40,7 @@ class UrlFolder(ListedFiles):
 
     def under(self, path: str) -> UrlFolder:
         """The same for a folder further below."""
-        folder = UrlFolder(self.url, self.prefix if path == "." else f"{self.prefix}{path}/")
+        folder = UrlFolder(self.url, self.prefix if path == "." else f"{self.prefix}{path}/", self.most)
         folder._known.update(self._known)
         return folder
 
@@ -85,9 +88,9 @@ class UrlFolder(ListedFiles):
     def __str__(self) -> str:
         return shown(f"{self.url}/{self.prefix}").rstrip("/")
 
-    def __getstate__(self) -> tuple[str, str]:
-        return self.url, self.prefix
+    def __getstate__(self) -> tuple[str, str, int]:
+        return self.url, self.prefix, self.most
 
-    def __setstate__(self, state: tuple[str, str]) -> None:
-        for name, value in zip(("url", "prefix", "_known"), (*state, {}), strict=True):
+    def __setstate__(self, state: tuple[str, str, int]) -> None:
+        for name, value in zip(("url", "prefix", "most", "_known"), (*state, {}), strict=True):
             object.__setattr__(self, name, value)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from featcache.datasets.readers.bounded import MOST_BYTES, read_all
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden
 from featcache.errors import DataError
 
@@ -23,16 +24,18 @@ class ZipReader(ListedFiles):
 
     path: Path
     prefix: str = ""
+    most: int = MOST_BYTES
     _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
         """The member's bytes, checked against its CRC.
 
         Raises:
-            DataError: The archive or the member is damaged, or is not there.
+            DataError: The archive or the member is damaged, or is not there, or has more than `most` bytes.
         """
         try:
-            return self._archive().read(self.prefix + image_id)
+            with self._archive().open(self.prefix + image_id) as member:
+                return read_all(member, self.most)  # type: ignore[arg-type]
         except KeyError:
             raise DataError(f"{self.path} has no member {self.prefix}{image_id}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -46,18 +49,18 @@ class ZipReader(ListedFiles):
 
     def under(self, path: str) -> ZipReader:
         """The same for a folder further below."""
-        reader = ZipReader(self.path, self.prefix if path == "." else f"{self.prefix}{path}/")
+        reader = ZipReader(self.path, self.prefix if path == "." else f"{self.prefix}{path}/", self.most)
         reader._open.update(self._open)
         return reader
 
     def __str__(self) -> str:
         return f"{self.path}/{self.prefix}".rstrip("/")
 
-    def __getstate__(self) -> tuple[Path, str]:
-        return self.path, self.prefix
+    def __getstate__(self) -> tuple[Path, str, int]:
+        return self.path, self.prefix, self.most
 
-    def __setstate__(self, state: tuple[Path, str]) -> None:
-        for name, value in zip(("path", "prefix", "_open"), (*state, {}), strict=True):
+    def __setstate__(self, state: tuple[Path, str, int]) -> None:
+        for name, value in zip(("path", "prefix", "most", "_open"), (*state, {}), strict=True):
             object.__setattr__(self, name, value)
 
     def _archive(self) -> zipfile.ZipFile:
