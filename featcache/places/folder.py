@@ -183,6 +183,9 @@ class Folder:
             finished: Take the arrays' metadata from the group's own, in one request, where it was written there.
                 While a run is writing this would show a view of the past.
         """
+        if not __debug__:
+            message = "Python runs without assertions, by which Zarr reads its files: leave -O and PYTHONOPTIMIZE out"
+            raise CacheError(message)
         consolidated = None if finished else False
         return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,11 @@ def test_names_stay_in_their_folder(name: str) -> None:
     check_name("a-b_c.1", "the name")
     with pytest.raises(CacheError, match=r"the name is .*expected letters, digits.*--name"):
         check_name(name, "the name")
+
+
+def test_python_without_assertions_is_refused_in_a_line(tmp_path: Path) -> None:
+    code = "import sys; from featcache.places.folder import Folder; Folder(sys.argv[1]).group('a')"
+    for option in ("-O", "-OO"):
+        done = subprocess.run([sys.executable, option, "-c", code, str(tmp_path)], capture_output=True, text=True)
+        assert done.stderr.splitlines()[-1].endswith("leave -O and PYTHONOPTIMIZE out"), done.stderr
+    assert list(tmp_path.iterdir()) == []
