@@ -24,11 +24,12 @@ from featcache.cache.layout import (
     UNLABELLED,
     VIEWS,
 )
-from featcache.cache.manifest import check_format
+from featcache.cache.manifest import check_format, digest
+from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.text_sets import TextFeatures, TextIndex
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import decode_ids
-from featcache.places.folder import Folder, array_in
+from featcache.places.folder import Folder, array_in, join
 from featcache.places.together import together
 
 BLOCK = 8_192
@@ -304,13 +305,21 @@ class Cache:
 
 
 def read_manifest(folder: Folder) -> dict[str, Any]:
-    """The manifest of a cache of this format, finished or not."""
-    manifest: dict[str, Any] = folder.read_json(MANIFEST)
+    """The manifest of a cache of this format, finished or not.
+
+    Raises:
+        FileNotFoundError: There is none.
+        CacheError: It is of another format, or not what was written.
+    """
+    remedy = "put it back from a copy, or extract again under another --name"
+    manifest = read_sealed(folder, MANIFEST, remedy)
     check_format(manifest, folder.location)
+    if manifest.get("digest") != digest(manifest.get("identity")):
+        message = f"{join(folder.location, MANIFEST)} is damaged: its digest is another than that of what it says; "
+        raise CacheError(message + remedy)
     return manifest
 
 
 def read_completion(folder: Folder) -> dict[str, Any] | None:
     """When a cache was finished and what it counted then; None if it is not."""
-    found: dict[str, Any] | None = folder.find_json(COMPLETE)
-    return found
+    return find_sealed(folder, COMPLETE)

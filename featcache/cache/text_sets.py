@@ -12,6 +12,7 @@ import numpy as np
 from featcache.cache import layout
 from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
 from featcache.cache.manifest import digest
+from featcache.cache.sealed import find_sealed, write_sealed
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in, check_name
 
@@ -64,7 +65,7 @@ class TextIndex:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = folder.find_json(TEXT_INDEX) or {"default": None, "sets": {}}
+        self._index: dict[str, Any] = find_sealed(folder, TEXT_INDEX) or {"default": None, "sets": {}}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,14 +84,14 @@ class TextIndex:
     def make_default(self, name: str) -> None:
         """Let readers get this set without naming one."""
         self._index["default"] = name
-        self._folder.write_json(TEXT_INDEX, self._index)
+        write_sealed(self._folder, TEXT_INDEX, self._index)
 
     def forget(self, name: str) -> None:
         """Remove a set, so that the next `extract` or `text` encodes it again."""
         group = self._index["sets"].pop(name)["group"]
         if self._index["default"] == name:
             self._index["default"] = next(iter(self._index["sets"]), None)
-        self._folder.write_json(TEXT_INDEX, self._index)
+        write_sealed(self._folder, TEXT_INDEX, self._index)
         self._folder.remove_folder(group)
         self._consolidate()
 
@@ -147,7 +148,7 @@ class TextIndex:
         }
         if default or self._index["default"] is None:
             self._index["default"] = name
-        self._folder.write_json(TEXT_INDEX, self._index)
+        write_sealed(self._folder, TEXT_INDEX, self._index)
         if old:
             self._folder.remove_folder(old["group"])
         self._consolidate()

@@ -28,8 +28,8 @@ def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
 
 def cache_json(folder: Folder) -> dict[str, Any]:
     """The object that `featcache info --json` prints: manifest, completion, prompt sets, classes, unreadable images."""
-    from featcache.cache.layout import BAD, COMPLETE
-    from featcache.cache.reading import read_manifest
+    from featcache.cache.layout import BAD
+    from featcache.cache.reading import read_completion, read_manifest
     from featcache.cache.text_sets import TextIndex
 
     manifest, index = read_manifest(folder), TextIndex(folder)
@@ -37,7 +37,7 @@ def cache_json(folder: Folder) -> dict[str, Any]:
     return {
         "path": folder.location,
         **manifest,
-        "complete": folder.find_json(COMPLETE),
+        "complete": read_completion(folder),
         "prompt_sets": index.summary(),
         "classes": classes_json(manifest, index.first_prompts()),
         "unreadable": bad,

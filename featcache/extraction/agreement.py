@@ -9,6 +9,7 @@ from featcache.cache.layout import MANIFEST
 from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
+from featcache.cache.sealed import write_sealed
 from featcache.datasets.dataset import Dataset
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.of_identity import spelled_out
@@ -40,7 +41,7 @@ def agreed_manifest(
     manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
     if tried:
         manifest["plan"]["batch_sizes"] = {str(size): round(rate, 2) for size, rate in tried.items()}
-    folder.write_json(MANIFEST, manifest)
+    write_sealed(folder, MANIFEST, manifest)
     return manifest
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from featcache.cache.layout import COMPLETE, MANIFEST
 from featcache.cache.manifest import library_versions, require_equal
 from featcache.cache.reading import Cache, read_manifest
+from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore, explain_full_disk
 from featcache.datasets.dataset import Dataset
 from featcache.extraction.engines.engine import Brief, Engine
@@ -146,7 +147,7 @@ def _encode(
     done = {"finished": now(), "rows": store.plan.rows, "unreadable": store.require_complete()}
     folder.consolidate()
     held.check()
-    folder.write_json(COMPLETE, done | {"seconds": round(seconds, 3)})
+    write_sealed(folder, COMPLETE, done | {"seconds": round(seconds, 3)})
     return store.encoded() - before, seconds, handing_out
 
 

@@ -11,6 +11,7 @@ from featcache.cache.layout import MANIFEST
 from featcache.cache.manifest import library_versions, require_equal, views_of
 from featcache.cache.plan import Shard
 from featcache.cache.reading import read_manifest
+from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.encoders.encoder import Encoder
 from featcache.errors import CacheError, DataError
@@ -99,7 +100,7 @@ class Station:
         add_prompts(request, dataset, folder, self.encoder)
         if self.encoder.draft is not None and "cosine_to_exact" not in manifest:
             manifest["cosine_to_exact"] = cosine_to_exact(self._job())
-            folder.write_json(MANIFEST, manifest)
+            write_sealed(folder, MANIFEST, manifest)
 
     def check(self) -> None:
         """Make sure that the cache is seen from here, and that the same would be made here.

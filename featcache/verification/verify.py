@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from featcache.cache.layout import (
     MISSING,
     ROOT_GROUP,
     STATE,
+    TEXT_INDEX,
     UNREADABLE,
     VIEWS,
     shard_of,
 )
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.reading import read_manifest
+from featcache.cache.reading import read_completion, read_manifest
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
@@ -79,6 +81,8 @@ def verify_store(folder: Folder) -> Verification:
     manifest = read_manifest(folder)
     plan = ShardPlan.from_manifest(manifest)
     found = Verification(rows=dict(plan.rows), finished=folder.exists(COMPLETE))
+    _check_file(COMPLETE, lambda: read_completion(folder), found)
+    _check_file(TEXT_INDEX, lambda: TextIndex(folder), found)
     if not folder.exists(ROOT_GROUP):
         found.missing = sum(plan.rows.values())
         found.problems.append("nothing is encoded yet: type the same `featcache extract` command again")
@@ -94,7 +98,8 @@ def verify_store(folder: Folder) -> Verification:
     elif not found.finished:
         found.problems.append("the run was not finished: type the same `featcache extract` command again")
     _check_listing(group, manifest, found)
-    _check_prompt_sets(folder, manifest, found)
+    if TEXT_INDEX not in found.files:
+        _check_prompt_sets(folder, manifest, found)
     return found
 
 
@@ -111,10 +116,20 @@ def _repair(folder: Folder, found: Verification) -> None:
             found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
+        if found.files:
+            folder.remove(COMPLETE, *found.files)
         for name in found.prompt_sets:
             folder.remove(COMPLETE)
             TextIndex(folder).forget(name)
     found.repaired |= found.damaged
+
+
+def _check_file(name: str, read: Callable[[], object], found: Verification) -> None:
+    try:
+        read()
+    except CacheError:
+        found.problems.append(f"{name} is damaged")
+        found.files.append(name)
 
 
 def _check_shard(group: zarr.Group, shard: Shard, found: Verification, *, has_content: bool) -> None:

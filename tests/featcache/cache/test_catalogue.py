@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 import featcache
+from featcache.cache.layout import COMPLETE
+from featcache.cache.sealed import write_sealed
 from featcache.errors import CacheError, CacheNotFound
 from tests.conftest import ImageFolder
 
@@ -20,8 +22,8 @@ def test_listing_opening_and_the_latest(root: Path, image_folder: ImageFolder) -
     with pytest.raises(CacheNotFound, match="make one with"):
         featcache.open("first")
     first, second = make(folder, "first"), make(folder, "second")
-    finished = Path(first.path, "complete.json")
-    finished.write_text(finished.read_text().replace('"finished": "20', '"finished": "21'))  # a later year
+    finished = Path(first.path, COMPLETE)
+    write_sealed(first.folder, COMPLETE, {**first.completion, "finished": "2126"})  # a later year
     assert [listed.name for listed in featcache.list_caches()] == ["first", "second"]
     assert featcache.latest().name == "first"
     assert featcache.open("second").digest == second.digest

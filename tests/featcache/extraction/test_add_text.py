@@ -13,6 +13,7 @@ from featcache.encoders.encoder import Encoder
 from featcache.errors import CacheError, CacheMismatch
 from featcache.extraction.add_text import add_prompt_set
 from tests.conftest import ImageFolder
+from tests.manifests import made_from
 
 
 @pytest.fixture
@@ -64,9 +65,7 @@ def test_an_unknown_set_is_refused(cache: featcache.Cache) -> None:
 
 
 def test_text_of_other_weights_is_refused(cache: featcache.Cache, tmp_path: Path) -> None:
-    manifest = json.loads(Path(cache.path, "manifest.json").read_text())
-    manifest["identity"]["encoder"]["weights_sha256"] = "0" * 64
-    Path(cache.path, "manifest.json").write_text(json.dumps(manifest))
+    made_from(cache, lambda identity: identity["encoder"].update(weights_sha256="0" * 64))
     (tmp_path / "t.txt").write_text("a {}\n")
     with pytest.raises(CacheMismatch, match="differ from this cache's"):
         add(cache, tmp_path / "t.txt")

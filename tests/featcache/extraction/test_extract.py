@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from featcache.extraction.request import Request
 from featcache.images.decode import decode
 from featcache.images.resampling import resample
 from tests.conftest import ImageFolder
+from tests.manifests import made_from
 
 
 def extract(folder: Path | str, **options: object) -> ExtractionReport:
@@ -121,9 +121,7 @@ def test_other_weights_are_a_difference_for_an_unfinished_cache(
     Path(cache.path, "complete.json").unlink()
     with pytest.raises(CacheIncomplete, match="same `featcache extract`"):
         featcache.open("photos-tiny")
-    manifest = json.loads(Path(cache.path, "manifest.json").read_text())
-    manifest["identity"]["encoder"]["weights_sha256"] = "0" * 64
-    Path(cache.path, "manifest.json").write_text(json.dumps(manifest))
+    made_from(cache, lambda identity: identity["encoder"].update(weights_sha256="0" * 64))
     with pytest.raises(CacheMismatch, match="the weights differ"):
         extract(folder)
 
@@ -253,9 +251,7 @@ def test_a_cache_of_half_precision_by_casts_is_not_continued_by_weights(root: Pa
     cache = extract(folder, precision="bf16").cache
     assert cache.encoder["precision_by"] == "weights"
     location = Path(cache.path)
-    manifest = json.loads((location / "manifest.json").read_text())
-    del manifest["identity"]["encoder"]["precision_by"]
-    (location / "manifest.json").write_text(json.dumps(manifest))
+    made_from(cache, lambda identity: identity["encoder"].pop("precision_by"))
     assert extract(folder, precision="bf16").encoded == 0  # finished, it is read as it is
     (location / "complete.json").unlink()
     with pytest.raises(CacheMismatch, match="precision_by is autocast in the cache and weights in this run"):

@@ -13,6 +13,7 @@ from featcache.places.folder import array_in
 from featcache.verification import reencoding
 from featcache.verification.verify import verify
 from tests.conftest import ImageFolder
+from tests.manifests import made_from
 
 
 def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcache.Cache) -> None:
@@ -31,8 +32,7 @@ def test_a_cache_of_a_gpu_can_be_verified_and_given_prompts_on_a_cpu(
 ) -> None:
     folder = image_folder(per_class=5)
     cache = featcache.extract("tiny", str(folder), workers=0, device="cpu", progress=False)
-    manifest = Path(cache.path, "manifest.json")
-    manifest.write_text(manifest.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    made_from(cache, lambda identity: identity["encoder"].update(precision="fp16"))
     assert verify(cache.folder, device="cpu").problems == []
     (tmp_path / "mine.txt").write_text("my {}\n")
     again = featcache.extract("tiny", str(folder), templates=tmp_path / "mine.txt", device="cpu", progress=False)
