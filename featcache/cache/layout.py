@@ -30,7 +30,7 @@ UNLABELLED = -1
 """The label of an image that has none."""
 ROW = "row"
 """The dimension that the arrays of a split share."""
-DAMAGE = (ValueError, KeyError, RuntimeError, OSError)
+DAMAGE = (ValueError, TypeError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
 _AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, STATE: 0}

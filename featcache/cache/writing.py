@@ -13,7 +13,19 @@ import numpy as np
 import zarr
 
 from featcache.cache import layout
-from featcache.cache.layout import CONTENT, DAMAGE, ENCODED, IDS, IMAGES, LABELS, MISSING, STATE, UNREADABLE, VIEWS
+from featcache.cache.layout import (
+    CONTENT,
+    DAMAGE,
+    ENCODED,
+    IDS,
+    IMAGES,
+    LABELS,
+    MISSING,
+    ROOT_GROUP,
+    STATE,
+    UNREADABLE,
+    VIEWS,
+)
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.errors import CacheError, CacheIncomplete
@@ -174,9 +186,13 @@ class CacheStore:
         return self._arrays[where]
 
     def _create(self, split: str, name: str, how: dict[str, Any]) -> zarr.Array[Any]:
-        if layout.array(split, name) in self._group:
-            return array_in(self._group, layout.array(split, name))
-        return self._group.create_array(layout.array(split, name), **how)
+        place = layout.array(split, name)
+        try:
+            if place in self._group:
+                return array_in(self._group, place)
+        except DAMAGE:  # of its metadata, which follows from the manifest; chunks stay
+            self.folder.remove(layout.array(place, ROOT_GROUP))
+        return self._group.create_array(place, **how)
 
     def _listing(self, split: str, name: str, values: np.ndarray, how: dict[str, Any]) -> None:
         array = self._create(split, name, how)

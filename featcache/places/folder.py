@@ -182,12 +182,20 @@ class Folder:
             mode: "r" to read, "a" to read and write, made if missing.
             finished: Take the arrays' metadata from the group's own, in one request, where it was written there.
                 While a run is writing this would show a view of the past.
+
+        Raises:
+            CacheError: Its metadata is damaged, or there is none.
         """
         if not __debug__:
             message = "Python runs without assertions, by which Zarr reads its files: leave -O and PYTHONOPTIMIZE out"
             raise CacheError(message)
         consolidated = None if finished else False
-        return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
+        try:
+            return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
+        except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            message = f"the metadata of the arrays in {self.location} is damaged ({reason}); "
+            raise CacheError(message + f"type `featcache verify {self.location} --repair`") from error
 
     def consolidate(self) -> None:
         """Write all arrays' metadata into the group's own as well.

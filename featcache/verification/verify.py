@@ -87,6 +87,9 @@ def verify_store(folder: Folder) -> Verification:
         found.missing = sum(plan.rows.values())
         found.problems.append("nothing is encoded yet: type the same `featcache extract` command again")
         return found
+    _check_file(ROOT_GROUP, lambda: _check_consolidated(folder, plan, finished=found.finished), found)
+    if ROOT_GROUP in found.files:
+        return found
     group = folder.group("r")
     for split in plan.rows:
         for shard in plan.shards(split):
@@ -108,6 +111,8 @@ def _repair(folder: Folder, found: Verification) -> None:
     manifest = read_manifest(folder)
     plan = ShardPlan.from_manifest(manifest)
     with writing(folder):
+        if found.files:
+            folder.remove(COMPLETE, *found.files)
         store = CacheStore(folder, manifest)
         for shard in found.shards:
             store.forget(shard)
@@ -116,8 +121,6 @@ def _repair(folder: Folder, found: Verification) -> None:
             found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
-        if found.files:
-            folder.remove(COMPLETE, *found.files)
         for name in found.prompt_sets:
             folder.remove(COMPLETE)
             TextIndex(folder).forget(name)
@@ -130,6 +133,29 @@ def _check_file(name: str, read: Callable[[], object], found: Verification) -> N
     except CacheError:
         found.problems.append(f"{name} is damaged")
         found.files.append(name)
+
+
+def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> None:
+    """Open the group, and compare what it says of the arrays of a finished cache with what they say themselves.
+
+    Raises:
+        CacheError: It is damaged.
+    """
+    own, consolidated = folder.group("r"), folder.group("r", finished=finished)
+    for split in plan.rows:
+        for name in (IMAGES, VIEWS, CONTENT, STATE, IDS, LABELS):
+            place = layout.array(split, name)
+            try:
+                same = place not in own or _metadata(own, place) == _metadata(consolidated, place)
+            except DAMAGE:  # of the array's own, which is told where it is read
+                continue
+            if not same:
+                raise CacheError(f"{folder.location} says other things of {place} than that itself")
+
+
+def _metadata(group: zarr.Group, place: str) -> str:
+    """Of an array, in full; text, since a fill value of NaN equals none."""
+    return str(array_in(group, place).metadata.to_dict())
 
 
 def _check_shard(group: zarr.Group, shard: Shard, found: Verification, *, has_content: bool) -> None:

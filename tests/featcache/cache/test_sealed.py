@@ -63,6 +63,18 @@ def _without_extra_keys(read: object) -> object:
     return manifest["identity"], manifest["plan"], {key: completion[key] for key in kept}, rest
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "train/images/zarr.json", "test/state/zarr.json", "val/ids/zarr.json"])
+def test_metadata_that_cannot_be_read_is_written_again(name: str, sound: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    cache = Path(shutil.copytree(sound, home / "caches" / sound.name))
+    expected = read_all(cache)[2:]  # type: ignore[index]
+    (cache / name).write_text("{")
+    assert verify(featcache.cache.catalogue.locate(cache), sample=0, repair=True).repaired
+    again = featcache.extract("tiny", "digits", limit=10, workers=0, device="cpu", root=home, progress=False)
+    assert read_all(Path(again.path))[2:] == expected  # type: ignore[index]
+    assert verify(again.folder, sample=0).problems == []
+
+
 @pytest.mark.parametrize(("name", "key"), [("text/index.json", "default"), ("complete.json", "rows")])
 def test_verify_names_it_and_a_repair_writes_it_again(name: str, key: str, sound: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -89,3 +101,29 @@ def test_a_manifest_without_a_seal_is_held_to_its_digest(sound: Path, tmp_path: 
     (cache / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CacheError, match=r"manifest\.json is damaged: its digest is another"):
         featcache.open(cache)
+
+
+def test_arrays_metadata_that_is_changed_is_told_and_mended(sound: Path, tmp_path: Path) -> None:
+    expected = read_all(sound)[2:]  # type: ignore[index]
+    random = np.random.default_rng(0)
+    for number, name in enumerate(("zarr.json", "train/images/zarr.json", "test/state/zarr.json")):
+        home = tmp_path / str(number)
+        cache = Path(shutil.copytree(sound, home / "caches" / sound.name))
+        content = (cache / name).read_bytes()
+        for place in random.choice(len(content), 25, replace=False).tolist():
+            (cache / name).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            found, told = _read_or_told(cache)
+            assert told or found[2:] == expected  # type: ignore[index]
+            verified = verify(featcache.cache.catalogue.locate(cache), sample=0)
+            assert verified.problems or found[2:] == expected  # type: ignore[index]
+    shape = json.loads(content)["shape"]
+    assert shape == [10]
+    (cache / name).write_bytes(content)
+    assert verify(featcache.cache.catalogue.locate(cache), sample=0).problems == []
+    root = json.loads((cache / "zarr.json").read_text())
+    root["consolidated_metadata"]["metadata"]["test/state"]["shape"] = [9]
+    (cache / "zarr.json").write_text(json.dumps(root))
+    found_again = verify(featcache.cache.catalogue.locate(cache), sample=0, repair=True)
+    assert found_again.problems == ["zarr.json is damaged"]
+    again = featcache.extract("tiny", "digits", limit=10, workers=0, device="cpu", root=home, progress=False)
+    assert read_all(Path(again.path))[2:] == expected  # type: ignore[index]
