@@ -112,21 +112,25 @@ class CacheStore:
     def write(self, result: ShardResult) -> None:
         """Write one shard; its `state` comes last and makes it count.
 
+        An older writing of it is replaced file by file and not removed: should two write the same shard, as when a
+        writer was taken for dead, whichever `state` is there belongs to embeddings that are there, too.
+
         Raises:
             CacheError: The disk is full.
         """
-        shard, rows = result.shard, slice(result.shard.start, result.shard.stop)
-        # Zarr would read an old shard before writing a partly filled one, and the old one may be damaged.
-        self._erase(shard)
+        shard = result.shard
         with explain_full_disk(self.folder):
+            self.folder.remove(layout.chunk(shard, STATE, self.plan))
             if result.bad:
                 self.folder.write_json(layout.bad_file(shard), result.bad)
-            self._array(shard.split, IMAGES)[rows] = self._stored(result.images, result.state)
+            else:
+                self.folder.remove(layout.bad_file(shard))
+            self._put(shard, IMAGES, self._stored(result.images, result.state))
             if result.views is not None:
-                self._array(shard.split, VIEWS)[rows] = self._stored(result.views, result.state)
+                self._put(shard, VIEWS, self._stored(result.views, result.state))
             if self._has_content:
-                self._array(shard.split, CONTENT)[rows] = result.content
-            self._array(shard.split, STATE)[rows] = result.state
+                self._put(shard, CONTENT, result.content)
+            self._put(shard, STATE, result.state)
 
     def forget(self, shard: Shard) -> None:
         """Remove a shard, so that the next run encodes it again."""
@@ -158,6 +162,15 @@ class CacheStore:
         self.folder.remove(layout.chunk(shard, STATE, self.plan))
         rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT)]
         self.folder.remove(*rest, layout.bad_file(shard))
+
+    def _put(self, shard: Shard, name: str, values: np.ndarray) -> None:
+        array, rows = self._array(shard.split, name), slice(shard.start, shard.stop)
+        try:
+            array[rows] = values
+        except DAMAGE:
+            # Before it writes a shard that is not full, as the last one, Zarr reads what is there, which is damaged.
+            self.folder.remove(layout.chunk(shard, name, self.plan))
+            array[rows] = values
 
     def _counts(self, split: str) -> Counter[int]:
         """How many rows of a split are in each state; those of a damaged record are missing."""

@@ -121,12 +121,16 @@ def extract(
     devices: Annotated[
         str | None,
         typer.Option(
-            metavar="all|0,1,…", help="Several GPUs of this machine, one process for each. Default: --device."
+            metavar="all|0,1,…",
+            help="Several GPUs in place of --device, one process for each; also names, such as cpu,cpu.",
         ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster. Default: RAY_ADDRESS, or the one that runs here, or a new one here."),
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="Of the cluster of --engine ray. Default: RAY_ADDRESS, or the one that runs here, or a new one here.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -10,7 +10,8 @@ import typer
 Root = Annotated[
     str | None,
     typer.Option(
-        help="Where caches and runs live: a folder, or a URL such as s3://bucket/prefix. "
+        help="Where caches and runs live: a folder, or a URL: s3://bucket/prefix, gs:// or az:// "
+        "(pip install 'featcache[s3]', gs or az). "
         "Default: $FEATCACHE_HOME, else ~/.cache/featcache.",
         show_default=False,
     ),

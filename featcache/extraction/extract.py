@@ -87,8 +87,8 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         require_same_request(read_manifest(folder), request, dataset)
     encoded, seconds, handed_out = 0, 0.0, None
     if not folder.exists(COMPLETE):
-        with explain_full_disk(folder), writing(folder) as held:
-            encoded, seconds, handed_out = _encode(request, dataset, folder, held, progress=progress)
+        with _reporting(progress) as reporter, explain_full_disk(folder), writing(folder, reporter.note) as held:
+            encoded, seconds, handed_out = _encode(request, dataset, folder, held, reporter)
     elif prompts_missing(request, dataset, folder):
         with explain_full_disk(folder), writing(folder):
             add_prompts(request, dataset, folder)
@@ -127,12 +127,12 @@ def require_same_request(manifest: Mapping[str, Any], request: Request, dataset:
 
 
 def _encode(
-    request: Request, dataset: Dataset, folder: Folder, held: Held, *, progress: bool
+    request: Request, dataset: Dataset, folder: Folder, held: Held, reporter: Reporter
 ) -> tuple[int, float, HandingOut | None]:
     """Encode what is missing; returns the number of images, the seconds that they took, and who encoded them."""
     brief = Brief(request.elsewhere(), dataset, folder, held.token, library_versions())
     engine: Engine = ENGINES[request.engine]()
-    with engine.stations(brief) as stations, _reporting(progress) as reporter:
+    with engine.stations(brief) as stations:
         everywhere(stations, "load")
         everywhere(stations[:1], "prepare")
         everywhere(stations, "check")
@@ -141,7 +141,8 @@ def _encode(
         before, began = store.encoded(), time.monotonic()
         handing_out = HandingOut(shards, stations, reporter, held.check) if shards else None
         if handing_out:
-            reporter.start(f"Encoding {request.cache_name(dataset)}", sum(map(len, shards)))
+            first, others = stations[0].name, f" and {len(stations) - 1} more" if len(stations) > 1 else ""
+            reporter.start(f"Encoding {request.cache_name(dataset)} on {first}{others}", sum(map(len, shards)))
             handing_out.run()
         seconds = time.monotonic() - began
     done = {"finished": now(), "rows": store.plan.rows, "unreadable": store.require_complete()}

@@ -74,9 +74,11 @@ class Request:
                 raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
         for name, given, engine in (("devices", self.devices, "local"), ("address", self.address, "ray")):
             if given is not None and self.engine != engine:
-                raise DataError(f"{name} is {given!r}, which is for the engine {engine}; this is {self.engine}")
+                raise DataError(
+                    f"{name} is {given!r}, which needs engine {engine}; engine is {self.engine!r}: change one"
+                )
         if self.devices is not None and self.device != "auto":
-            raise DataError(f"device is {self.device!r} and devices is {self.devices!r}; give one of them")
+            raise DataError(f"device is {self.device!r} and devices is {self.devices!r}: leave one of them out")
         if isinstance(self.splits, str):
             raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
 

@@ -22,7 +22,7 @@ from featcache.extraction.fast_decoding import cosine_to_exact
 from featcache.extraction.job import Job
 from featcache.extraction.requested_prompts import add_prompts
 from featcache.extraction.speed import default_workers
-from featcache.places.lock import require_held
+from featcache.places.lock import Watched
 
 TELL = 0.5
 """Seconds of encoding after which a station tells how far it is."""
@@ -111,7 +111,8 @@ class Station:
         dataset, folder = self.brief.dataset, self.brief.folder
         if not folder.exists(MANIFEST):
             raise CacheError(f"{folder.location} is not seen from here; give --root a shared folder or a URL")
-        require_held(folder, self.brief.token)
+        self._held = Watched(folder, self.brief.token)
+        self._held.check()
         manifest = read_manifest(folder)
         here = identity_of(self.brief.request, dataset, self.encoder, manifest["identity"]["batch_size"])
         require_equal(known_identity(manifest), here, manifest["name"])
@@ -177,6 +178,6 @@ class Station:
                 return
 
     def _write(self, result: ShardResult) -> None:
-        require_held(self.brief.folder, self.brief.token)
+        self._held.check()
         self._store.write(result)
         self._finished.append(result.shard)

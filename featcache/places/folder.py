@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STORES = ("s3", "gs", "az")
 """Schemes of URLs, and the extra that each needs."""
 _URL = re.compile(r"^[a-z][a-z0-9+.-]+://")
+_ALMOST = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _FILE = "file://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -32,8 +33,10 @@ def check_url(location: str) -> None:
     """Refuse a URL that holds a secret, without repeating it, or that is of no store that is known.
 
     Raises:
-        CacheError: It has a part before an `@` or after a `?`, or another scheme.
+        CacheError: It has a part before an `@` or after a `?`, another scheme, or no bucket.
     """
+    if not is_url(location) or not location.partition("://")[2].partition("/")[0]:
+        raise CacheError(f"{location} is neither a folder nor a URL; a URL is like s3://bucket/prefix, all small")
     scheme, _, path = location.partition("://")
     if "@" in path.partition("/")[0] or "?" in path:
         message = f"the {scheme}:// URL given holds credentials or a query, which would end up in logs; give "
@@ -41,6 +44,11 @@ def check_url(location: str) -> None:
     if scheme not in STORES:
         known = ", ".join(f"{store}://bucket/prefix" for store in STORES)
         raise CacheError(f"{location} is of no known store; give a folder, or a URL: {known}")
+
+
+def like_url(location: str) -> bool:
+    """Whether it begins as a URL does, though it may be mistyped: a folder of such a name is `./name`."""
+    return bool(_ALMOST.match(location)) and not location.startswith(_FILE)
 
 
 def local_path(location: str | Path) -> Path:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from featcache.places.folder import check_url, is_url, join, local_path
+from featcache.places.folder import check_url, is_url, join, like_url, local_path
 
 DEFAULT_HOME = "~/.cache/featcache"
 
@@ -18,7 +18,7 @@ def resolve_root(root: str | Path | None = None) -> str:
         CacheError: It is a URL that cannot be used.
     """
     chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
-    if is_url(chosen):
+    if like_url(chosen):
         check_url(chosen)
         return chosen.rstrip("/")
     return str(local_path(chosen).resolve())
@@ -30,9 +30,12 @@ def caches_location(root: str | Path | None = None) -> str:
 
 
 def local_home(root: str | Path | None = None) -> Path:
-    """A folder on this machine for what cannot live behind a URL: the root itself unless it is a URL."""
+    """A folder on this machine for what cannot live behind a URL: the root itself unless it is one, else the home."""
     resolved = resolve_root(root)
-    return Path(DEFAULT_HOME).expanduser() if is_url(resolved) else Path(resolved)
+    if not is_url(resolved):
+        return Path(resolved)
+    home = os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME
+    return local_path(DEFAULT_HOME if is_url(home) else home).resolve()
 
 
 def runs_folder(root: str | Path | None = None) -> Path:

@@ -37,7 +37,7 @@ class Held:
     """A cache that is held for writing.
 
     Attributes:
-        token: Tells this holder from any other; processes elsewhere that write for it ask for it by `require_held`.
+        token: Tells this holder from any other; processes that write for it are told it, see `Watched`.
         check: Raises `CacheLocked` when the cache is no longer held.
     """
 
@@ -45,24 +45,44 @@ class Held:
     check: Callable[[], None]
 
 
-def require_held(folder: Folder, token: str) -> None:
-    """Make sure that the cache is still held by whoever has that token.
+class Watched:
+    """A cache that somebody else holds, as a process sees it that writes for that run.
 
-    Raises:
-        CacheLocked: It is not.
+    Args:
+        folder: The cache's.
+        token: The holder's.
     """
-    try:
-        held = folder.read_json(OWNER)["token"] == token
-    except FileNotFoundError:
-        held = False
-    if not held:
-        message = f"the run that this was part of no longer holds the cache {folder.location}; "
-        raise CacheLocked(message + "type its command again")
+
+    def __init__(self, folder: Folder, token: str) -> None:
+        self._folder, self._token = folder, token
+        self._renewed: int | None = None
+        self._seen = time.monotonic()
+
+    def check(self) -> None:
+        """Make sure that it is still held: that nobody else is its owner, and that its lease, if any, is renewed.
+
+        Raises:
+            CacheLocked: It is not.
+        """
+        try:
+            owner = self._folder.read_json(OWNER)
+        except FileNotFoundError:
+            owner = {}
+        if owner.get("renewed") != self._renewed:
+            self._renewed, self._seen = owner.get("renewed"), time.monotonic()
+        ended = self._renewed is not None and time.monotonic() - self._seen > LEASE
+        if owner.get("token") != self._token or ended:
+            message = f"the run that this was part of no longer holds the cache {self._folder.location}; "
+            raise CacheLocked(message + "type its command again")
 
 
 @contextmanager
-def writing(folder: Folder) -> Iterator[Held]:
+def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -> Iterator[Held]:
     """Hold the cache for writing.
+
+    Args:
+        folder: The cache's.
+        tell: Told in a line what is waited for, where that takes long.
 
     Yields:
         What tells whether it is still held; it is asked before something is written.
@@ -77,7 +97,7 @@ def writing(folder: Folder) -> Iterator[Held]:
         "token": secrets.token_hex(8),
     }
     if folder.remote:
-        yield from _leased(folder, me)
+        yield from _leased(folder, me, tell)
         return
     folder.path("").mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path("writer.lock"))
@@ -95,8 +115,9 @@ def writing(folder: Folder) -> Iterator[Held]:
         lock.release()
 
 
-def _leased(folder: Folder, me: dict[str, Any]) -> Iterator[Held]:
+def _leased(folder: Folder, me: dict[str, Any], tell: Callable[[str], object]) -> Iterator[Held]:
     while not _acquired(folder, me):
+        tell(f"{_owner(folder)}; looking for up to {LEASE:.0f} s whether it still does")
         _wait_for_its_end(folder)
     done, lost = Event(), Event()
     last = time.monotonic()

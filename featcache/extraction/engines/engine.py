@@ -55,6 +55,10 @@ class StationThere(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End it, whatever it does, and come back when it has ended; a second time nothing happens."""
+        ...
+
 
 class Engine(Protocol):
     """Where stations run; the first line of its docstring says where.

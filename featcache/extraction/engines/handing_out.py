@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from featcache.cache.plan import Shard
-from featcache.errors import FeatcacheError
+from featcache.errors import DataError, FeatcacheError
 from featcache.extraction.engines.engine import StationLost, StationThere
 from featcache.extraction.waits import bound_by
 from featcache.progress import Reporter
@@ -27,17 +27,18 @@ def everywhere(stations: Sequence[StationThere], method: str) -> None:
     Raises:
         FeatcacheError: It failed somewhere; the message names all such stations, where there are several stations.
     """
-    failed = []
+    failed: list[tuple[StationThere, FeatcacheError | OSError]] = []
     for station, future in [(station, station.call(method)) for station in stations]:
         try:
             future.result()
-        except FeatcacheError as error:
+        except (FeatcacheError, OSError) as error:
             failed.append((station, error))
     if failed and len(stations) == 1:
         raise failed[0][1]
     if failed:
         told = "; ".join(f"{station.name}: {error}" for station, error in failed)
-        raise type(failed[0][1])(f"{len(failed)} of {len(stations)} places cannot take part: {told}")
+        kind = type(failed[0][1]) if isinstance(failed[0][1], FeatcacheError) else DataError
+        raise kind(f"{len(failed)} of {len(stations)} places cannot take part: {told}")
 
 
 @dataclass
@@ -103,6 +104,7 @@ class HandingOut:
         try:
             told: Told = future.result()
         except StationLost as error:
+            station.close()  # one that is only out of reach must not write what others are given
             self._left.extendleft(reversed(self._in_hand.pop(station)))
             if not self._in_hand:
                 message = f"{error}; it was the last one: what is finished is kept, type the same command again"

@@ -26,8 +26,8 @@ class LocalEngine:
         """See `Engine.stations`."""
         devices = _devices(brief.request)
         if len(devices) == 1:
-            with closing(Station(brief, devices[0], cores_here())) as station:
-                yield [Here(devices[0], station)]
+            with closing(Here(devices[0], Station(brief, devices[0], cores_here()))) as here:
+                yield [here]
         else:
             with stations_in_processes(brief, devices) as stations:
                 yield stations
@@ -63,3 +63,7 @@ class Here:
         except Exception as error:
             done.set_exception(error)
         return done
+
+    def close(self) -> None:
+        """See `StationThere.close`."""
+        self._station.close()

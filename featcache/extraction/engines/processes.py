@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,7 @@ class InProcess:
         self._process.start()
         other_end.close()  # so that its end is seen here
         self._thread, self._asks = ThreadPoolExecutor(1, thread_name_prefix=f"featcache-{name}"), False
+        self._answered = False
 
     def call(self, method: str, *args: Any) -> Future[Any]:
         """See `StationThere.call`."""
@@ -77,11 +79,24 @@ class InProcess:
         except (EOFError, OSError) as gone:
             self._process.join(END)
             message = f"the process for {self.name} was ended (status {self._process.exitcode})"
+            if not self._answered:
+                message += "; a script that gives devices must do so under `if __name__ == '__main__':`"
             raise StationLost(message) from gone
-        self._asks = False
+        self._asks, self._answered = False, True
         if error is not None:
             raise error
         return value
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can be sent, with where it was raised."""
+    told = traceback.format_exc()
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(told)
+    error.add_note(told)
+    return error
 
 
 def _serve(connection: Connection, brief: Brief, device: str, cores: int) -> None:
@@ -95,8 +110,7 @@ def _serve(connection: Connection, brief: Brief, device: str, cores: int) -> Non
                 try:
                     answer = getattr(station, method)(*args), None
                 except Exception as error:
-                    error.add_note(traceback.format_exc())
-                    answer = None, error
+                    answer = None, _portable(error)
                 connection.send(answer)
             except (EOFError, OSError):  # whoever asked has ended
                 return

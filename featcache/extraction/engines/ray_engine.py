@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ try:
 except ImportError as error:
     raise DataError("the engine ray needs Ray: type pip install 'featcache[ray]'") from error
 
+KNOCK = 5.0
+"""Seconds in which the head of a cluster answers."""
 START = 120.0
 """Seconds in which a node has to start its actors, which takes long where Python's packages lie on a network."""
 
@@ -92,7 +95,7 @@ class Actor:
         return answered
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """See `StationThere.close`."""
         ray.kill(self._actor)
 
 
@@ -138,15 +141,29 @@ def _connected(address: str | None) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        _require_answer(address or os.environ.get("RAY_ADDRESS") or "")
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        where = f"the Ray cluster {address}" if address else "a Ray cluster"
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        asked = address or os.environ.get("RAY_ADDRESS")
+        where = f"the Ray cluster {asked}" if asked else "a Ray cluster"
         message = f"{where} cannot be reached: {_line(error)}; "
-        raise DataError(message + "start one with `ray start --head`, or mend --address") from error
+        advice = "start one with `ray start --head`, mend --address, or, if it wants a token, type RAY_AUTH_MODE=token"
+        raise DataError(message + advice + " before the command") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Knock at `host:port`; Ray itself would try for minutes. Other words, such as `auto`, are for Ray to understand.
+
+    Raises:
+        OSError: Nobody answers.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK).close()
 
 
 def _require_started(actors: Sequence[Actor]) -> None:

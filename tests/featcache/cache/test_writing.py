@@ -57,6 +57,36 @@ def test_shards_are_pending_until_they_are_written(store: CacheStore) -> None:
     assert (store.pending("train"), store.folder.names("bad")) == ([second], [])
 
 
+def test_of_two_that_write_a_shard_the_one_that_is_killed_takes_nothing_away(
+    store: CacheStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = store.pending("train")[0], CacheStore(store.folder, manifest(FORMAT))
+    monkeypatch.setattr(other, "_put", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    put = store._put
+
+    def put_beside(shard: Shard, name: str, values: np.ndarray) -> None:
+        if name == STATE:
+            with pytest.raises(KeyboardInterrupt):
+                other.write(result(first))
+        put(shard, name, values)
+
+    monkeypatch.setattr(store, "_put", put_beside)
+    store.write(result(first))
+    assert first not in store.pending("train")
+    assert np.asarray(store._array("train", "images")[:2]).tolist() == [[1, 1, 1]] * 2
+
+
+def test_a_damaged_shard_that_is_not_full_is_written_again(store: CacheStore) -> None:
+    last = store.pending("train")[-1]
+    store.write(result(last))
+    for name in ("images", "content", "state"):
+        store.folder.path(layout.chunk(last, name, store.plan)).write_bytes(b"damaged")
+    assert last in store.pending("train")
+    store.write(result(last))
+    assert last not in store.pending("train")
+    assert np.asarray(store._array("train", "images")[4]).tolist() == [1, 1, 1]
+
+
 def test_digests_of_files_are_kept_from_format_2_on(store: CacheStore, tmp_path: Path) -> None:
     for shard in store.pending("train"):
         store.write(result(shard))

@@ -13,7 +13,7 @@ import pytest
 from featcache.errors import CacheLocked
 from featcache.places import lock
 from featcache.places.folder import Folder
-from featcache.places.lock import writing
+from featcache.places.lock import Watched, writing
 
 HOLD = """
 import sys, time
@@ -64,11 +64,13 @@ def test_behind_a_url_the_owner_file_is_a_lease_that_a_living_writer_renews() ->
 def test_a_dead_writer_s_lease_ends_by_itself() -> None:
     folder = Folder("s3://bucket/left")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
-    began = time.monotonic()
-    with writing(folder) as held:
+    began, told = time.monotonic(), list[str]()
+    with writing(folder, told.append) as held:
         assert time.monotonic() - began >= 0.4
         held.check()
         assert folder.read_json("writer.json")["pid"] == os.getpid()
+    (line,) = told
+    assert line.startswith("process 1 on elsewhere has been writing the cache s3://bucket/left since 2026; looking for")
 
 
 @pytest.mark.usefixtures("short_lease", "in_memory")
@@ -118,3 +120,23 @@ def test_of_two_that_wait_for_one_dead_lease_one_goes_on() -> None:
     for thread in threads:
         thread.join()
     assert len(inside) == 1
+
+
+@pytest.mark.usefixtures("short_lease", "in_memory")
+def test_who_writes_for_a_run_sees_that_its_lease_is_not_renewed() -> None:
+    folder = Folder("s3://bucket/watched")
+    with writing(folder) as held:
+        watched = Watched(folder, held.token)
+        for _ in range(8):  # for longer than a lease, as it is renewed
+            watched.check()
+            time.sleep(lock.LEASE / 4)
+    folder.write_json("writer.json", {"token": "a", "renewed": 3})
+    watched = Watched(folder, "a")
+    watched.check()
+    time.sleep(lock.LEASE * 1.2)
+    with pytest.raises(CacheLocked, match="no longer holds the cache"):
+        watched.check()
+    folder.write_json("writer.json", {"token": "a", "renewed": 4})
+    watched.check()
+    with pytest.raises(CacheLocked, match="no longer holds the cache"):
+        Watched(folder, "b").check()

@@ -45,11 +45,16 @@ class Simulated:
         self.begun: Shard | None = None
         self.feed: list[Shard] = []
         self.halves, self.done = 0, list[Shard]()
+        self.closed = False
 
     def call(self, method: str, *args: Any) -> Future[Told]:
         answer: Future[Told] = Future()
         self.clock.at(min(self.clock.now + self.seconds / 2, self.lost_at), lambda: self._answer(answer, *args))
         return answer
+
+    def close(self) -> None:
+        """What it would still do is not done."""
+        self.closed = True
 
     def _answer(self, answer: Future[Told], more: Sequence[Shard], give_back: bool) -> None:
         if self.clock.now >= self.lost_at:
@@ -120,6 +125,7 @@ def test_shards_of_a_lost_station_go_to_the_others(clock: Clock) -> None:
     handing_out, heard = hand_out(stays, leaves)
     assert heard.notes == ["leaves is lost; its shards go to the others"]
     assert handing_out.rows["leaves"] == 10 * len(leaves.done) == 50
+    assert (leaves.closed, stays.closed) == (True, False)
 
 
 def test_also_when_the_others_stand_idle(clock: Clock) -> None:
@@ -153,11 +159,16 @@ class Refusing:
         done.set_exception(self.error) if self.error else done.set_result(None)
         return done
 
+    def close(self) -> None:
+        """Nothing."""
+
 
 def test_all_that_cannot_take_part_are_named() -> None:
     there, blind, old = Refusing("a", None), Refusing("b", DataError("no images")), Refusing("c", CacheMismatch("old"))
     everywhere([there], "check")
     with pytest.raises(DataError, match=r"2 of 3 places cannot take part: b: no images; c: old$"):
         everywhere([there, blind, old], "check")
+    with pytest.raises(DataError, match="1 of 2 places cannot take part: d: .*photos.zip"):
+        everywhere([there, Refusing("d", FileNotFoundError(2, "No such file", "photos.zip"))], "check")
     with pytest.raises(CacheMismatch, match="^old$"):
         everywhere([old], "check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 
 import featcache
 from featcache.errors import ModelError
+from featcache.extraction.engines import processes
 from featcache.places.folder import Folder
 from tests.begun import begin
 from tests.conftest import ImageFolder
@@ -102,10 +104,38 @@ def test_processes_end_when_the_one_that_started_them_is_killed(slow_run: subpro
 
 def gone(processes: list[int]) -> bool:
     """Whether they end within some seconds."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 40
     while (alive := [pid for pid in processes if Path(f"/proc/{pid}").exists()]) and time.monotonic() < until:
         time.sleep(0.05)
     return not alive
+
+
+def test_a_script_without_a_guard_is_told_what_to_do(root: Path, image_folder: ImageFolder, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import featcache\nfeatcache.extract('tiny', {str(image_folder())!r}, devices='cpu,cpu', workers=0)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "must do so under `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+
+
+class UnsendableError(Exception):
+    """An error that cannot be made again from what it prints."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+
+
+def test_an_error_comes_back_with_where_it_was_raised() -> None:
+    for error in (UnsendableError(3, "no such thing"), ValueError("no such thing")):
+        try:
+            raise error
+        except Exception as raised:
+            sent = pickle.loads(pickle.dumps(processes._portable(raised)))
+        told = "".join([str(sent), *getattr(sent, "__notes__", [])])
+        assert "no such thing" in told
+        assert "test_processes.py" in told
 
 
 def test_devices_that_are_not_there_are_refused(root: Path) -> None:

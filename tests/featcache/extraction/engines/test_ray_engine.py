@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -170,6 +171,13 @@ def test_a_killed_driver_loses_nothing_finished_and_a_second_one_is_refused(
 def test_a_cluster_that_is_not_there_and_one_without_room_are_told_in_a_line(
     cluster: Cluster, add_node: AddNode, folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(DataError, match=f"the Ray cluster 127.0.0.1:{port} cannot be reached: .*refused; start one"):
+        featcache.extract("tiny", str(tmp_path / "photos"), name="c", engine="ray", address=f"127.0.0.1:{port}")
+    assert time.monotonic() - began < 30
     with pytest.raises(ModelError, match="none of the 1 nodes of this Ray cluster offers a CPU or a GPU"):
         extract(cluster, tmp_path / "photos")
     with pytest.raises(ModelError, match="'cuda' was asked for, none of the 1 nodes of this Ray cluster has a GPU"):
