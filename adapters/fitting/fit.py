@@ -253,6 +253,7 @@ def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
     """
     task = Task.sample(cache, **draw)
     regime.held_out(task)  # fails here, before any work, where there is no val split
+    task.val, task.test  # noqa: B018  # and where one of them has nothing to score
     task.support  # noqa: B018
     return task
 
