@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import featcache
-from featcache.cache.layout import COMPLETE, STATE
+from featcache.cache.layout import COMPLETE, ROOT_GROUP, STATE
 from featcache.cache.sealed import write_sealed
 from featcache.errors import CacheError, CacheNotFound
 from tests.conftest import ImageFolder
@@ -41,10 +41,12 @@ def test_rows_of_a_damaged_record_are_not_done(root: Path, image_folder: ImageFo
     cache = make(image_folder(per_class=5), "c")
     Path(cache.path, COMPLETE).unlink()
     (listed,) = featcache.list_caches()
-    every, of_train = listed.done(), len(cache["train"])
-    chunk = next(path for path in Path(cache.path, "train", STATE).rglob("*") if path.parent.name == "c")
-    chunk.write_bytes(b"damaged")
-    assert listed.done() == every - of_train
+    states = Path(cache.path, "train", STATE)
+    for damaged in (states / "c/0", states / ROOT_GROUP):
+        sound = damaged.read_bytes()
+        damaged.write_bytes(b"damaged")
+        assert listed.done() == sum(cache.rows.values()) - cache.rows["train"]
+        damaged.write_bytes(sound)
 
 
 def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> None:
