@@ -152,6 +152,8 @@ def test_a_run_fitted_anew_whose_push_failed_replaces_the_old_one_and_is_not_rep
     move_to(tmp_path / "elsewhere", monkeypatch)
     (there,) = list_runs(ROOT)
     assert there.require_report().created == first.created  # what another machine has stays until the push is done
+    find_run(there.path, root=ROOT)
+    assert not (there.path / "model.safetensors").exists()  # which may be of either
     bucket.before_write = lambda name: None
     for machine in ("here", "elsewhere"):
         move_to(tmp_path / machine, monkeypatch)
@@ -174,3 +176,10 @@ def test_listing_beside_a_push_leaves_the_run_to_it(make_cache: Callable[..., An
     assert names(list_runs(ROOT)) == names(beside) == set(bucket.runs())
     bucket.held.clear()
     assert list_runs(ROOT) == []  # now that the store had it, it is gone with the store's
+
+
+def test_a_report_that_another_machine_replaces_meanwhile_is_not_waited_for(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "files", lambda: ["shapes/tiny-local/tip-1shot-seed1-aaaaaaaa/metrics.json"])
+    assert list_runs(ROOT) == []
