@@ -103,7 +103,8 @@ def fit(
         AdapterError: no such method, or arguments that it does not take.
         TaskError: the cache cannot give this task.
         RunError: the run cannot be saved there.
-        CacheError: the root is behind a URL and cannot be reached; the run is saved on this machine.
+        CacheError: the root is behind a URL and cannot be reached; the run is saved on this machine, and goes
+            there at the next fit or listing.
     """
     if out is not None:
         check_replaceable(Path(out).expanduser())  # before the work, not after it
@@ -124,7 +125,7 @@ def fit(
     folder = _target(fitted.report, fitted.configuration, out, root)
     report = _save(fitted.head, fitted.task, replace(fitted.report, run=str(folder)), fitted.index_content, folder)
     if out is None:
-        push(folder, root)
+        push(root)
     return report
 
 
@@ -252,6 +253,7 @@ def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
     """
     task = Task.sample(cache, **draw)
     regime.held_out(task)  # fails here, before any work, where there is no val split
+    task.val, task.test  # noqa: B018  # and where one of them has nothing to score
     task.support  # noqa: B018
     return task
 

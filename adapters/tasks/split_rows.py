@@ -92,12 +92,17 @@ def read_split(cache: Cache, name: str) -> SplitRows:
     Embeddings and ids are read when they are asked for: a test split may be large, and is gone through once.
 
     Raises:
-        TaskError: the cache has no such split.
+        TaskError: the cache has no such split, or none of its rows can be scored.
     """
     if name not in cache.splits:
         raise TaskError(f"--split {name} given; cache {cache.name} has {', '.join(cache.splits)}")
     split = cache[name]
     rows = np.flatnonzero(split.labelled)
+    if not len(rows):
+        raise TaskError(
+            f"no row of {name} in cache {cache.name} has a label and an embedding: "
+            "label some of its images and extract them under another --name, or give another --cache"
+        )
     return SplitRows(Stored(split, "images", rows), None, split.labels[rows], Stored(split, "ids", rows), rows)
 
 

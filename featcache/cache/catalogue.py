@@ -5,17 +5,20 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from featcache.cache import layout
-from featcache.cache.layout import MANIFEST, MISSING, ROOT_GROUP, STATE
+from featcache.cache.layout import DAMAGE, MANIFEST, MISSING, ROOT_GROUP, STATE
+from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_completion, read_manifest
+from featcache.cache.writing import shard_states
 from featcache.errors import CacheError, CacheNotFound
 from featcache.places.folder import Folder, array_in, is_url, join, local_path
 from featcache.places.home import caches_location
 from featcache.places.together import together
+
+if TYPE_CHECKING:
+    import zarr
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,25 @@ class Listed:
     problem: str | None = None
 
     def done(self) -> int:
-        """Rows that are done, counted in the store."""
+        """Rows that are done, counted in the store; those of a damaged record are not."""
         rows = self.manifest["plan"]["rows"]
         if self.finished:
             return sum(rows.values())
         folder = Folder(self.path)
         if not folder.exists(ROOT_GROUP):  # stopped before the first array
             return 0
-        group = folder.group("r")
-        begun = [split for split in rows if layout.array(split, STATE) in group]
-        return sum(int(np.sum(np.asarray(array_in(group, split, STATE)[:]) != MISSING)) for split in begun)
+        group, plan = folder.group("r"), ShardPlan.from_manifest(self.manifest)
+        return sum(_done(group, plan, split) for split in rows)
+
+
+def _done(group: zarr.Group, plan: ShardPlan, split: str) -> int:
+    """Rows of a split that are done; none where its states are damaged, or are not begun."""
+    try:
+        array = array_in(group, layout.array(split, STATE))
+    except DAMAGE:
+        return 0
+    records = shard_states(array, plan, split)
+    return sum(int((states != MISSING).sum()) for _, states in records if states is not None)
 
 
 def list_caches(root: str | Path | None = None) -> list[Listed]:

@@ -129,7 +129,7 @@ class CachedSplit:
 
     def _take(self, name: str, rows: np.ndarray | slice) -> np.ndarray:
         values = self._read(name, rows).astype(np.float32, copy=False)
-        present = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        present = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         known = "valid" in vars(self) or _is_whole(rows)
         valid = self.valid[rows] if known else self._take_valid(rows)
         if missing := int((valid & ~present).sum()):

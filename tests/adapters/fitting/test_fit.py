@@ -243,3 +243,15 @@ def test_weights_learnt_on_another_encoder_are_refused(make_cache: Make, tmp_pat
     config.write_text(json.dumps(content))
     with pytest.raises(AdapterError, match="learnt on another encoder"):
         fit("meta", cache=cache, shots=2, root=str(tmp_path), params={"meta": learnt.run})
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_with_nothing_to_score_is_told_before_any_work(
+    make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    cache = make_cache()
+    cache[split].labels[::2] = -1
+    cache[split].valid[1::2] = False
+    monkeypatch.setattr("adapters.fitting.fit._fit", lambda *_: pytest.fail("a head was fitted"))
+    with pytest.raises(TaskError, match=rf"^no row of {split} in cache shapes-tiny has a label and an embedding: .*$"):
+        fit("clip", cache=cache, shots=1, root=str(tmp_path))

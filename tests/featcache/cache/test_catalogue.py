@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import featcache
-from featcache.cache.layout import COMPLETE
+from featcache.cache.layout import COMPLETE, ROOT_GROUP, STATE
 from featcache.cache.sealed import write_sealed
 from featcache.errors import CacheError, CacheNotFound
 from tests.conftest import ImageFolder
@@ -35,6 +35,18 @@ def test_listing_opening_and_the_latest(root: Path, image_folder: ImageFolder) -
     assert [(listed.name, listed.finished is None) for listed in featcache.list_caches()][-1] == ("first", True)
     assert featcache.list_caches()[-1].done() == 15
     assert featcache.latest().name == "second"
+
+
+def test_rows_of_a_damaged_record_are_not_done(root: Path, image_folder: ImageFolder) -> None:
+    cache = make(image_folder(per_class=5), "c")
+    Path(cache.path, COMPLETE).unlink()
+    (listed,) = featcache.list_caches()
+    states = Path(cache.path, "train", STATE)
+    for damaged in (states / "c/0", states / ROOT_GROUP):
+        sound = damaged.read_bytes()
+        damaged.write_bytes(b"damaged")
+        assert listed.done() == sum(cache.rows.values()) - cache.rows["train"]
+        damaged.write_bytes(sound)
 
 
 def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> None:

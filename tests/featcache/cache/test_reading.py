@@ -33,6 +33,7 @@ def test_some_rows_are_the_same_as_all_rows_and_then_some(root: Path, image_fold
     rows = [5, 0, 3]
     assert train.take_images(rows).tobytes() == train.images[rows].tobytes()  # type: ignore[arg-type]
     assert train.take_views(slice(0, 2)) is None
+    assert train.take_images(np.empty(0, np.int64)).shape == (0, train.images.shape[1])
     assert train.take_ids(rows).tolist() == train.ids[rows].tolist()  # type: ignore[arg-type]
 
 
