@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
@@ -176,6 +178,12 @@ class Files(SimpleHTTPRequestHandler):
     """A folder over HTTP, also parts of its files."""
 
     parts = True
+    dated = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Without the file's time, where it is not to be told."""
+        if self.dated or keyword != "Last-Modified":
+            super().send_header(keyword, value)
 
     def send_head(self) -> Any:
         """The file, or the part that is asked for."""
@@ -194,19 +202,33 @@ class Files(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.mark.usefixtures("root")
-def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL of a folder over HTTP."""
     pytest.importorskip("aiohttp")
-    for shard, labels in enumerate(("ab", "ba")):
-        members = {}
-        for number, label in enumerate(labels):
-            members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
-        write_tar(tmp_path / f"shard-{shard:03d}.tar", members)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        url = f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def write_samples(path: Path, labels: str) -> None:
+    members = {}
+    for number, label in enumerate(labels):
+        members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
+    write_tar(path, members)
+
+
+@pytest.mark.usefixtures("root")
+def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shard, labels in enumerate(("ab", "ba")):
+        write_samples(tmp_path / f"shard-{shard:03d}.tar", labels)
+    with served(tmp_path) as url:
         there = load_dataset(url + "/shard-{000..001}.tar")
         assert sorted(image for split in there.splits.values() for image in split.ids)[-1] == "shard-001/1.png"
         assert there.reader.read("shard-001/1.png") == tiny_png(1)
@@ -215,10 +237,23 @@ def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(Files, "parts", False)
         with pytest.raises(OSError, match=r"shard-000\.tar is not served in parts: download it"):
             there.reader.read("shard-000/1.png")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("dated", [True, False], ids=["Last-Modified", "size alone"])
+def test_labels_of_a_tar_that_changed_behind_http_are_the_new_ones(
+    dated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Files, "dated", dated)
+    with served(tmp_path) as url:
+        for time, labels in enumerate(("abab", "baba")):  # of the same size
+            write_samples(tmp_path / "x.tar", labels)
+            os.utime(tmp_path / "x.tar", (time, time))
+            splits = load_dataset(f"{url}/x.tar").splits.values()
+            found = {
+                image: "ab"[label] for split in splits for image, label in zip(split.ids, split.labels, strict=True)
+            }
+            assert found == {f"x/{number}.png": label for number, label in enumerate(labels)}
 
 
 class Refusing(MemoryFileSystem):
