@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featcache.datasets.readers.bounded import MOST_BYTES, check_size
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 
 BATCH = 32
 """Rows of a Parquet file that are kept decoded: row groups may be larger than memory."""
@@ -47,8 +47,16 @@ class TableReader:
             DataError: The table is damaged, or has no bytes there, or more than `most`.
             OSError: It cannot be read.
         """
+        import pyarrow as pa
+
         file, _, row = image_id.rpartition("/")
-        value = self._rows(file).value(int(row))
+        try:
+            value = self._rows(file).value(int(row))
+        except (pa.ArrowException, OSError, StopIteration) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the system's; Arrow's of damage have none
+                raise
+            reason = in_a_line(error) or "it ends before its last row"
+            raise DataError(f"{self.root / file} is damaged ({reason}): write or download it again") from error
         found = value.get("bytes") if isinstance(value, dict) else value
         if not found:
             only = f", only the path {value['path']}" if isinstance(value, dict) and value.get("path") else ""
@@ -99,9 +107,11 @@ class _ParquetRows:
         if group != self.group or row < self.first:
             self.group, self.first, self.rows = group, int(self.ends[group - 1]) if group else 0, []
             self.batches = self.file.iter_batches(BATCH, row_groups=[group], columns=[self.column])
+        self.group = -1  # until the row is there: after an error the batches go no further
         while row >= self.first + len(self.rows):
             self.first += len(self.rows)
             self.rows = next(self.batches).column(0)
+        self.group = group
         return self.rows[row - self.first].as_py()
 
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -149,7 +159,7 @@ def open_parquet(path: Path | BinaryIO) -> Any:
         return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({_line(error)}): write or download it again"
+            f"{path} is not a readable Parquet file ({in_a_line(error)}): write or download it again"
         ) from error
 
 
@@ -164,8 +174,6 @@ def open_arrow(path: Path) -> Any:
     try:
         return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is not a readable Arrow file ({_line(error)}): write or download it again") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise DataError(
+            f"{path} is not a readable Arrow file ({in_a_line(error)}): write or download it again"
+        ) from error
