@@ -39,10 +39,21 @@ class Row(NamedTuple):
 def splits_in(paths: Sequence[str]) -> list[str | None]:
     """The split that each path names as a word of its file or of a folder above: `imagenet-val-003.tar` is val.
 
-    The file's own name goes before the folders'. None where no word is a split's; for all where they name only one.
+    The file's own name goes before the folders'. None where no word is a split's; for all where all name the same one.
+
+    Raises:
+        DataError: Only one split is named, and not by all: what the others are is not known.
     """
     splits = [_split_in(path) for path in paths]
-    return splits if len(set(splits) - {None}) > 1 else [None] * len(splits)
+    named = set(splits) - {None}
+    if len(named) > 1:
+        return splits
+    if named and None in splits:
+        only, other = named.pop(), paths[splits.index(None)] or "."
+        raise DataError(
+            f"only {only} is named, and {other} names no split: name train or test in each path, or in none"
+        )
+    return [None] * len(splits)
 
 
 def _split_in(path: str) -> str | None:

@@ -54,15 +54,25 @@ def test_splits_are_also_folders_and_of_one_split_alone_a_seeded_one_is_made(tmp
         write_tar(tmp_path / "set" / split / "0.tar", samples(labels))
     assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 2, "test": 3}
     assert split_sizes(load_dataset(str(tmp_path / "set/test/0.tar")))["train"] == 2
-    for name in ("some/train-0", "some/more-0"):
+    for name in ("one/train-0", "one/train-1"):
         write_tar(tmp_path / f"{name}.tar", samples(["a", "b", "a", "b"]))
-    assert split_sizes(load_dataset(str(tmp_path / "some"))) == {"train": 4, "val": 2, "test": 2}
+    assert split_sizes(load_dataset(str(tmp_path / "one"))) == {"train": 4, "val": 2, "test": 2}
     write_tar(tmp_path / "set/test/train-0.tar", samples(["b"]))  # the file's name goes before the folder's
     assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 3, "test": 3}
     write_tar(tmp_path / "set/more/0.tar", samples(["a"]))
     dataset = load_dataset(str(tmp_path / "set"))
     assert split_sizes(dataset) == {"train": 3, "test": 3}
     assert dataset.provenance["left_out"] == {"in files that name no split": 1}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_tars_that_name_no_split_are_not_mixed_with_those_of_the_only_one_that_is_named(
+    split: str, tmp_path: Path
+) -> None:
+    for name in ("000", f"{split}-000"):
+        write_tar(tmp_path / f"{name}.tar", samples(["a", "b", "a", "b"]))
+    with pytest.raises(DataError, match=f"only {split} is named, and 000 names no split: name train or test in each"):
+        load_dataset(str(tmp_path))
 
 
 def test_img2dataset_s_samples_have_their_label_in_json_and_failed_ones_are_counted(tmp_path: Path) -> None:
