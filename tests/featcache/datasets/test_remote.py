@@ -283,3 +283,28 @@ def test_no_secret_is_told() -> None:
     )
     assert shown("https://host/x.tar?sig=signature") == "https://host/x.tar"
     assert shown("/a/b?c@d") == "/a/b?c@d"
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("x.csv", {"data_root": "/"}),
+        ("x.csv", {"split_file": "x.json"}),
+        ("x.csv", {"class_depth": 1}),
+        ("x.csv", {}),
+        ("x.parquet", {}),
+        ("x.zip", {}),
+        ("x.tgz", {}),
+        ("x.tar", {}),
+        ("*.tar", {}),
+        ("{x,x}.tar", {}),
+        ("{x,y}.tar", {}),
+        ("x", {}),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("root", "memory")
+def test_no_refusal_tells_a_password(path: str, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset(f"memory://user:hunter2@host/{path}", **options)
+    assert "hunter2" not in str(caught.value)
