@@ -256,6 +256,19 @@ def test_labels_of_a_tar_that_changed_behind_http_are_the_new_ones(
             assert found == {f"x/{number}.png": label for number, label in enumerate(labels)}
 
 
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("path", ["x.csv", "x.tar", "x/"])
+def test_a_server_that_is_not_reached_or_refuses_is_not_told_as_an_absence(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(tmp_path) as url:
+        monkeypatch.setattr(Files, "send_head", lambda self: self.send_error(503, "asleep"))
+        with pytest.raises(DataError, match=r"cannot be read: 503.*asleep"):
+            load_dataset(f"{url}/{path}")
+    with pytest.raises(DataError, match=r"cannot be read: Cannot connect to host"):
+        load_dataset(f"{url}/{path}")
+
+
 class Refusing(MemoryFileSystem):
     """Says in its error where it was asked."""
 
