@@ -79,8 +79,8 @@ def open_tars(asked: Asked) -> Opened:
 
 def _find(asked: Asked) -> tuple[str, list[str]]:
     """The folder that ids begin below, and every tar."""
-    folder = asked.folder
     if asked.is_folder:
+        folder = asked.folder
         names = [path for path in folder.paths() if path.lower().endswith(".tar")]
         return folder.location("").rstrip("/"), [folder.location(name) for name in names]
     given = asked.dataset if asked.is_url else str(asked.path)

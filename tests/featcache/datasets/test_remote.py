@@ -298,6 +298,19 @@ def test_no_secret_is_told() -> None:
     assert shown("/a/b?c@d") == "/a/b?c@d"
 
 
+@pytest.mark.usefixtures("root")
+def test_a_query_is_for_tars(tmp_path: Path) -> None:
+    write_samples(tmp_path / "x.tar", "abab")
+    with served(tmp_path) as url:
+        there = load_dataset(f"{url}/x.tar?sig=a/b")
+        assert (there.name, there.location) == ("x", f"{url}/x.tar")
+        assert there.reader.read("x/1.png") == tiny_png(1)
+    for path in ("x.csv", "x.parquet", "x", "x/"):
+        with pytest.raises(DataError, match=r"http://host/x[^?]* is given with a query, which only a tar") as caught:
+            load_dataset(f"http://host/{path}?sig=a/b")
+        assert "sig" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("path", "options"),
     [
