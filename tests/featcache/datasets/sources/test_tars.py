@@ -135,6 +135,22 @@ def test_numbers_are_named_by_a_list_beside_the_tars(name: str, text: str, tmp_p
     assert load_dataset(str(numbers)).class_names == ("9", "10")  # no list: the numbers, in their order
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "number"),
+    [
+        ("classes.txt", "cat\n\ndog\n", 1),
+        ("classes.txt", "\ncat\ndog\n", 0),
+        ("classes.json", '["cat", " ", "dog"]', 1),
+        ("classes.json", '{"1": "cat", "2": "dog"}', 0),
+    ],
+)
+def test_a_list_that_leaves_out_a_class_is_refused(name: str, text: str, number: int, tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", samples(["1", "0", "1", "0"]))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=f"{name} has no name for class {number}: name every class, from 0 on"):
+        load_dataset(str(tmp_path / "x.tar"))
+
+
 def test_a_tar_of_class_folders_is_as_a_zip_of_them(tmp_path: Path) -> None:
     make_class_folders(tmp_path / "photos/train", {"cat": 3, "dog": 2})
     make_class_folders(tmp_path / "photos/test", {"cat": 1, "dog": 1})
