@@ -139,7 +139,8 @@ def _kept_index(location: str, kept: Path) -> TarIndex:
     if state is None:
         return index_tar(location)
     file = kept / f"{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]}.npz"
-    with suppress(OSError, ValueError, KeyError), np.load(file) as arrays:
+    # Damage has many kinds, and an index that is damaged is made anew.
+    with suppress(Exception), file.open("rb") as stored, np.load(stored) as arrays:
         names, places, labels = (arrays[name] for name in ("names", "places", "labels"))
         return TarIndex(names, places, labels, bool(arrays["samples"]), int(arrays["imageless"]))
     index = index_tar(location)

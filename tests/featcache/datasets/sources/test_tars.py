@@ -243,8 +243,9 @@ def test_an_index_is_kept_until_the_tar_changes(remote: bool, tmp_path: Path, mo
         assert (rows(), scanned) == (4, [dataset] * 2)
         write(["a", "b"] * 30)
         assert (rows(), len(scanned)) == (60, 3)
-        for file in (tmp_path / "kept/tar-indices").iterdir():
-            file.write_bytes(b"damaged")
-        assert (rows(), len(scanned)) == (60, 4)
+        for number, damaged in enumerate((b"damaged", b"PK\x03\x04damaged", b""), start=4):
+            for file in (tmp_path / "kept/tar-indices").iterdir():
+                file.write_bytes(damaged)
+            assert (rows(), len(scanned)) == (60, number)
     finally:
         memory.store.clear()
