@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.listing import (
     SPLIT_NAMES,
+    SPLITS,
     Listing,
     check_classes,
     check_no_empty_class,
@@ -99,7 +100,7 @@ def list_labelled(
     numbers = {label: number for number, label in enumerate(labels)}
     found = {
         split: make_split((row.image, numbers[row.label]) for row in kept if (row.split or "train") == split)
-        for split in ("train", "val", "test")
+        for split in SPLITS
         if any((row.split or "train") == split for row in kept)
     }
     splits, made = complete_splits(found, seed, carve_val=False)
