@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from featcache.errors import DataError, in_a_line
 from featcache.places.folder import is_url
+
+_SECRETS = re.compile(r"""(?<=://)[^\s/@]+(?=@)|(?<=\?)[^\s'"]+""")
+"""User and password in a URL, and its query."""
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -67,6 +71,7 @@ def reached(url: str) -> Iterator[None]:
         reason = "not found" if kind is FileNotFoundError else in_a_line(error)
         for secret in filter(None, (parts.netloc.rpartition("@")[0], parts.password, parts.query)):
             reason = reason.replace(secret, "…")
+        reason = _SECRETS.sub("…", reason)  # libraries also quote a URL in another spelling
         raise kind(f"{shown(url)} cannot be read: {reason or type(error).__name__}") from raised
 
 

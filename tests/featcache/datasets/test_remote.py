@@ -311,6 +311,16 @@ def test_a_query_is_for_tars(tmp_path: Path) -> None:
         assert "sig" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("root")
+def test_a_signature_that_the_library_spells_in_another_way_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Files, "send_head", lambda self: self.send_error(403, "not you"))
+    with served(tmp_path) as url, pytest.raises(DataError) as caught:
+        load_dataset(f"{url}/x.tar?sig=signature%2Fb")
+    assert str(caught.value).startswith(f"{url}/x.tar cannot be read: 403, message='not you', url='{url}/x.tar?…'")
+
+
 @pytest.mark.parametrize(
     ("path", "options"),
     [
