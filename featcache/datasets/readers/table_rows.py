@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -47,16 +48,9 @@ class TableReader:
             DataError: The table is damaged, or has no bytes there, or more than `most`.
             OSError: It cannot be read.
         """
-        import pyarrow as pa
-
         file, _, row = image_id.rpartition("/")
-        try:
+        with undamaged(self.root / file):
             value = self._rows(file).value(int(row))
-        except (pa.ArrowException, OSError, StopIteration) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the system's; Arrow's of damage have none
-                raise
-            reason = in_a_line(error) or "it ends before its last row"
-            raise DataError(f"{self.root / file} is damaged ({reason}): write or download it again") from error
         found = value.get("bytes") if isinstance(value, dict) else value
         if not found:
             only = f", only the path {value['path']}" if isinstance(value, dict) and value.get("path") else ""
@@ -144,6 +138,24 @@ class _ArrowRows:
 
         images = pc.struct_field(self.rows, "bytes") if pa.types.is_struct(self.rows.type) else self.rows
         return np.asarray(pc.fill_null(pc.binary_length(images), -1), dtype=np.int64)
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say in a line that a table is damaged where its rows are read.
+
+    Raises:
+        DataError: It is.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, StopIteration) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; Arrow's of damage have none
+            raise
+        reason = in_a_line(error) or "it ends before its last row"
+        raise DataError(f"{path} is damaged ({reason}): write or download it again") from error
 
 
 def open_parquet(path: Path | BinaryIO) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
 from featcache.datasets.listing import Listing
-from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet
+from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet, undamaged
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
 from featcache.datasets.sources.table import COLUMNS
 from featcache.errors import DataError
@@ -137,7 +137,9 @@ def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tu
         if its.image is None or its.label is None:
             what = "images (as bytes)" if its.image is None else f"labels: call it {LABEL_NAMES[0]}"
             raise DataError(f"{root / file} has the columns {', '.join(schema.names)}, and none of {what}")
-        labels = (_text(value, its.classes, root / file) for value in read(its.label))
+        with undamaged(root / file):
+            values = read(its.label)
+        labels = (_text(value, its.classes, root / file) for value in values)
         rows += [Row(f"{file}/{number}", label, split) for number, label in enumerate(labels)]
     assert columns is not None
     assert columns.image is not None

@@ -57,14 +57,20 @@ def test_rows_of_a_damaged_page_are_unreadable_and_others_are_read(
         )
     )
     content = bytearray(path.read_bytes())
-    second = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
-    content[second : second + 8] = b"\xff" * 8  # the page's header
+    for_images, _, for_labels = (
+        pq.ParquetFile(path).metadata.row_group(1).column(n).data_page_offset for n in range(3)
+    )
+    content[for_images : for_images + 8] = b"\xff" * 8  # the page's header
     path.write_bytes(content)
     reader = TableReader(tmp_path, "image")
     for row in (6, 7, 9):
         with pytest.raises(DataError, match=r"x\.parquet is damaged \(.*page header.*\): write or download it again"):
             reader.read(f"x.parquet/{row}")
     assert reader.read("x.parquet/5") == tiny_png(5)
+    content[for_labels : for_labels + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.parquet is damaged \(.*page header.*\): write or download it again"):
+        load_dataset(str(path))
     (tmp_path / "x.parquet").unlink()
     with pytest.raises(FileNotFoundError):
         TableReader(tmp_path, "image").read("x.parquet/5")
