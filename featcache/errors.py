@@ -56,3 +56,8 @@ class CacheLocked(CacheError):  # noqa: N818
 
 class CacheIncomplete(CacheError):  # noqa: N818
     """Rows are missing or damaged."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return " ".join(str(error).split())

@@ -32,6 +32,10 @@ class Ids(Sequence[str]):
         self.padded = padded.view()
         self.padded.flags.writeable = False
 
+    def __setstate__(self, state: dict[str, np.ndarray]) -> None:
+        self.padded = state["padded"]
+        self.padded.flags.writeable = False  # pickle makes arrays that can be written
+
     @classmethod
     def of(cls, ids: Sequence[str]) -> Ids:
         """These ids; `Ids` are given back as they are.

@@ -58,6 +58,10 @@ class Split:
         if labels.shape != (len(self.ids),):
             raise ValueError(f"{len(self.ids)} ids but labels of shape {labels.shape}")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.labels.flags.writeable = False  # pickle makes arrays that can be written
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.listing import (
     SPLIT_NAMES,
+    SPLITS,
     Listing,
     check_classes,
     check_no_empty_class,
@@ -39,10 +40,21 @@ class Row(NamedTuple):
 def splits_in(paths: Sequence[str]) -> list[str | None]:
     """The split that each path names as a word of its file or of a folder above: `imagenet-val-003.tar` is val.
 
-    The file's own name goes before the folders'. None where no word is a split's; for all where they name only one.
+    The file's own name goes before the folders'. None where no word is a split's; for all where all name the same one.
+
+    Raises:
+        DataError: Only one split is named, and not by all: what the others are is not known.
     """
     splits = [_split_in(path) for path in paths]
-    return splits if len(set(splits) - {None}) > 1 else [None] * len(splits)
+    named = set(splits) - {None}
+    if len(named) > 1:
+        return splits
+    if named and None in splits:
+        only, other = named.pop(), paths[splits.index(None)] or "."
+        raise DataError(
+            f"only {only} is named, and {other} names no split: name train or test in each path, or in none"
+        )
+    return [None] * len(splits)
 
 
 def _split_in(path: str) -> str | None:
@@ -88,7 +100,7 @@ def list_labelled(
     numbers = {label: number for number, label in enumerate(labels)}
     found = {
         split: make_split((row.image, numbers[row.label]) for row in kept if (row.split or "train") == split)
-        for split in ("train", "val", "test")
+        for split in SPLITS
         if any((row.split or "train") == split for row in kept)
     }
     splits, made = complete_splits(found, seed, carve_val=False)

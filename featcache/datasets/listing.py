@@ -14,6 +14,9 @@ from featcache.errors import DataError
 from featcache.ids import Ids
 from featcache.prompts import reads_as
 
+SPLITS = ("train", "val", "test")
+"""The splits, in the order in which they are listed."""
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -104,7 +107,7 @@ def complete_splits(
     if "test" not in found:
         origin["test"] = "the source's val split"
     if {"val", "test"} <= set(found):
-        return {name: found[name] for name in ("train", "val", "test")}, origin
+        return {name: found[name] for name in SPLITS}, origin
     if "test" in found and not carve_val:
         return {name: found[name] for name in ("train", "test")}, origin
     train = found["train"]

@@ -74,7 +74,7 @@ def load_dataset(
             found = _load_card(card, root, split, seed, download)
         else:
             if data_root is not None:
-                message = f"--data-root is for sets with a name, {dataset} is a path: give only --dataset"
+                message = f"--data-root is for sets with a name, {asked.where} is a path: give only --dataset"
                 raise DataError(message) if asked.exists else no_such_set(dataset)
             found = _load_own(asked)
     except OSError as error:

@@ -73,5 +73,7 @@ def test_ids_whose_mixed_bits_agree_are_looked_at(monkeypatch: pytest.MonkeyPatc
 
 
 def test_ids_cannot_be_written() -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        Ids.of(["a"]).padded[0, 0] = 1
+    ids = Ids.of(["a"])
+    for each in (ids, pickle.loads(pickle.dumps(ids))):
+        with pytest.raises(ValueError, match="read-only"):
+            each.padded[0, 0] = 1

@@ -28,7 +28,14 @@ import numpy as np
 
 from featcache.datasets.cards import Card
 from featcache.datasets.dataset import Split
-from featcache.datasets.listing import Listing, check_no_empty_class, complete_splits, make_split, stratified_splits
+from featcache.datasets.listing import (
+    SPLITS,
+    Listing,
+    check_no_empty_class,
+    complete_splits,
+    make_split,
+    stratified_splits,
+)
 from featcache.datasets.locate import Located
 from featcache.datasets.readers.image_files import is_image
 from featcache.datasets.shipped import flower_class_names, imagenet_class_names
@@ -66,7 +73,7 @@ def _dtd(card: Card, located: Located, seed: int) -> Listing:
         return _folders(card, located, seed)
     assert card.folders is not None
     labels = {folder: label for label, folder in enumerate(card.folders)}
-    lists = {name: _lines(card, located, f"labels/{name}1.txt") for name in ("train", "val", "test")}
+    lists = {name: _lines(card, located, f"labels/{name}1.txt") for name in SPLITS}
     found: dict[str, Rows] = {n: [(path, labels[path.split("/")[0]]) for path in paths] for n, paths in lists.items()}
     return _listing(card, located, card.folders, found, "labels/{train,val,test}1.txt", seed)
 
@@ -86,7 +93,7 @@ def _aircraft(card: Card, located: Located, seed: int) -> Listing:
     names = _lines(card, located, "variants.txt")
     labels = {name: label for label, name in enumerate(names)}
     found: dict[str, Rows] = {}
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         pairs = (line.split(" ", 1) for line in _lines(card, located, f"images_variant_{split}.txt"))
         found[split] = [(f"{image}.jpg", labels[name]) for image, name in pairs]
     return _listing(card, located, names, found, "images_variant_{train,val,test}.txt", seed)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 from featcache.places.folder import is_url
+
+_SECRETS = re.compile(r"""(?<=://)[^\s/@]+(?=@)|(?<=\?)[^\s'"]+""")
+"""User and password in a URL, and its query."""
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -58,15 +62,25 @@ def reached(url: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except Exception as error:
+    except Exception as raised:
+        error = _without_absence(raised)
         kind = next((kind for kind in (FileNotFoundError, PermissionError) if isinstance(error, kind)), OSError)
         if getattr(error, "status", None) in (401, 403):  # as libraries for HTTP say it
             kind = PermissionError
         parts = urlsplit(url)
-        reason = "not found" if kind is FileNotFoundError else " ".join(str(error).split())
+        reason = "not found" if kind is FileNotFoundError else in_a_line(error)
         for secret in filter(None, (parts.netloc.rpartition("@")[0], parts.password, parts.query)):
             reason = reason.replace(secret, "…")
-        raise kind(f"{shown(url)} cannot be read: {reason or type(error).__name__}") from error
+        reason = _SECRETS.sub("…", reason)  # libraries also quote a URL in another spelling
+        raise kind(f"{shown(url)} cannot be read: {reason or type(error).__name__}") from raised
+
+
+def _without_absence(error: Exception) -> BaseException:
+    """The error, or its cause where that is no absence: over HTTP, fsspec tells any failure as a file not there."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or cause is None or isinstance(cause, FileNotFoundError):
+        return error
+    return cause if isinstance(cause, OSError) or getattr(cause, "status", 404) not in (404, 410) else error
 
 
 @contextmanager

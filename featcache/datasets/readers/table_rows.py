@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featcache.datasets.readers.bounded import MOST_BYTES, check_size
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 
 BATCH = 32
 """Rows of a Parquet file that are kept decoded: row groups may be larger than memory."""
@@ -48,7 +49,8 @@ class TableReader:
             OSError: It cannot be read.
         """
         file, _, row = image_id.rpartition("/")
-        value = self._rows(file).value(int(row))
+        with undamaged(self.root / file):
+            value = self._rows(file).value(int(row))
         found = value.get("bytes") if isinstance(value, dict) else value
         if not found:
             only = f", only the path {value['path']}" if isinstance(value, dict) and value.get("path") else ""
@@ -99,9 +101,11 @@ class _ParquetRows:
         if group != self.group or row < self.first:
             self.group, self.first, self.rows = group, int(self.ends[group - 1]) if group else 0, []
             self.batches = self.file.iter_batches(BATCH, row_groups=[group], columns=[self.column])
+        self.group = -1  # until the row is there: after an error the batches go no further
         while row >= self.first + len(self.rows):
             self.first += len(self.rows)
             self.rows = next(self.batches).column(0)
+        self.group = group
         return self.rows[row - self.first].as_py()
 
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -136,6 +140,24 @@ class _ArrowRows:
         return np.asarray(pc.fill_null(pc.binary_length(images), -1), dtype=np.int64)
 
 
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say in a line that a table is damaged where its rows are read.
+
+    Raises:
+        DataError: It is.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, StopIteration) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; Arrow's of damage have none
+            raise
+        reason = in_a_line(error) or "it ends before its last row"
+        raise DataError(f"{path} is damaged ({reason}): write or download it again") from error
+
+
 def open_parquet(path: Path | BinaryIO) -> Any:
     """A Parquet file, of which no more is read than is asked for.
 
@@ -149,7 +171,7 @@ def open_parquet(path: Path | BinaryIO) -> Any:
         return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({_line(error)}): write or download it again"
+            f"{path} is not a readable Parquet file ({in_a_line(error)}): write or download it again"
         ) from error
 
 
@@ -164,8 +186,6 @@ def open_arrow(path: Path) -> Any:
     try:
         return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is not a readable Arrow file ({_line(error)}): write or download it again") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise DataError(
+            f"{path} is not a readable Arrow file ({in_a_line(error)}): write or download it again"
+        ) from error

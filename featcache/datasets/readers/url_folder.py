@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -74,6 +75,9 @@ class UrlFolder(ListedFiles):
             with listed(self.url):
                 files, base = file_system(self.url)
                 found = files.find(base, detail=True)
+                if not found:  # over HTTP also where nothing can be reached
+                    with suppress(FileNotFoundError), reached(self.url):
+                        files.info(base)
             start = len(base.rstrip("/")) + 1
             sizes = {path: entry.get("size") for path, entry in found.items() if not path.endswith("/")}
             self._known[self.url] = {path[start:]: -1 if size is None else size for path, size in sizes.items()}

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from featcache.datasets.dataset import Split
-from featcache.datasets.listing import Listing, check_no_empty_class, make_split
+from featcache.datasets.listing import SPLITS, Listing, check_no_empty_class, make_split
 from featcache.datasets.readers.image_files import ImageFiles
 from featcache.errors import DataError
-
-SPLITS = ("train", "val", "test")
 
 
 def list_coop_split(path: Path, files: ImageFiles) -> Listing:

@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from typing import BinaryIO
 
 from featcache.datasets.class_names import in_order
-from featcache.datasets.listing import SPLIT_NAMES, Listing, make_split
+from featcache.datasets.listing import SPLIT_NAMES, SPLITS, Listing, make_split
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import Asked, Opened, Source
@@ -44,7 +44,7 @@ def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
     labels = {name: label for label, name in enumerate(names)}
     found = {
         split: make_split((image, labels[label]) for image, label, its in rows if its == split)
-        for split in ("train", "val", "test")
+        for split in SPLITS
         if any(its == split for _, _, its in rows)
     }
     return table_listing(folder, file, names, found, seed)

@@ -16,8 +16,9 @@ from typing import Any
 
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
 from featcache.datasets.listing import Listing
-from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet
+from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet, undamaged
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
+from featcache.datasets.sources.table import COLUMNS
 from featcache.errors import DataError
 
 STATE = "state.json"
@@ -45,8 +46,7 @@ class Columns:
         """The columns of a table, by its Arrow schema."""
         import pyarrow as pa
 
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features: Mapping[str, Any] = described.get("info", {}).get("features") or {}
+        features = _features(schema)
         types = {name: schema.field(name).type for name in schema.names}
         images = [name for name in types if _is(features.get(name), "Image")]
         images += [n for n, t in types.items() if pa.types.is_struct(t) and t.get_field_index("bytes") >= 0]
@@ -59,6 +59,12 @@ class Columns:
         return cls(next(iter(images), None), label, coded.get(label or ""))
 
 
+def _features(schema: Any) -> Mapping[str, Any]:
+    """What the table's own description says of its columns."""
+    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    return described.get("info", {}).get("features") or {}
+
+
 def _is(feature: Any, kind: str) -> bool:
     return isinstance(feature, dict) and feature.get("_type") == kind
 
@@ -69,12 +75,23 @@ def _called(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
 
 
 def recognises(asked: Asked) -> bool:
-    """A folder of tables, or a Parquet file with an image column."""
+    """A folder of tables, or a Parquet file with an image column that lists no files."""
     if asked.is_url or not asked.exists:
         return False
     if asked.is_folder:
         return asked.holds in (".parquet", ".arrow")
-    return asked.suffix == ".parquet" and Columns.of(open_parquet(asked.path).schema_arrow).image is not None
+    return asked.suffix == ".parquet" and _holds_images(open_parquet(asked.path).schema_arrow)
+
+
+def _holds_images(schema: Any) -> bool:
+    """Whether a table has an image column; beside paths and labels, plain bytes may be anything, such as hashes."""
+    import pyarrow as pa
+
+    image = Columns.of(schema).image
+    lists_files = set(COLUMNS) <= set(schema.names)
+    return image is not None and (
+        not lists_files or pa.types.is_struct(schema.field(image).type) or _is(_features(schema).get(image), "Image")
+    )
 
 
 def open_tables(asked: Asked) -> Opened:
@@ -120,7 +137,9 @@ def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tu
         if its.image is None or its.label is None:
             what = "images (as bytes)" if its.image is None else f"labels: call it {LABEL_NAMES[0]}"
             raise DataError(f"{root / file} has the columns {', '.join(schema.names)}, and none of {what}")
-        labels = (_text(value, its.classes, root / file) for value in read(its.label))
+        with undamaged(root / file):
+            values = read(its.label)
+        labels = (_text(value, its.classes, root / file) for value in values)
         rows += [Row(f"{file}/{number}", label, split) for number, label in enumerate(labels)]
     assert columns is not None
     assert columns.image is not None

@@ -95,11 +95,18 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
                 return
             with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
                 if path.endswith(".jsonl"):
-                    yield from (json.loads(line) for line in text if line.strip())
+                    yield from (_row(line) for line in text if line.strip())
                 else:
                     yield from csv.DictReader(text, skipinitialspace=True)
     except (ValueError, csv.Error) as error:
         raise DataError(f"{folder}/{path} cannot be read ({error}): save it in UTF-8") from error
+
+
+def _row(line: str) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError("a line is no JSON object")
+    return row
 
 
 def _label_in(row: dict[str, Any]) -> str:

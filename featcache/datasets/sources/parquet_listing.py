@@ -10,15 +10,13 @@ import numpy as np
 
 from featcache.datasets.class_names import in_order
 from featcache.datasets.dataset import Split
-from featcache.datasets.listing import SPLIT_NAMES, Listing
+from featcache.datasets.listing import SPLIT_NAMES, SPLITS, Listing
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 from featcache.ids import BLOCK, Ids
-
-SPLITS = ("train", "val", "test")
 
 
 def recognises(asked: Asked) -> bool:
@@ -120,14 +118,14 @@ class _Table:
 
         path, first = self.path, 1
         try:
+            # Not `open_parquet`: columns read little by little are twice the bytes behind a URL.
             with self.folder.open(self.file) as raw, pyarrow.parquet.ParquetFile(raw) as table:
                 columns = _columns(path, table.schema_arrow.names)
                 for batch in table.iter_batches(BLOCK, columns=columns):
                     yield _batch(path, first, {name: _text(path, name, batch.column(name)) for name in columns})
                     first += len(batch)
         except (pyarrow.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path} is not a readable Parquet file ({reason}): write it again") from error
+            raise DataError(f"{path} is not a readable Parquet file ({in_a_line(error)}): write it again") from error
 
 
 def _columns(path: str, there: list[str]) -> list[str]:

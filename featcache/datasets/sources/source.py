@@ -89,8 +89,14 @@ class Asked:
 
     @cached_property
     def folder(self) -> FolderReader | UrlFolder:
-        """The folder, or the one that the file lies in."""
+        """The folder, or the one that the file lies in.
+
+        Raises:
+            DataError: A URL has a query, which would not be that of the files in the folder.
+        """
         if self.is_url:
+            if urlsplit(self.dataset).query:
+                raise DataError(f"{self.where} is given with a query, which only a tar may have: leave it out")
             url = self.dataset.rstrip("/")
             return UrlFolder(url if self.is_folder else url.rpartition("/")[0])
         return FolderReader(self.path if self.is_folder else self.path.parent)

@@ -34,6 +34,8 @@ COMPANIONS = ("cls", "json", "txt")
 """How the files beside an image end that make a sample of it."""
 TOGETHER = 8
 """Tars that are read at once: behind a URL each waits."""
+OF_ANY_CONTENT = frozenset({"name", "Key", "url", "type", "mimetype", "partial", "size", "Size"})
+"""What fsspec tells of a file that may stay as it is when the content changes: tars are padded to equal sizes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +135,12 @@ def _label(member: Member, location: str) -> str:
 
 
 def _kept_index(location: str, kept: Path) -> TarIndex:
-    file = kept / f"{hashlib.sha256(json.dumps(_state(location)).encode()).hexdigest()[:32]}.npz"
-    with suppress(OSError, ValueError, KeyError), np.load(file) as arrays:
+    state = _state(location)
+    if state is None:
+        return index_tar(location)
+    file = kept / f"{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32]}.npz"
+    # Damage has many kinds, and an index that is damaged is made anew.
+    with suppress(Exception), file.open("rb") as stored, np.load(stored) as arrays:
         names, places, labels = (arrays[name] for name in ("names", "places", "labels"))
         return TarIndex(names, places, labels, bool(arrays["samples"]), int(arrays["imageless"]))
     index = index_tar(location)
@@ -146,12 +152,13 @@ def _kept_index(location: str, kept: Path) -> TarIndex:
     return index
 
 
-def _state(location: str) -> list[str]:
-    """What changes when a tar does."""
+def _state(location: str) -> list[str] | None:
+    """What changes when a tar does; None where nothing is told that would."""
     if not is_url(location):
         found = os.stat(location)
         return [str(Path(location).resolve()), str(found.st_size), str(found.st_mtime_ns)]
     with listed(location):
         files, path = file_system(location)
         entry = files.info(path)
-    return [shown(location), *(str(entry.get(key)) for key in ("size", "ETag", "LastModified", "mtime", "created"))]
+    told = [f"{key}={entry[key]}" for key in sorted(entry) if key not in OF_ANY_CONTENT and entry[key]]
+    return [shown(location), f"size={entry.get('size')}", *told] if told else None

@@ -79,8 +79,8 @@ def open_tars(asked: Asked) -> Opened:
 
 def _find(asked: Asked) -> tuple[str, list[str]]:
     """The folder that ids begin below, and every tar."""
-    folder = asked.folder
     if asked.is_folder:
+        folder = asked.folder
         names = [path for path in folder.paths() if path.lower().endswith(".tar")]
         return folder.location("").rstrip("/"), [folder.location(name) for name in names]
     given = asked.dataset if asked.is_url else str(asked.path)
@@ -136,12 +136,15 @@ def _class_list(beside: FolderReader | UrlFolder) -> tuple[list[str] | None, str
         except (FileNotFoundError, PermissionError):  # some stores tell strangers of nothing but what is there
             continue
         try:
-            found = json.loads(text) if name.endswith(".json") else text.splitlines()
+            found = json.loads(text) if name.endswith(".json") else text.rstrip().splitlines()
         except ValueError as error:
             raise DataError(f"{beside}/{name} is not JSON ({error}): write a list of class names") from error
         if isinstance(found, dict):
-            found = [found[number] for number in sorted(found, key=int)]
-        return [str(each).strip() for each in found if str(each).strip()], name
+            found = [found.get(str(number), "") for number in range(len(found))]
+        names = [str(each).strip() for each in found]
+        if "" in names:  # left out, it would shift the numbers behind it
+            raise DataError(f"{beside}/{name} has no name for class {names.index('')}: name every class, from 0 on")
+        return names, name
     return None, ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def test_labels_are_copied_only_where_somebody_could_still_write_them() -> None:
     labels[0] = 1
     assert split.labels.tolist() == [0, 1]
     assert Split(split.ids, split.labels).labels is split.labels
+    with pytest.raises(ValueError, match="read-only"):
+        pickle.loads(pickle.dumps(split)).labels[0] = 1
 
 
 def test_subset(tmp_path: Path) -> None:

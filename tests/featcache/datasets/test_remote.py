@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
@@ -176,6 +178,12 @@ class Files(SimpleHTTPRequestHandler):
     """A folder over HTTP, also parts of its files."""
 
     parts = True
+    dated = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Without the file's time, where it is not to be told."""
+        if self.dated or keyword != "Last-Modified":
+            super().send_header(keyword, value)
 
     def send_head(self) -> Any:
         """The file, or the part that is asked for."""
@@ -194,19 +202,33 @@ class Files(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.mark.usefixtures("root")
-def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL of a folder over HTTP."""
     pytest.importorskip("aiohttp")
-    for shard, labels in enumerate(("ab", "ba")):
-        members = {}
-        for number, label in enumerate(labels):
-            members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
-        write_tar(tmp_path / f"shard-{shard:03d}.tar", members)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        url = f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def write_samples(path: Path, labels: str) -> None:
+    members = {}
+    for number, label in enumerate(labels):
+        members |= {f"{number}.png": tiny_png(number), f"{number}.cls": label.encode()}
+    write_tar(path, members)
+
+
+@pytest.mark.usefixtures("root")
+def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shard, labels in enumerate(("ab", "ba")):
+        write_samples(tmp_path / f"shard-{shard:03d}.tar", labels)
+    with served(tmp_path) as url:
         there = load_dataset(url + "/shard-{000..001}.tar")
         assert sorted(image for split in there.splits.values() for image in split.ids)[-1] == "shard-001/1.png"
         assert there.reader.read("shard-001/1.png") == tiny_png(1)
@@ -215,10 +237,36 @@ def test_tars_behind_http_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(Files, "parts", False)
         with pytest.raises(OSError, match=r"shard-000\.tar is not served in parts: download it"):
             there.reader.read("shard-000/1.png")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("dated", [True, False], ids=["Last-Modified", "size alone"])
+def test_labels_of_a_tar_that_changed_behind_http_are_the_new_ones(
+    dated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Files, "dated", dated)
+    with served(tmp_path) as url:
+        for time, labels in enumerate(("abab", "baba")):  # of the same size
+            write_samples(tmp_path / "x.tar", labels)
+            os.utime(tmp_path / "x.tar", (time, time))
+            splits = load_dataset(f"{url}/x.tar").splits.values()
+            found = {
+                image: "ab"[label] for split in splits for image, label in zip(split.ids, split.labels, strict=True)
+            }
+            assert found == {f"x/{number}.png": label for number, label in enumerate(labels)}
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("path", ["x.csv", "x.tar", "x/"])
+def test_a_server_that_is_not_reached_or_refuses_is_not_told_as_an_absence(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(tmp_path) as url:
+        monkeypatch.setattr(Files, "send_head", lambda self: self.send_error(503, "asleep"))
+        with pytest.raises(DataError, match=r"cannot be read: 503.*asleep"):
+            load_dataset(f"{url}/{path}")
+    with pytest.raises(DataError, match=r"cannot be read: Cannot connect to host"):
+        load_dataset(f"{url}/{path}")
 
 
 class Refusing(MemoryFileSystem):
@@ -248,3 +296,51 @@ def test_no_secret_is_told() -> None:
     )
     assert shown("https://host/x.tar?sig=signature") == "https://host/x.tar"
     assert shown("/a/b?c@d") == "/a/b?c@d"
+
+
+@pytest.mark.usefixtures("root")
+def test_a_query_is_for_tars(tmp_path: Path) -> None:
+    write_samples(tmp_path / "x.tar", "abab")
+    with served(tmp_path) as url:
+        there = load_dataset(f"{url}/x.tar?sig=a/b")
+        assert (there.name, there.location) == ("x", f"{url}/x.tar")
+        assert there.reader.read("x/1.png") == tiny_png(1)
+    for path in ("x.csv", "x.parquet", "x", "x/"):
+        with pytest.raises(DataError, match=r"http://host/x[^?]* is given with a query, which only a tar") as caught:
+            load_dataset(f"http://host/{path}?sig=a/b")
+        assert "sig" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("root")
+def test_a_signature_that_the_library_spells_in_another_way_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Files, "send_head", lambda self: self.send_error(403, "not you"))
+    with served(tmp_path) as url, pytest.raises(DataError) as caught:
+        load_dataset(f"{url}/x.tar?sig=signature%2Fb")
+    assert str(caught.value).startswith(f"{url}/x.tar cannot be read: 403, message='not you', url='{url}/x.tar?…'")
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("x.csv", {"data_root": "/"}),
+        ("x.csv", {"split_file": "x.json"}),
+        ("x.csv", {"class_depth": 1}),
+        ("x.csv", {}),
+        ("x.parquet", {}),
+        ("x.zip", {}),
+        ("x.tgz", {}),
+        ("x.tar", {}),
+        ("*.tar", {}),
+        ("{x,x}.tar", {}),
+        ("{x,y}.tar", {}),
+        ("x", {}),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("root", "memory")
+def test_no_refusal_tells_a_password(path: str, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset(f"memory://user:hunter2@host/{path}", **options)
+    assert "hunter2" not in str(caught.value)

@@ -43,6 +43,39 @@ def test_rows_are_read_in_any_order_a_few_at_a_time(tmp_path: Path, monkeypatch:
     assert list(reader.sizes(["gone.parquet/0", "x.parquet/0"])) == [-1, sizes[0]]
 
 
+def test_rows_of_a_damaged_page_are_unreadable_and_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_rows, "BATCH", 2)
+    path = Path(
+        write(
+            tmp_path / "x.parquet",
+            image_table(ROWS),
+            row_group_size=6,
+            compression="none",
+            use_dictionary=False,
+        )
+    )
+    content = bytearray(path.read_bytes())
+    for_images, _, for_labels = (
+        pq.ParquetFile(path).metadata.row_group(1).column(n).data_page_offset for n in range(3)
+    )
+    content[for_images : for_images + 8] = b"\xff" * 8  # the page's header
+    path.write_bytes(content)
+    reader = TableReader(tmp_path, "image")
+    for row in (6, 7, 9):
+        with pytest.raises(DataError, match=r"x\.parquet is damaged \(.*page header.*\): write or download it again"):
+            reader.read(f"x.parquet/{row}")
+    assert reader.read("x.parquet/5") == tiny_png(5)
+    content[for_labels : for_labels + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.parquet is damaged \(.*page header.*\): write or download it again"):
+        load_dataset(str(path))
+    (tmp_path / "x.parquet").unlink()
+    with pytest.raises(FileNotFoundError):
+        TableReader(tmp_path, "image").read("x.parquet/5")
+
+
 def test_labels_are_words_numbers_or_coded(tmp_path: Path) -> None:
     words = load_dataset(write(tmp_path / "words.parquet", image_table(ROWS)))
     assert (words.name, words.class_names) == ("words", ("cat", "dog"))

@@ -83,5 +83,7 @@ def test_errors(text: str, message: str, tmp_path: Path) -> None:
 def test_what_is_not_the_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"metadata\.jsonl cannot be read \(.*\): save it"):
         load_dataset(write(tmp_path, '{"file_name": "images/0.png", "label": "a"}\n{', "metadata.jsonl"))
+    with pytest.raises(DataError, match=r"metadata\.jsonl cannot be read \(a line is no JSON object\): save it"):
+        load_dataset(write(tmp_path, "5\n", "metadata.jsonl"))
     with pytest.raises(DataError, match="a split file does not go with"):
         load_dataset(write(tmp_path, '{"file_name": "images/0.png", "label": "a"}', "metadata.jsonl"), split_file="x")

@@ -57,6 +57,19 @@ def test_it_is_the_csv_of_the_same_rows(
     assert parquet.reader.read("x/003.png") == tiny_png(3)
 
 
+def test_bytes_beside_paths_are_images_only_where_the_table_says_so(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"x": 4})
+    content = [tiny_png(number) for number in range(4)]
+    rows = pa.table({"sha256": content, "path": [f"x/{n:03d}.png" for n in range(4)], "label": [*"abab"]})
+    pq.write_table(rows, tmp_path / "x.parquet")
+    assert load_dataset(str(tmp_path / "x.parquet")).splits["train"].ids[0].startswith("x/")
+    described = rows.replace_schema_metadata({"huggingface": '{"info": {"features": {"sha256": {"_type": "Image"}}}}'})
+    nested = rows.set_column(0, "image", pa.array([{"bytes": each} for each in content]))
+    for images in (described, nested):
+        pq.write_table(images, tmp_path / "x.parquet")
+        assert load_dataset(str(tmp_path / "x.parquet")).splits["train"].ids[0].startswith("x.parquet/")
+
+
 def table(**columns: list[Any]) -> pa.Table:
     return pa.table(columns)
 

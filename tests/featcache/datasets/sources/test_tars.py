@@ -54,15 +54,25 @@ def test_splits_are_also_folders_and_of_one_split_alone_a_seeded_one_is_made(tmp
         write_tar(tmp_path / "set" / split / "0.tar", samples(labels))
     assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 2, "test": 3}
     assert split_sizes(load_dataset(str(tmp_path / "set/test/0.tar")))["train"] == 2
-    for name in ("some/train-0", "some/more-0"):
+    for name in ("one/train-0", "one/train-1"):
         write_tar(tmp_path / f"{name}.tar", samples(["a", "b", "a", "b"]))
-    assert split_sizes(load_dataset(str(tmp_path / "some"))) == {"train": 4, "val": 2, "test": 2}
+    assert split_sizes(load_dataset(str(tmp_path / "one"))) == {"train": 4, "val": 2, "test": 2}
     write_tar(tmp_path / "set/test/train-0.tar", samples(["b"]))  # the file's name goes before the folder's
     assert split_sizes(load_dataset(str(tmp_path / "set"))) == {"train": 3, "test": 3}
     write_tar(tmp_path / "set/more/0.tar", samples(["a"]))
     dataset = load_dataset(str(tmp_path / "set"))
     assert split_sizes(dataset) == {"train": 3, "test": 3}
     assert dataset.provenance["left_out"] == {"in files that name no split": 1}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_tars_that_name_no_split_are_not_mixed_with_those_of_the_only_one_that_is_named(
+    split: str, tmp_path: Path
+) -> None:
+    for name in ("000", f"{split}-000"):
+        write_tar(tmp_path / f"{name}.tar", samples(["a", "b", "a", "b"]))
+    with pytest.raises(DataError, match=f"only {split} is named, and 000 names no split: name train or test in each"):
+        load_dataset(str(tmp_path))
 
 
 def test_img2dataset_s_samples_have_their_label_in_json_and_failed_ones_are_counted(tmp_path: Path) -> None:
@@ -123,6 +133,22 @@ def test_numbers_are_named_by_a_list_beside_the_tars(name: str, text: str, tmp_p
     assert dataset.class_names == ("cat", "dog")
     assert dataset.provenance["class_names"] == name
     assert load_dataset(str(numbers)).class_names == ("9", "10")  # no list: the numbers, in their order
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "number"),
+    [
+        ("classes.txt", "cat\n\ndog\n", 1),
+        ("classes.txt", "\ncat\ndog\n", 0),
+        ("classes.json", '["cat", " ", "dog"]', 1),
+        ("classes.json", '{"1": "cat", "2": "dog"}', 0),
+    ],
+)
+def test_a_list_that_leaves_out_a_class_is_refused(name: str, text: str, number: int, tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", samples(["1", "0", "1", "0"]))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=f"{name} has no name for class {number}: name every class, from 0 on"):
+        load_dataset(str(tmp_path / "x.tar"))
 
 
 def test_a_tar_of_class_folders_is_as_a_zip_of_them(tmp_path: Path) -> None:
@@ -217,8 +243,9 @@ def test_an_index_is_kept_until_the_tar_changes(remote: bool, tmp_path: Path, mo
         assert (rows(), scanned) == (4, [dataset] * 2)
         write(["a", "b"] * 30)
         assert (rows(), len(scanned)) == (60, 3)
-        for file in (tmp_path / "kept/tar-indices").iterdir():
-            file.write_bytes(b"damaged")
-        assert (rows(), len(scanned)) == (60, 4)
+        for number, damaged in enumerate((b"damaged", b"PK\x03\x04damaged", b""), start=4):
+            for file in (tmp_path / "kept/tar-indices").iterdir():
+                file.write_bytes(damaged)
+            assert (rows(), len(scanned)) == (60, number)
     finally:
         memory.store.clear()
