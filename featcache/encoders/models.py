@@ -21,7 +21,7 @@ from typing import Any
 
 from featcache.assets import data_dir
 from featcache.encoders import open_clip_lists
-from featcache.errors import ModelError
+from featcache.errors import ModelError, in_a_line
 from featcache.places.hub import offline_at_once
 
 TINY = "tiny"
@@ -257,5 +257,5 @@ def _image_size(config: dict[str, Any]) -> int:
 
 def one_line(error: BaseException, limit: int = 160) -> str:
     """Another library's message, for use inside a message of one line: its last cause, without breaks, cut."""
-    text = " ".join(str(error).split()).rpartition("Last error: ")[2] or type(error).__name__
+    text = in_a_line(error).rpartition("Last error: ")[2] or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,7 @@
-"""What a run would do: told from the data set and the store; no model is loaded and nothing is encoded or written."""
+"""What a run would do: told from the data set and the store. No model is loaded, nothing encoded, no cache written.
+
+Listing tars may keep an index of them under the root, as for a run.
+"""
 
 from __future__ import annotations
 

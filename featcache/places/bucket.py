@@ -23,7 +23,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import sync
 from zarr.storage import ObjectStore
 
-from featcache.errors import CacheError
+from featcache.errors import CacheError, in_a_line
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def _aws(location: str) -> dict[str, Any]:
         credentials()  # what is wrong with them is said now, and in a line
         region = session.get_config_variable("region")
     except BotoCoreError as error:
-        raise CacheError(_unreached(location, " ".join(str(error).split()))) from None
+        raise CacheError(_unreached(location, in_a_line(error))) from None
     return {"credential_provider": credentials, **({"region": region} if region else {})}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 
-from featcache.errors import CacheError
+from featcache.errors import CacheError, in_a_line
 from featcache.places.disk import Disk
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Folder:
         try:
             return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
         except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = in_a_line(error) or type(error).__name__
             message = f"the metadata of the arrays in {self.location} is damaged ({reason}); "
             raise CacheError(message + f"type `featcache verify {self.location} --repair`") from error
 
