@@ -171,8 +171,11 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))
     if report.note:
         facts.append((Styled("note", "yellow"), report.note))
-    facts.append(("saved", report.run))
-    facts.append(("predict", Typed(f"adapters predict {shlex.quote(report.run)} IMAGE…")))
+    from adapters.runs.mirror import kept_at
+
+    kept = kept_at(report.run, root)
+    facts.append(("saved", kept))
+    facts.append(("predict", Typed(f"adapters predict {shlex.quote(kept)} IMAGE…")))
     facts.append(("next", Typed(str(next_step(report, root)))))
     return facts
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 def runs(root: Root = None, json: Json = False) -> None:
     """List the saved heads, newest first."""
     from adapters.runs.catalogue import list_runs
+    from adapters.runs.mirror import kept_at
     from featcache.places.home import runs_folder
 
     saved = list_runs(root)
-    show(lambda: runs_json(saved), lambda: runs_page(saved, runs_folder(root)), json=json)
+    here = runs_folder(root)
+    show(lambda: runs_json(saved), lambda: runs_page(saved, here, kept_at(here, root)), json=json)
 
 
 def runs_json(saved: Sequence[SavedRun]) -> dict[str, Any]:
@@ -35,15 +37,15 @@ def runs_json(saved: Sequence[SavedRun]) -> dict[str, Any]:
     }
 
 
-def runs_page(saved: Sequence[SavedRun], folder: Path) -> Page:
-    """The saved heads under a folder, and below them those that cannot be read."""
+def runs_page(saved: Sequence[SavedRun], folder: Path, where: str) -> Page:
+    """The saved heads under a folder, which is called so, and below them those that cannot be read."""
     if not saved:
-        return Page([f"No runs under {folder}. Fit a head: adapters fit --shots 4"])
+        return Page([f"No runs under {where}. Fit a head: adapters fit --shots 4"])
     named = [(run.path.relative_to(folder).as_posix(), run) for run in saved]
     rows = [_row(name, run.report) for name, run in named if run.report is not None]
     problems = [Styled(f"{name}: {run.problem}", "red") for name, run in named if run.report is None]
     columns = ("run", "cache", "prompts", "select", "zero-shot", "test")
-    return Page([Table(columns, rows, title=f"Saved heads under {folder}", numbers=columns[4:]), *problems])
+    return Page([Table(columns, rows, title=f"Saved heads under {where}", numbers=columns[4:]), *problems])
 
 
 def _row(name: str, report: Report) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from adapters.runs.folder import METRICS
 from adapters.runs.mirror import pull, pull_reports
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES
+from featcache.places.folder import is_url
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,18 @@ def _run_folders(root: str | None) -> list[Path]:
 
 
 def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
-    """The run of that path, of that name (`clip-4shot-seed1-1a2b3c4d`), or whose name alone starts so.
+    """The run of that path or URL, of that name (`clip-4shot-seed1-1a2b3c4d`), or whose name alone starts so.
 
     A name may be preceded by its data set and model: `eurosat/ViT-B-16-openai/clip-4shot-seed1`.
 
     Raises:
         RunError: there is none, or there are several; the message names the nearest.
     """
+    if is_url(str(run)):
+        place, behind_a_root, name = str(run).partition("/runs/")
+        if not behind_a_root:
+            raise RunError(f"no run {run}: behind a URL a run is ROOT/runs/DATASET/MODEL/RUN")
+        return find_run(name, root=place)
     folder = Path(run).expanduser()
     if folder.is_dir():
         pull(folder, root)

@@ -28,6 +28,14 @@ def remote_runs(root: str | None) -> Folder | None:
     return Folder(join(resolved, "runs")) if is_url(resolved) else None
 
 
+def kept_at(run: str | Path, root: str | None) -> str:
+    """Where a run is kept, by the folder that is or copies it here: that folder, or its URL."""
+    resolved = resolve_root(root)
+    if not is_url(resolved) or not Path(run).is_relative_to(runs_folder(root)):
+        return str(run)
+    return join(resolved, "runs", *Path(run).relative_to(runs_folder(root)).parts)
+
+
 def push(root: str | None, *, wait: bool = True) -> None:
     """Keep the runs under `runs_folder` that the store does not have yet.
 

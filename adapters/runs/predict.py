@@ -19,6 +19,7 @@ from adapters.metrics import softmax
 from adapters.runs.catalogue import find_run
 from adapters.tasks.same_encoder import first_difference
 from featcache.errors import ImageError
+from featcache.places.folder import is_url
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +118,8 @@ def predict(
         )
         raise RunError(message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))")
     if not any(Path(path).expanduser().exists() for path in images):
-        raise AdapterError(f"no such file or folder: {images[0]}; give image files, or folders of them")
+        remedy = "download it first" if is_url(str(images[0])) else "give image files, or folders of them"
+        raise AdapterError(f"no such file or folder: {images[0]}; {remedy}")
     from featcache.extraction.speed import default_batch_size
 
     encoder, note = load_encoder(config["encoder"], saved.name, device=device)

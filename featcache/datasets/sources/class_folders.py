@@ -74,6 +74,12 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     if not folders:
         raise DataError(_no_folders(files))
     split_folders = {SPLIT_NAMES[folder.lower()]: f"{folder}/" for folder in folders if folder.lower() in SPLIT_NAMES}
+    others = [folder for folder in folders if folder.lower() not in SPLIT_NAMES]
+    if {"train", "test"} <= set(split_folders) and others:
+        message = (
+            f"{where} has the split folders {', '.join(split_folders.values())} and {', '.join(others[:3])} beside "
+        )
+        raise DataError(message + "them: move those into train/, or, where all are classes, list the images in a CSV")
     in_splits = len(split_folders) == len(folders) and "train" in split_folders
     places = {name: _Place(files, prefix) for name, prefix in (split_folders if in_splits else {"train": ""}).items()}
     depth = depth or (None if all(place.holds_folders_only for place in places.values()) else 1)

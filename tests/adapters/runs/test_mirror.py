@@ -10,17 +10,20 @@ import pytest
 
 import adapters
 import featcache
-from adapters.errors import RunError
+from adapters.commands.fit import report_page
+from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit
 from adapters.runs import mirror
 from adapters.runs.catalogue import SavedRun, find_run, list_runs
 from adapters.runs.evaluate import evaluate
 from adapters.runs.folder import RUN_FILES
+from adapters.runs.predict import predict
 from featcache.errors import CacheError
 from featcache.places import home
 from featcache.places.folder import Folder
 from tests.buckets import serving
 from tests.conftest import ImageFolder
+from tests.pages import texts
 
 ROOT = "s3://bucket/root"
 
@@ -28,6 +31,7 @@ ROOT = "s3://bucket/root"
 def move_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go on at another machine, which has no copies yet."""
     monkeypatch.setattr(home, "DEFAULT_HOME", str(machine))
+    monkeypatch.delenv("FEATCACHE_HOME", raising=False)
 
 
 def test_a_run_saved_in_a_bucket_is_listed_scored_and_replaced_elsewhere(
@@ -40,6 +44,7 @@ def test_a_run_saved_in_a_bucket_is_listed_scored_and_replaced_elsewhere(
         cache = featcache.extract("tiny", str(image_folder(classes=2, per_class=12)), **how)  # type: ignore[arg-type]
         report = fit("linear", cache=cache, shots=1, root=ROOT, device="cpu")
         there = Folder(f"{ROOT}/runs")
+        assert mirror.kept_at(str(report.run), ROOT) in texts(report_page(report, ROOT))
         assert {name.rpartition("/")[2] for name in there.files()} == {
             "config.json",
             "model.safetensors",
@@ -53,6 +58,13 @@ def test_a_run_saved_in_a_bucket_is_listed_scored_and_replaced_elsewhere(
         assert not (run.path / "model.safetensors").exists()  # heads are fetched when they are asked for
         assert evaluate(run.path, root=ROOT, device="cpu").reproduced
         assert evaluate(run.name, root=ROOT, device="cpu").reproduced
+        url = mirror.kept_at(run.path, ROOT)
+        assert url == f"{ROOT}/runs/{run.path.parent.parent.name}/{run.path.parent.name}/{run.name}"
+        assert find_run(url).path == run.path
+        with pytest.raises(RunError, match="behind a URL a run is ROOT/runs/DATASET/MODEL/RUN"):
+            find_run(f"{ROOT}/{run.name}")
+        with pytest.raises(AdapterError, match=r"no such file or folder: s3://bucket/a\.png; download it first"):
+            predict(run.path, ["s3://bucket/a.png"], root=ROOT, device="cpu")
 
         move_to(tmp_path / "here", monkeypatch)
         fit("linear", cache=cache, shots=1, root=ROOT, device="cpu")

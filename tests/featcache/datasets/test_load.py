@@ -51,6 +51,10 @@ def test_folder_errors(tmp_path: Path) -> None:
     refuses("flat", "has 3 images but no class folders")
     make(tmp_path / "one", {"cat": 3})
     refuses("one", "has 1 class")
+    make(tmp_path / "mixed", {"train/cat": 3, "test/cat": 3, "dog": 3})
+    refuses(
+        "mixed", r"has the split folders (train/|test/), (train/|test/) and dog beside them: move those into train/"
+    )
     make(tmp_path / "hollow", {"cat": 3, "dog": 0})
     refuses("hollow", 'class "dog" has no images')
     make(tmp_path / "twice", {"Cat": 3, "cat": 3})
