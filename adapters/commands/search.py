@@ -19,8 +19,9 @@ from adapters.commands.shared_options import (
     select_option,
 )
 from adapters.selection.regimes import SUPPORT
-from featcache.commands.options import Device, Json, Root, again
+from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show, tell
+from featcache.places.again import again
 
 
 def search(

@@ -13,6 +13,7 @@ from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_completion, read_manifest
 from featcache.cache.writing import shard_states
 from featcache.errors import CacheError, CacheNotFound
+from featcache.places.again import again
 from featcache.places.folder import Folder, array_in, is_url, join, local_path
 from featcache.places.home import caches_location
 from featcache.places.together import together
@@ -94,7 +95,9 @@ def locate(cache: str | Path, root: str | Path | None = None) -> Folder:
     names = [listed.name for listed in list_caches(root)]
     near = difflib.get_close_matches(given, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}" if names else ""
-    advice = "type `featcache list` to see all" if names else "make one with `featcache extract --model … --dataset …`"
+    there = again(root)
+    seen, made = f"type `featcache list{there}` to see all", "make one with `featcache extract --model … --dataset …"
+    advice = seen if names else f"{made}{there}`"
     raise CacheNotFound(f"no cache {given!r} under {caches_location(root)}; {hint + '; ' if hint else ''}{advice}")
 
 
@@ -122,4 +125,5 @@ def latest(root: str | Path | None = None) -> Cache:
         if listed.finished:
             return Cache(Folder(listed.path))
     message = f"no finished cache under {caches_location(root)}; make one first: "
-    raise CacheError(message + "`featcache extract --model tiny --dataset digits` takes seconds")
+    there = again(root)
+    raise CacheError(message + f"`featcache extract --model tiny --dataset digits{there}` takes seconds")

@@ -9,12 +9,13 @@ import typer
 
 from featcache.commands.choices import choice
 from featcache.commands.class_words import class_words, classes_json
-from featcache.commands.options import Device, Json, Root, again
+from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show
 from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
 from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
+from featcache.places.again import again
 from featcache.progress import clock
 from featcache.show.page import Facts, Page, Styled, Typed
 

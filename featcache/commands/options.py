@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 import typer
@@ -19,8 +18,3 @@ Root = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.")]
 CacheName = Annotated[str, typer.Argument(metavar="CACHE", help="A cache's name (see featcache list), folder or URL.")]
-
-
-def again(root: str | None) -> str:
-    """What names the same root in a command to type next: nothing where none was given."""
-    return f" --root {shlex.quote(root)}" if root else ""

@@ -31,6 +31,9 @@ def test_listing_opening_and_the_latest(root: Path, image_folder: ImageFolder) -
     with pytest.raises(CacheNotFound, match="did you mean second"):
         featcache.open("secnd")
 
+    with pytest.raises(CacheNotFound, match=f"type `featcache list --root {root}` to see all"):
+        featcache.open("none", root=root)
+
     finished.unlink()
     assert [(listed.name, listed.finished is None) for listed in featcache.list_caches()][-1] == ("first", True)
     assert featcache.list_caches()[-1].done() == 15

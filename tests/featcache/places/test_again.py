@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from featcache.commands.options import again
+from featcache.places.again import again
 
 
 def test_the_root_is_named_again_as_a_shell_takes_it() -> None:
