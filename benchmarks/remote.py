@@ -29,7 +29,7 @@ from benchmarks.timing import timed
 from featcache.cache import layout
 from featcache.cache.catalogue import list_caches
 from featcache.cache.layout import IDS, IMAGES, LABELS, STATE
-from featcache.cache.manifest import FORMAT
+from featcache.cache.manifest import FORMAT, digest
 from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.places.bucket import Bucket, store_at
@@ -103,7 +103,7 @@ def manifest_of(name: str, rows: int, dim: int, rows_per_shard: int) -> dict[str
     splits = {split: int(rows * share) for split, share in SHARES.items()}
     identity = {"encoder": {"dim": dim}, "dtype": "float16", "batch_size": 256, "dataset": {"class_names": []}}
     plan = {"rows": splits, "rows_per_shard": rows_per_shard, "rows_per_chunk": 1024}
-    return {"format": FORMAT, "name": name, "identity": identity, "plan": plan}
+    return {"format": FORMAT, "name": name, "digest": digest(identity), "identity": identity, "plan": plan}
 
 
 def write(folder: Folder, manifest: dict[str, Any], embeddings: np.ndarray) -> None:

@@ -167,7 +167,9 @@ class CacheStore:
         array, rows = self._array(shard.split, name), slice(shard.start, shard.stop)
         try:
             array[rows] = values
-        except DAMAGE:
+        except DAMAGE as error:
+            if isinstance(error, OSError):
+                raise
             # Before it writes a shard that is not full, as the last one, Zarr reads what is there, which is damaged.
             self.folder.remove(layout.chunk(shard, name, self.plan))
             array[rows] = values
