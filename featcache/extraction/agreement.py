@@ -27,16 +27,14 @@ def agreed_manifest(
     Raises:
         CacheMismatch: There is one of something different.
     """
+    asked = request.batch_size if isinstance(request.batch_size, int) else None
     if folder.exists(MANIFEST):
         old = read_manifest(folder)
-        asked = request.batch_size if isinstance(request.batch_size, int) else old["identity"]["batch_size"]
-        require_equal(known_identity(old), identity_of(request, dataset, encoder, asked), old["name"])
+        here = identity_of(request, dataset, encoder, asked or old["identity"]["batch_size"])
+        require_equal(known_identity(old), here, old["name"])
         return old
     tried = batch_sizes(encoder) if request.batch_size == "auto" else {}
-    if request.batch_size == "auto":
-        batch_size = fastest(tried)
-    else:
-        batch_size = request.batch_size or default_batch_size(encoder.device)
+    batch_size = fastest(tried) if tried else asked or default_batch_size(encoder.device)
     identity = identity_of(request, dataset, encoder, batch_size)
     manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
     if tried:

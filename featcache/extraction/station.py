@@ -99,7 +99,7 @@ class Station:
         )
         add_prompts(request, dataset, folder, self.encoder)
         if self.encoder.draft is not None and "cosine_to_exact" not in manifest:
-            manifest["cosine_to_exact"] = cosine_to_exact(self._job())
+            manifest["cosine_to_exact"] = cosine_to_exact(self._new_job())
             write_sealed(folder, MANIFEST, manifest)
 
     def check(self) -> None:
@@ -117,21 +117,7 @@ class Station:
         here = identity_of(self.brief.request, dataset, self.encoder, manifest["identity"]["batch_size"])
         require_equal(known_identity(manifest), here, manifest["name"])
         self._store = CacheStore(folder, manifest)
-        self.job = self._job()
-
-    def _look(self) -> None:
-        here, typed = library_versions(), self.brief.versions
-        if others := [
-            f"{name} is {here[name]} there and {typed[name]} here" for name in here if here[name] != typed[name]
-        ]:
-            raise DataError(f"{', '.join(others)}; install the same versions")
-        dataset = self.brief.dataset
-        for split, part in dataset.splits.items():
-            some = part.ids[:: max(1, len(part.ids) // LOOKED_AT)]
-            missing = [one for one, size in zip(some, dataset.reader.sizes(some), strict=True) if size < 0]
-            if some and len(missing) == len(some):
-                message = f"the images are not seen from there: {dataset.location} lacks {missing[0]} ({split}); "
-                raise DataError(message + "put them at the same path")
+        self._job = self._new_job()
 
     def go_on(self, more: Sequence[Shard], give_back: bool = False) -> Told:
         """Encode for a while, or until nothing is left.
@@ -148,7 +134,7 @@ class Station:
         returned = list(self._drawn()) if give_back else []
         began, rows, bad = time.monotonic(), 0, 0
         while self._running or self._feed:
-            self._running = self._running or encode_shards(self.job, self._drawn(), self._write)
+            self._running = self._running or encode_shards(self._job, self._drawn(), self._write)
             batch = next(self._running, None)
             if batch is None:
                 self._running = None
@@ -157,14 +143,27 @@ class Station:
             if time.monotonic() - began >= TELL:
                 break
         finished = [self._finished.popleft() for _ in range(len(self._finished))]
-        return Told(rows, bad, finished, returned, not self._feed, self.job.waits.seconds)
+        return Told(rows, bad, finished, returned, not self._feed, self._job.waits.seconds)
 
     def close(self) -> None:
         """End what is running; finished shards are written."""
         if self._running is not None:
             self._running.close()
 
-    def _job(self) -> Job:
+    def _look(self) -> None:
+        here, typed = library_versions(), self.brief.versions
+        others = [f"{name} is {here[name]} there and {typed[name]} here" for name in here if here[name] != typed[name]]
+        if others:
+            raise DataError(f"{', '.join(others)}; install the same versions")
+        dataset = self.brief.dataset
+        for split, part in dataset.splits.items():
+            some = part.ids[:: max(1, len(part.ids) // LOOKED_AT)]
+            missing = [one for one, size in zip(some, dataset.reader.sizes(some), strict=True) if size < 0]
+            if some and len(missing) == len(some):
+                message = f"the images are not seen from there: {dataset.location} lacks {missing[0]} ({split}); "
+                raise DataError(message + "put them at the same path")
+
+    def _new_job(self) -> Job:
         skip = self.brief.request.on_error == "skip"
         manifest = read_manifest(self.brief.folder)
         return Job.of(manifest, self.brief.dataset, self.encoder, skip_unreadable=skip, workers=self._workers)

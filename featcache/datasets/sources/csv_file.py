@@ -10,22 +10,8 @@ from featcache.datasets.class_names import in_order
 from featcache.datasets.listing import SPLIT_NAMES, SPLITS, Listing, make_split
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
-from featcache.datasets.sources.source import Asked, Opened, Source
-from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing
+from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing, table_source
 from featcache.errors import DataError
-
-
-def recognises(asked: Asked) -> bool:
-    """A file that ends as a CSV does, here or behind a URL."""
-    return asked.suffix == ".csv" and asked.exists
-
-
-def open_csv(asked: Asked) -> Opened:
-    """List a CSV file beside its images. Raises as `list_csv`."""
-    asked.take_no_split_file("put a column split into the CSV")
-    asked.take_no_class_depth()
-    listing = list_csv(asked.folder, asked.file_name, asked.seed)
-    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
 
 
 def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
@@ -81,4 +67,4 @@ def _row(row: dict[str, str | None], path: str, line: int, has_split: bool) -> t
     return image, label, "train" if split is None else SPLIT_NAMES[split.lower()]
 
 
-CSV = Source(recognises=recognises, open=open_csv)
+CSV = table_source(".csv", list_csv, called="CSV")

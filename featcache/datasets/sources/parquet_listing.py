@@ -13,23 +13,9 @@ from featcache.datasets.dataset import Split
 from featcache.datasets.listing import SPLIT_NAMES, SPLITS, Listing
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
-from featcache.datasets.sources.source import Asked, Opened, Source
-from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing
+from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing, table_source
 from featcache.errors import DataError, in_a_line
 from featcache.ids import BLOCK, Ids
-
-
-def recognises(asked: Asked) -> bool:
-    """A file that ends as a Parquet file does, here or behind a URL; those that hold images are asked for before."""
-    return asked.suffix == ".parquet" and asked.exists
-
-
-def open_listing(asked: Asked) -> Opened:
-    """List a Parquet file beside its images. Raises as `list_parquet`."""
-    asked.take_no_split_file("put a column split into the table")
-    asked.take_no_class_depth()
-    listing = list_parquet(asked.folder, asked.file_name, asked.seed)
-    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
 
 
 def list_parquet(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
@@ -175,4 +161,5 @@ def _encoded(column: Any) -> tuple[list[str], np.ndarray]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 
 
-PARQUET_LISTING = Source(recognises=recognises, open=open_listing)
+# Those that hold images themselves are asked for before.
+PARQUET_LISTING = table_source(".parquet", list_parquet, called="table")

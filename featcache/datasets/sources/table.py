@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from featcache.datasets.class_names import spoken_names
 from featcache.datasets.dataset import Split
 from featcache.datasets.listing import SPLIT_NAMES, Listing, check_classes, check_no_empty_class, complete_splits
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.errors import DataError
 from featcache.ids import Ids, repeated_id
 
 COLUMNS = ("path", "label")
 SPLIT = "split"
+
+
+def table_source(
+    suffix: str, list_table: Callable[[FolderReader | UrlFolder, str, int], Listing], *, called: str
+) -> Source:
+    """The source of files that end so, here or behind a URL, beside their images.
+
+    Args:
+        suffix: How they end, in small letters.
+        list_table: Lists one by its folder, its name there and the seed of splits.
+        called: What messages call it.
+    """
+
+    def open_table(asked: Asked) -> Opened:
+        asked.take_no_split_file(f"put a column split into the {called}")
+        asked.take_no_class_depth()
+        listing = list_table(asked.folder, asked.file_name, asked.seed)
+        return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+
+    return Source(recognises=lambda asked: asked.suffix == suffix and asked.exists, open=open_table)
 
 
 def table_listing(

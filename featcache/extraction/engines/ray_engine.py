@@ -140,13 +140,13 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    asked = address or os.environ.get("RAY_ADDRESS", "")
     try:
-        _require_answer(address or os.environ.get("RAY_ADDRESS") or "")
+        _require_answer(asked)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        asked = address or os.environ.get("RAY_ADDRESS")
         where = f"the Ray cluster {asked}" if asked else "a Ray cluster"
-        message = f"{where} cannot be reached: {_line(error)}; "
+        message = f"{where} cannot be reached: {_first_line(error)}; "
         advice = "start one with `ray start --head`, mend --address, or, if it wants a token, type RAY_AUTH_MODE=token"
         raise DataError(message + advice + " before the command") from error
     try:
@@ -190,10 +190,10 @@ def _meant(error: BaseException, name: str) -> BaseException:
     if isinstance(error, RayTaskError) and isinstance(error.cause, FeatcacheError | OSError):
         return error.cause
     if isinstance(error, RayActorError):
-        return StationLost(f"{name} is lost: {_line(error)}")
+        return StationLost(f"{name} is lost: {_first_line(error)}")
     return error
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """The first line that says something."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
