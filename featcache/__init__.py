@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from featcache.datasets.readers.bounded import MOST_BYTES
+
 if TYPE_CHECKING:
     from featcache.cache.catalogue import latest, list_caches
     from featcache.cache.catalogue import open_cache as open
@@ -60,7 +62,7 @@ def extract(
     workers: int | None = None,
     on_error: Literal["fail", "skip"] = "fail",
     limit: int | None = None,
-    max_bytes: int = 256 * 2**20,
+    max_bytes: int = MOST_BYTES,
     seed: int = 0,
     engine: str = "local",
     device: str = "auto",
