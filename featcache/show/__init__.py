@@ -1,1 +1,1 @@
-"""Results as pages: how tables give way on a terminal, and what they are in a file."""
+"""Results as pages and tables: on a terminal, in a file, in a spreadsheet."""
