@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,14 +22,33 @@ def evaluate(
     run: RunName,
     cache: Annotated[str | None, typer.Option(help="The cache it was fitted on, if that has moved.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv|.parquet",
+            help="Also write a row an image: label, prediction, how sure, and the most similar shot.",
+        ),
+    ] = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score a saved head again, class by class."""
     from adapters.runs.evaluate import evaluate
+    from adapters.runs.image_rows import check_images_file, write_image_rows
 
-    found = evaluate(run, cache=open_cache(cache, root) if cache else None, split=split, root=root, device=device)
+    if images:
+        check_images_file(images)
+    found = evaluate(
+        run,
+        cache=open_cache(cache, root) if cache else None,
+        split=split,
+        root=root,
+        device=device,
+        by_image=images is not None,
+    )
+    if images and found.by_image is not None:
+        write_image_rows(images, found.by_image)
     show(found.to_json, lambda: evaluation_page(found), json=json)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
+from adapters.runs.folder import INDICES
+from adapters.runs.image_rows import image_rows
 from adapters.scores import Scores, logits_in_blocks, score_logits
-from adapters.tasks.split_rows import read_split
+from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -41,6 +44,7 @@ class Evaluation:
         reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
         confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
+        by_image: a record an image (`adapters.runs.image_rows`); None where it was not asked for.
     """
 
     run: str
@@ -55,14 +59,23 @@ class Evaluation:
     reproduced: bool | None
     per_class: list[dict[str, Any]]
     confusions: list[dict[str, Any]]
+    by_image: list[dict[str, Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The evaluation as JSON-able values under the names above."""
-        return {**asdict(self), "scores": self.scores.to_json()}
+        """The evaluation as JSON-able values under the names above, without the images."""
+        values = {**asdict(replace(self, by_image=None)), "scores": self.scores.to_json()}
+        del values["by_image"]
+        return values
 
 
 def evaluate(
-    run: str | Path, *, cache: Cache | None = None, split: str = "test", root: str | None = None, device: str = "auto"
+    run: str | Path,
+    *,
+    cache: Cache | None = None,
+    split: str = "test",
+    root: str | None = None,
+    device: str = "auto",
+    by_image: bool = False,
 ) -> Evaluation:
     """Score a saved run on a split of its cache.
 
@@ -72,6 +85,7 @@ def evaluate(
         split: `train`, `val` or `test`.
         root: where runs are looked for.
         device: where the head computes.
+        by_image: also tell of every image.
 
     Raises:
         RunError: no such run, it is broken, or it does not belong to this cache.
@@ -103,7 +117,22 @@ def evaluate(
         reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
         per_class=per_class(counts, names),
         confusions=top_confusions(counts, names),
+        by_image=image_rows(logits, rows, split, names, shots_of(saved.path, cache)) if by_image else None,
     )
+
+
+def shots_of(run: Path, cache: Cache) -> SplitRows:
+    """The shots of a run, from the very cache that it was fitted on.
+
+    Raises:
+        RunError: the run does not say which rows they are.
+    """
+    path = run / INDICES
+    try:
+        rows = np.asarray(json.loads(path.read_text(encoding="utf-8"))["train"]["indices"], dtype=np.int64)
+        return read_rows(cache["train"], rows, with_views=False)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise RunError(f"{path} does not name rows of {cache.name}: the file is damaged, fit again") from error
 
 
 def check_cache(config: Mapping[str, Any], cache: Cache, run_name: str) -> None:

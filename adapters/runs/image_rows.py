@@ -1,0 +1,115 @@
+"""A split image by image: what a head says of each, how sure it is, and the shot that is most like it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters.arrays import Floats, Ints, unit
+from adapters.errors import AdapterError
+from adapters.metrics import row_blocks, softmax
+from adapters.show.tidy import parquet_bytes
+from featcache.places.whole import write_whole
+from featcache.show.spreadsheet import spreadsheet
+
+if TYPE_CHECKING:
+    from adapters.tasks.split_rows import SplitRows
+
+COLUMNS = {
+    "id": "str",
+    "split": "str",
+    "label": "str",
+    "predicted": "str",
+    "probability": "float",
+    "label_probability": "float",
+    "margin": "float",
+    "nearest": "str",
+}
+"""What is told of an image, and its type: the probabilities of the predicted class and of the label, the margin between
+the two most probable classes (all in [0, 1]), and the id of the most similar shot."""
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def image_rows(
+    logits: Floats, rows: SplitRows, split: str, class_names: Sequence[str], support: SplitRows
+) -> list[dict[str, Any]]:
+    """A record an image under the names of `COLUMNS`, in the order of the split.
+
+    Args:
+        logits: (N, C), of which the soft-max are the head's probabilities.
+        rows: the N images.
+        split: what their split is called.
+        class_names: C.
+        support: the shots, rows of the train split.
+    """
+    names = np.asarray(class_names, dtype=object)
+    nearest = nearest_shots(rows, support, same_split=split == "train")
+    found: list[dict[str, Any]] = []
+    for block in row_blocks(len(rows)):
+        p, labels = softmax(logits[block]), rows.labels[block]
+        each = np.arange(len(p))
+        predicted = logits[block].argmax(1)
+        second = np.partition(p, -2, axis=1)[:, -2] if p.shape[1] > 1 else np.zeros(len(p))
+        columns = (
+            rows.ids[block].tolist(),
+            [split] * len(p),
+            names[labels].tolist(),
+            names[predicted].tolist(),
+            p[each, predicted].tolist(),
+            p[each, labels].tolist(),
+            (p[each, predicted] - second).tolist(),
+            [None if shot < 0 else str(support.ids[shot]) for shot in nearest[block]],
+        )
+        found += [dict(zip(COLUMNS, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    return found
+
+
+def nearest_shots(rows: SplitRows, support: SplitRows, *, same_split: bool) -> Ints:
+    """The shot (N,) with the largest cosine to each image; -1 where there is none but the image itself.
+
+    Args:
+        rows: the N images.
+        support: the shots.
+        same_split: both are of one split, so that an image may be a shot: it is not compared with itself.
+    """
+    shots, found, start = unit(support.images), [], 0
+    for images in rows.blocks():
+        cosines = unit(images) @ shots.T
+        if same_split:
+            cosines[rows.rows[start : start + len(images), None] == support.rows] = -np.inf
+        best = cosines.argmax(1)
+        found.append(np.where(np.isneginf(cosines.max(1)), -1, best))
+        start += len(images)
+    return np.concatenate(found)
+
+
+def check_images_file(path: Path) -> None:
+    """Refuse a file that could not be written after the work.
+
+    Raises:
+        AdapterError: another suffix than those of `SUFFIXES`, or no folder for it.
+    """
+    if path.suffix not in SUFFIXES:
+        raise AdapterError(f"--images {path} given; expected a file that ends in {' or '.join(SUFFIXES)}")
+    if not path.expanduser().parent.is_dir():
+        raise AdapterError(f"--images {path}: there is no folder {path.parent}: make it, or give another file")
+
+
+def write_image_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the records whole: CSV that spreadsheets open as it is, or Parquet.
+
+    Raises:
+        AdapterError: it cannot be written.
+    """
+    if path.suffix == ".csv":
+        content = spreadsheet(tuple(COLUMNS), [tuple(row.values()) for row in rows]).encode()
+    else:
+        content = parquet_bytes(rows, tuple(COLUMNS), COLUMNS)
+    try:
+        write_whole(path.expanduser(), content)
+    except OSError as error:
+        raise AdapterError(f"cannot write {path} ({error.strerror or error}): give another file as --images") from error
