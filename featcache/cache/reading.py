@@ -24,13 +24,14 @@ from featcache.cache.layout import (
     UNLABELLED,
     VIEWS,
 )
-from featcache.cache.manifest import check_format, digest
+from featcache.cache.manifest import Completion, Manifest, check_format
 from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.text_sets import TextFeatures, TextIndex
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import decode_ids
 from featcache.places.folder import Folder, array_in, join
 from featcache.places.together import together
+from featcache.records import Malformed, checked, digest
 
 BLOCK = 8_192
 """Rows that are read and converted together, at least."""
@@ -312,8 +313,12 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
         CacheError: It is of another format, or not what was written.
     """
     remedy = "put it back from a copy, or extract again under another --name"
-    manifest = read_sealed(folder, MANIFEST, remedy)
+    manifest = read_sealed(folder, MANIFEST, dict[str, Any], remedy)
     check_format(manifest, folder.location)
+    try:
+        checked(manifest, Manifest)
+    except Malformed as error:
+        raise CacheError(f"{join(folder.location, MANIFEST)} is damaged: {error}; {remedy}") from error
     if manifest.get("digest") != digest(manifest.get("identity")):
         message = f"{join(folder.location, MANIFEST)} is damaged: its digest is another than that of what it says; "
         raise CacheError(message + remedy)
@@ -322,4 +327,4 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
 
 def read_completion(folder: Folder) -> dict[str, Any] | None:
     """When a cache was finished and what it counted then; None if it is not."""
-    return find_sealed(folder, COMPLETE)
+    return find_sealed(folder, COMPLETE, Completion)

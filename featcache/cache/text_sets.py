@@ -11,10 +11,11 @@ import numpy as np
 
 from featcache.cache import layout
 from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
-from featcache.cache.manifest import digest
+from featcache.cache.manifest import TextIndexRecord
 from featcache.cache.sealed import find_sealed, write_sealed
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in, check_name
+from featcache.records import digest
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class TextIndex:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = find_sealed(folder, TEXT_INDEX) or {"default": None, "sets": {}}
+        self._index: dict[str, Any] = find_sealed(folder, TEXT_INDEX, TextIndexRecord) or {"default": None, "sets": {}}
 
     @property
     def names(self) -> tuple[str, ...]:
