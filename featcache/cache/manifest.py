@@ -92,6 +92,8 @@ class Completion(TypedDict):
     rows: dict[str, int]
     unreadable: dict[str, int]
     seconds: float
+    files: NotRequired[dict[str, str]]
+    labelled: NotRequired[dict[str, int]]
 
 
 class PromptSetRecord(TypedDict):
