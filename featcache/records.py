@@ -21,7 +21,7 @@ class Malformed(ValueError):  # noqa: N818 - named as the reader will say it
     """A file is not the record that was expected; the message says which field, and what was expected of it."""
 
 
-def parse_json(content: bytes) -> Any:
+def parse_json(content: bytes | str) -> Any:
     """What a JSON file says.
 
     Raises:
@@ -30,7 +30,7 @@ def parse_json(content: bytes) -> Any:
     try:
         value = json.loads(content)
     except RecursionError as error:
-        raise Malformed("it is not JSON of ours: too many levels") from error
+        raise Malformed("too many levels of lists and objects") from error
     except ValueError as error:
         raise Malformed(f"it is not JSON ({' '.join(str(error).split())})") from error
     level = [value]
@@ -38,7 +38,7 @@ def parse_json(content: bytes) -> Any:
         level = [part for each in level for part in _parts(each) if isinstance(part, dict | list)]
         if not level:
             return value
-    raise Malformed(f"it is not JSON of ours: more than {MOST_LEVELS} levels")
+    raise Malformed(f"more than {MOST_LEVELS} levels of lists and objects")
 
 
 def _parts(value: Any) -> Any:
