@@ -154,5 +154,7 @@ def _command() -> str:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    from featcache.errors import in_a_line, visible
+
+    print(f"error: {visible(in_a_line(Exception(message)))}", file=sys.stderr)
     sys.exit(2)

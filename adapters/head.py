@@ -19,6 +19,7 @@ from adapters.head_files import WEIGHTS, read_head, write_head
 from adapters.metrics import softmax
 from adapters.parameters import parameters_of
 from adapters.support import Rows, Support
+from featcache.errors import in_a_line
 
 
 class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -200,15 +201,21 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             params["device"] = device
         try:
             head = cls(**params)
-        except TypeError as error:
+            head._check_parameters()
+        except (TypeError, AdapterError) as error:
             raise RunError(
-                f"{folder}: {cls.__name__} does not take its saved parameters ({error}); fit again"
+                f"{folder}: {cls.__name__} does not take its saved parameters ({in_a_line(error)}); fit again"
             ) from error
         head.config = config
+        shapes = {name: list(array.shape) for name, array in arrays.items()}
+        classes = np.asarray(config["classes"])
+        if shapes != config["arrays"] or shapes.get("text_", [0])[0] != len(classes):
+            raise RunError(f"{Path(folder) / WEIGHTS} is not of the shapes that its config names; fit and save again")
         try:
-            head._restore(arrays, np.asarray(config["classes"]))
-        except KeyError as error:
-            raise RunError(f"{Path(folder) / WEIGHTS} is not the weights of {cls.__name__} ({error})") from error
+            head._restore(arrays, classes)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = in_a_line(error) or type(error).__name__
+            raise RunError(f"{Path(folder) / WEIGHTS} is not the weights of {cls.__name__} ({reason})") from error
         head.temperature_ = float(config.get("temperature", 1.0))  # heads saved before there was calibration lack it
         return head
 

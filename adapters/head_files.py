@@ -1,7 +1,8 @@
 """Fitted heads on disk: `config.json` beside `model.safetensors`; no pickle.
 
 The config holds the format's version, the method, its hyper-parameters, the classes, the shapes and the SHA-256 of the
-weights, and whatever the caller adds (class names, the cache, metrics). Each file is written under another name and
+weights, whatever the caller adds (class names, the cache, metrics), and last `seal`, the SHA-256 of all that; configs
+of older versions have none. Each file is written under another name and
 moved into place, weights first: a config is only ever seen beside weights, and its digest tells whether they are
 its own.
 """
@@ -12,32 +13,71 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from adapters.errors import AdapterError, RunError
+from featcache.errors import in_a_line
 from featcache.places.whole import write_whole
+from featcache.records import SEAL, Malformed, checked, parse_json, sealed, unsealed
 from featcache.version import package_version
 
 FORMAT = "featcache-head"
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_OWN = (
-    "format",
-    "format_version",
-    "package_version",
-    "method",
-    "class",
-    "params",
-    "classes",
-    "arrays",
-    "weights_sha256",
+
+
+class Encoder(TypedDict):
+    """What of a config's encoder is needed to load it again."""
+
+    architecture: str
+    pretrained: str
+    precision: str
+    weights_sha256: str
+    transform_sha256: str
+
+
+class FittedOn(TypedDict):
+    """The cache that a head was fitted on."""
+
+    name: str
+    digest: str
+    batch_size: NotRequired[Annotated[int, Meta(ge=1, le=2**20)]]
+    dtype: NotRequired[Literal["float16", "float32"]]
+
+
+Config = TypedDict(
+    "Config",
+    {
+        "format": str,
+        "format_version": int,
+        "package_version": str,
+        "method": str,
+        "class": str,
+        "params": dict[str, Any],
+        "classes": list[int | str | float | bool],
+        "arrays": dict[str, list[int]],
+        "weights_sha256": str,
+        "temperature": NotRequired[Annotated[float, Meta(gt=0)]],
+    },
 )
+"""What every config holds."""
+_OWN = (*(key for key in Config.__annotations__ if key != "temperature"), SEAL)
+
+
+class FromFit(TypedDict):
+    """What the config of a run of `adapters fit` holds, too, in full or in part where it was saved from Python."""
+
+    class_names: NotRequired[list[str]]
+    encoder: NotRequired[Encoder]
+    cache: NotRequired[FittedOn]
+    dataset: NotRequired[str]
 
 
 def write_head(
@@ -75,6 +115,7 @@ def write_head(
         raise AdapterError(
             f"cannot save: the config is not JSON ({error}); add numbers, strings, lists and dicts"
         ) from error
+    text = json.dumps(sealed(json.loads(text)), indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / WEIGHTS, weights)
@@ -99,8 +140,8 @@ def read_head(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any
         raise RunError(f"{path} does not belong to its {CONFIG} (SHA-256 differs); fit and save again")
     try:
         return config, load_tensors(weights)
-    except SafetensorError as error:
-        raise RunError(f"{path} is not a safetensors file ({error}); fit and save again") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise RunError(f"{path} is not a safetensors file ({in_a_line(error)}); fit and save again") from error
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -111,23 +152,25 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = unsealed(parse_json(path.read_bytes()))
     except FileNotFoundError as error:
         raise RunError(f"no saved head in {folder}: {CONFIG} is missing; give a folder that Head.save wrote") from error
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON ({error}); the file is damaged: fit and save again") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    except Malformed as error:
+        raise RunError(f"{path} is damaged: {error}; fit and save again") from error
+    if config.get("format") != FORMAT:
         raise RunError(f"{path} is not the config of a saved head; give a folder that Head.save wrote")
     if config.get("format_version") != FORMAT_VERSION:
         raise RunError(
             f"{path} has format version {config.get('format_version')!r}; this featcache reads {FORMAT_VERSION}: "
             f"install featcache {config.get('package_version')} or fit again"
         )
-    missing = [key for key in _OWN if key not in config]
-    if missing:
-        raise RunError(f"{path} lacks {', '.join(missing)}; the file is damaged: fit and save again")
+    try:
+        checked(config, Config)
+        checked(config, FromFit)
+    except Malformed as error:
+        raise RunError(f"{path} is damaged: {error}; fit and save again") from error
     return config
 
 

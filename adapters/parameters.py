@@ -114,6 +114,8 @@ class Parameter:
         elif int in self.kinds:
             expected = f"an integer, {self.expected}" if self.expected else "an integer"
             require(is_integer(value), self.name, value, expected)
+        elif str in self.kinds:
+            require(isinstance(value, str), self.name, value, "a word")
         elif words:
             require(False, self.name, value, self.expected)
         if self.range is not None:
@@ -121,13 +123,16 @@ class Parameter:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a real number; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether it is a real number that a float holds; True, False and NaN are none."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) >= 0
+    except OverflowError:
+        return False
 
 
 def is_integer(value: object) -> bool:
-    """Whether it is an integer; True and False are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    """Whether it is an integer of 64 bits; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
 
 
 def parameters_of(head: type) -> dict[str, Parameter]:

@@ -29,11 +29,12 @@ from benchmarks.timing import timed
 from featcache.cache import layout
 from featcache.cache.catalogue import list_caches
 from featcache.cache.layout import IDS, IMAGES, LABELS, STATE
-from featcache.cache.manifest import FORMAT, digest
+from featcache.cache.manifest import FORMAT
 from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.places.bucket import Bucket, store_at
 from featcache.places.folder import Folder, join
+from featcache.records import digest
 
 ROOT = "s3://bucket/root"
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}

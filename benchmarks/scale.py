@@ -27,7 +27,7 @@ import numpy as np
 import featcache
 from benchmarks.timing import timed
 from featcache.cache.layout import COMPLETE, ENCODED, MANIFEST
-from featcache.cache.manifest import FORMAT, digest
+from featcache.cache.manifest import FORMAT
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.datasets.dataset import Dataset
@@ -40,6 +40,7 @@ from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import CONTENT_BYTES, Ids, blocks, repeated_id
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
+from featcache.records import digest
 from featcache.utc import now
 from featcache.verification.verify import verify_store
 

@@ -61,3 +61,22 @@ class CacheIncomplete(CacheError):  # noqa: N818
 def in_a_line(error: BaseException) -> str:
     """What another library's error says, in one line."""
     return " ".join(str(error).split())
+
+
+JOINERS = "\u200c\u200d"
+"""What Persian, Indian scripts and emoji need within words."""
+
+
+def visible(text: str) -> str:
+    """Names, ids and other people's words as they may be printed: what would steer a terminal is shown escaped.
+
+    That is every control, formatting and bidirectional character, but for line feeds and joiners.
+    """
+    return "".join(
+        letter
+        if letter.isprintable()
+        or (letter.isspace() and letter not in "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+        or letter in JOINERS
+        else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
+from featcache.errors import visible
+
 SECONDS_BETWEEN_LINES = 15.0
 WIDE = 110
 """Characters of a terminal that leave room for a bar."""
@@ -78,9 +80,9 @@ class StderrReporter:
     def note(self, line: str) -> None:
         """A line above the bar."""
         if self._bar:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(visible(line), markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print(visible(line), file=sys.stderr, flush=True)
 
     def _rate(self) -> str:
         rate = self._done / max(time.monotonic() - self._began, 1e-9)

@@ -7,7 +7,6 @@ Two forms exist in the literature. *Templates* (CLIP, CoOp) are sentences with a
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from featcache.errors import PromptError
+from featcache.records import parse_json
 
 PLACEHOLDERS = ("{}", "{c}")
 ARTICLE = "{a}"
@@ -161,9 +161,9 @@ def _parse(text: str) -> PromptSpec:
         lines = (line.strip() for line in text.splitlines())
         return PromptSpec(templates=tuple(line for line in lines if line and not line.startswith("#")))
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PromptError(f"not valid JSON (line {error.lineno}: {error.msg})") from error
+        value = parse_json(text)
+    except ValueError as error:
+        raise PromptError(str(error)) from error
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return PromptSpec(templates=tuple(value))
     if isinstance(value, dict) and all(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import digest
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
+from featcache.records import digest
 
 
 def made_from(cache: Cache, change: Callable[[dict[str, Any]], object]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
 from adapters.show.tidy import TIDY_FORMATS
 from featcache.places.whole import write_whole
+from featcache.records import checked, parse_json, sealed, unsealed
 from featcache.utc import now
 
 RESULTS = "results"
@@ -74,6 +75,21 @@ class Row:
     version: str
     created: str
     key: str
+
+
+class Large(TypedDict):
+    """What a cell's file holds beside a row; bits are packed, in base64."""
+
+    reliability: dict[str, list[int | float]]
+    test_rows: int
+    tested: str
+    correct: str
+
+
+class CellFile(TypedDict):
+    """A cell's file."""
+
+    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +155,9 @@ class Record:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`."""
-        row = Row(**{field.name: content[field.name] for field in fields(Row)})
-        tested = _unpack(content["tested"], content["test_rows"])
-        return cls(row, content["reliability"], tested, _unpack(content["correct"], row.rows))
+        row, rest = checked(content, Row), checked(content, Large)
+        tested = _unpack(rest["tested"], rest["test_rows"])
+        return cls(row, rest["reliability"], tested, _unpack(rest["correct"], row.rows))
 
 
 class Store:
@@ -164,7 +180,7 @@ class Store:
     def add(self, cell: Cell, records: list[Record]) -> None:
         """Keep a finished cell, whole or not at all."""
         content = {"identity": cell.identity, "rows": [record.to_json() for record in records]}
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(sealed(content), ensure_ascii=False, allow_nan=False)
         write_whole(self._cells / f"{cell.key}.json", text.encode())
         self._found[cell.key] = records
 
@@ -208,8 +224,8 @@ def _order(record: Record) -> tuple[Any, ...]:
 
 def _read(path: Path) -> list[Record]:
     try:
-        return [Record.from_json(row) for row in json.loads(path.read_bytes())["rows"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [Record.from_json(row) for row in checked(unsealed(parse_json(path.read_bytes())), CellFile)["rows"]]
+    except ValueError as error:
         raise RunError(f"{path} is damaged ({error}): remove it, and the same bench computes it again") from error
 
 
@@ -218,5 +234,7 @@ def _pack(bits: npt.NDArray[np.bool_]) -> str:
 
 
 def _unpack(text: str, count: int) -> npt.NDArray[np.bool_]:
-    packed = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    if len(packed) != -(-count // 8):
+        raise ValueError(f"{len(packed)} bytes of bits, expected {count} bits")
     return np.unpackbits(packed, count=count).astype(bool)

@@ -12,6 +12,7 @@ from adapters.show.numbers import percent
 from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show, tell
 from featcache.show.page import Page, Styled, Table
+from featcache.show.spreadsheet import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from adapters.runs.predict import Prediction, Predictions
@@ -30,12 +31,14 @@ def predict(
 
     Loads the very encoder that the head was trained on. Exit status 1 if an image could not be read.
     """
-    from adapters.runs.predict import predict, write_csv
+    from adapters.runs.predict import predict, predictions_csv
 
     found = predict(run, images, top_k=top_k, root=root, device=device)
     if csv:
+        text = predictions_csv(found)
+        # A mark tells spreadsheets that a file is UTF-8; a pipe, such as /dev/stdout, is read by programs.
         with csv.open("w", newline="", encoding="utf-8") as stream:
-            write_csv(found, stream)
+            stream.write(text if csv.is_file() else text.removeprefix(BYTE_ORDER_MARK))
     show(found.to_json, lambda: predictions_page(found), json=json)
     if found.failed:
         tell(f"{found.failed} of {len(found.items)} files could not be read")

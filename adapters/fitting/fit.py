@@ -36,6 +36,7 @@ from adapters.tasks.same_encoder import first_difference
 from adapters.tasks.task import Task
 from featcache.places.folder import is_url
 from featcache.places.home import runs_folder
+from featcache.records import sealed
 from featcache.utc import now
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, An
             cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
             dataset=report.dataset,
         )
-        write_json(fresh / METRICS, report.to_json())
+        write_json(fresh / METRICS, sealed(report.to_json()))
         write_json(fresh / INDICES, index_content)
         (fresh / CARD).write_text(model_card(report, text, cache.encoder), encoding="utf-8")
     return report

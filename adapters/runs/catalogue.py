@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from adapters.errors import RunError
 from adapters.runs.folder import METRICS
@@ -14,6 +12,7 @@ from adapters.runs.mirror import pull, pull_reports
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES
 from featcache.places.folder import is_url
+from featcache.records import Malformed, parse_json, unsealed
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class SavedRun:
 def read_run(folder: Path) -> SavedRun:
     """Read a run folder; what is wrong with it is told in `problem`."""
     try:
-        content = _read_object(folder / METRICS)
+        content = unsealed(parse_json((folder / METRICS).read_bytes()))
         report = Report.from_json({**content, "run": str(folder)})
         if report.select not in REGIMES:
             return SavedRun(folder, None, f"{METRICS} names a regime that this featcache has not: {report.select!r}")
@@ -59,17 +58,8 @@ def read_run(folder: Path) -> SavedRun:
         return SavedRun(folder, None, f"it has no {METRICS}")
     except OSError as error:
         return SavedRun(folder, None, f"{METRICS} cannot be read: {error.strerror}")
-    except KeyError as error:
-        return SavedRun(folder, None, f"{METRICS} has no {error}")
-    except ValueError:
-        return SavedRun(folder, None, f"{METRICS} is not a JSON object")
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
-    return content
+    except Malformed as error:
+        return SavedRun(folder, None, f"{METRICS} is damaged: {error}")
 
 
 def list_runs(root: str | None = None) -> list[SavedRun]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.runs.report import Report
 from adapters.show.numbers import points, shots_of, within
+from featcache.show.markdown import escaped
 
 if TYPE_CHECKING:
     from featcache.cache.text_sets import TextFeatures
@@ -29,7 +31,7 @@ def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -
     """
     parts = [
         _front_matter(report),
-        f"# {report.method} on {report.dataset}, {shots_of(report.shots)} a class",
+        f"# {report.method} on {escaped(report.dataset)}, {shots_of(report.shots)} a class",
         f"A few-shot classification head for frozen image embeddings of {report.model} ({report.pretrained}), "
         f"fitted by `adapters fit {report.method}`.",
     ]
@@ -45,7 +47,7 @@ def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -
         "## How it was made",
         _table(("", ""), _provenance(report, text, encoder)),
         "## Classes",
-        ", ".join(f"{index} {name}" for index, name in enumerate(text.class_names)),
+        ", ".join(f"{index} {escaped(name)}" for index, name in enumerate(text.class_names)),
         "## Use",
         _usage(report),
         "## Limits",
@@ -93,7 +95,7 @@ def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) 
         *([("alpha, and which are as good", report.alpha_text)] if report.alpha_text else []),
         ("trained numbers", str(report.parameters)),
         ("support", f"{report.rows['support']} images, {drawn} (`indices.json`)"),
-        ("data set", f"{report.dataset}, {report.classes} classes"),
+        ("data set", f"{escaped(report.dataset)}, {report.classes} classes"),
         ("cache", f"{report.cache_name}, digest `{report.cache_digest}`"),
         ("prompts", f"set {report.prompts}; the first class: {prompts}"),
         *((f"encoder: {key.replace('_', ' ')}", f"`{value}`") for key, value in encoder.items() if key != "transform"),
@@ -126,6 +128,6 @@ def _limits(report: Report) -> str:
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell).replace("\n", " ") for cell in cells) + " |"
 
     return "\n".join([line(header), line(("---",) * len(header)), *(line(row) for row in rows)])

@@ -5,11 +5,10 @@ The only module of the package that loads an encoder.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from adapters.runs.catalogue import find_run
 from adapters.tasks.same_encoder import first_difference
 from featcache.errors import ImageError
 from featcache.places.folder import is_url
+from featcache.show.spreadsheet import spreadsheet
 
 if TYPE_CHECKING:
     import torch
@@ -240,13 +240,12 @@ def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[R
     return tuple(RankedClass(names[index], float(probabilities[index])) for index in order)
 
 
-def write_csv(predictions: Predictions, stream: TextIO) -> None:
-    """Write one line a file: `file, class_1, probability_1, class_2, ..., error`."""
+def predictions_csv(predictions: Predictions) -> str:
+    """One line a file: `file, class_1, probability_1, class_2, ..., error`, as a spreadsheet opens it."""
     depth = max((len(item.classes) for item in predictions.items), default=0)
-    writer = csv.writer(stream, lineterminator="\n")
     ranks = [name for place in range(1, depth + 1) for name in (f"class_{place}", f"probability_{place}")]
-    writer.writerow(["file", *ranks, "error"])
+    rows = []
     for item in predictions.items:
         cells = [cell for ranked in item.classes for cell in (ranked.name, f"{ranked.probability:.6f}")]
-        padding = [""] * (2 * depth - len(cells))
-        writer.writerow([item.file, *cells, *padding, item.error or ""])
+        rows.append([item.file, *cells, *[""] * (2 * depth - len(cells)), item.error or ""])
+    return spreadsheet(["file", *ranks, "error"], rows)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from adapters.selection.regimes import REGIMES, Regime
+from featcache.records import checked
 
 UNEVEN = 1.5
 """Rows of the largest class over those of the smallest, from which on accuracy alone misleads."""
@@ -110,12 +111,9 @@ class Report:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
-        """The inverse of `to_json`; keys of a later version are left out.
+        """The inverse of `to_json`; keys of a later version are left out, and earlier ones lack what has a default.
 
         Raises:
-            KeyError: a key is missing.
+            Malformed: a key is missing, or of another type; the message names it.
         """
-        later = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
-        given = {field.name: content[field.name] for field in fields(cls) if field.name not in later}
-        # Earlier reports lack the fields with a default.
-        return cls(**given, **{name: content.get(name, default) for name, default in later.items()})
+        return checked(content, cls)

@@ -7,8 +7,10 @@ import time
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from featcache.errors import visible
 from featcache.progress import SECONDS_BETWEEN_LINES
 
 
@@ -50,7 +52,7 @@ class Bar:
             last: there is nothing to wait for after it: a log file is told at once.
         """
         if self._bar:
-            self._bar.update(self._task, completed=done, description=description)
+            self._bar.update(self._task, completed=done, description=escape(visible(description)))
         elif self._shown and (last or time.monotonic() - self._told > SECONDS_BETWEEN_LINES):
             self._told = time.monotonic()
-            print(f"{self._name}: {line}", file=sys.stderr, flush=True)
+            print(visible(f"{self._name}: {line}"), file=sys.stderr, flush=True)

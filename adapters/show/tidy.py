@@ -7,6 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featcache.show.spreadsheet import defused
+
 Rows = Sequence[Mapping[str, Any]]
 """At least one column; all rows have the same."""
 Types = Mapping[str, str]
@@ -14,11 +16,13 @@ Types = Mapping[str, str]
 
 
 def csv_bytes(rows: Rows, columns: Sequence[str], types: Types) -> bytes:
-    """Comma-separated text with a line of names."""
+    """Comma-separated text with a line of names; without a byte order mark, for it is programs that read it."""
     text = io.StringIO(newline="")
     lines = csv.DictWriter(text, columns, lineterminator="\n")
     lines.writeheader()
-    lines.writerows(rows)
+    lines.writerows(
+        {name: defused(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
+    )
     return text.getvalue().encode()
 
 

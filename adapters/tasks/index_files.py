@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
+from featcache.records import parse_json
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def read_index_file(path: Path | str) -> IndexFile:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TaskError(
             f"index file {path} cannot be read ({error.strerror}): type --indices with the path of a "

@@ -33,14 +33,35 @@ class Stored:
 
     def __getitem__(self, which: slice) -> npt.NDArray[Any]:
         rows = self._rows[which]
-        take = self._split.take_images if self._what == "images" else self._split.take_ids
         in_a_row = len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
-        return take(slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows)
+        asked = slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows
+        if self._what == "ids":
+            return np.asarray(self._split.take_ids(asked))
+        return directed(self._split.take_images(asked), self._split, rows)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """All of them; where that is all of the split, the split's own array, which other tasks share."""
-        whole = len(self._rows) == len(self._split)
-        return np.asarray(getattr(self._split, self._what) if whole else self[:], dtype)
+        if len(self._rows) < len(self._split):
+            return np.asarray(self[:], dtype)
+        values = getattr(self._split, self._what)
+        return np.asarray(values if self._what == "ids" else directed(values, self._split, self._rows), dtype)
+
+
+def directed(values: npt.NDArray[np.float32], split: CachedSplit, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Embeddings (N, D) or (N, V, D) of these rows (N,) of a split, each of which has a direction.
+
+    Raises:
+        TaskError: one is all zeros, which no image gives; the message names its row and id.
+    """
+    zero = ~values.any(axis=-1)
+    if zero.any():
+        row = int(rows[np.flatnonzero(zero.reshape(len(values), -1).any(axis=1))[0]])
+        name = split.take_ids(np.array([row]))[0]
+        raise TaskError(
+            f"row {row} of {split.name} ({name}) is all zeros; expected an embedding, which has a direction: "
+            "extract that image again under another --name"
+        )
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +128,15 @@ def read_split(cache: Cache, name: str) -> SplitRows:
 
 
 def read_rows(split: CachedSplit, rows: npt.NDArray[np.int64], *, with_views: bool) -> SplitRows:
-    """Some rows of a split, reading no embedding but theirs."""
+    """Some rows of a split, reading no embedding but theirs.
+
+    Raises:
+        TaskError: an embedding is all zeros.
+    """
+    views = split.take_views(rows) if with_views else None
     return SplitRows(
-        split.take_images(rows),
-        split.take_views(rows) if with_views else None,
+        directed(split.take_images(rows), split, rows),
+        views if views is None else directed(views, split, rows),
         split.labels[rows],
         split.take_ids(rows),
         rows,

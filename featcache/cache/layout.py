@@ -10,6 +10,7 @@ bad/<split>-<row>.json           the unreadable images of a shard
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from featcache.ids import CONTENT_BYTES
 MANIFEST, COMPLETE = "manifest.json", "complete.json"
 ROOT_GROUP = "zarr.json"
 IMAGES, VIEWS, STATE, IDS, LABELS, CONTENT = "images", "views", "state", "ids", "labels", "content"
-TEXT_INDEX, TEXT_FEATURES = "text/index.json", "features"
+TEXT, TEXT_INDEX, TEXT_FEATURES = "text", "text/index.json", "features"
 BAD = "bad"
 
+GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+"""What Zarr keeps of a group."""
 MISSING, UNREADABLE, ENCODED = -1, 0, 1
 """States of a row: not done yet; its image cannot be read; it has an embedding."""
 UNLABELLED = -1
@@ -62,9 +65,14 @@ def shard_of(bad_name: str, plan: ShardPlan) -> Shard:
     return Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split]))
 
 
+def metadata_files(splits: Iterable[str], arrays: Iterable[str]) -> list[str]:
+    """Where Zarr keeps what it knows of splits, and of these arrays of each."""
+    return [f"{place}/{ROOT_GROUP}" for split in splits for place in (split, *(array(split, name) for name in arrays))]
+
+
 def text_group(name: str, token: str) -> str:
     """The group of one writing of a prompt set."""
-    return f"text/{name}-{token}"
+    return f"{TEXT}/{name}-{token}"
 
 
 def embeddings(shape: tuple[int, ...], plan: ShardPlan, dtype: str) -> dict[str, Any]:

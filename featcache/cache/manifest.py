@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from featcache.errors import CacheError, CacheMismatch
+from featcache.records import canonical_json
 
 FORMAT, BEFORE = "featcache/2", "featcache/1"
 """The format of new caches, and the one before: it opens, and continues as it was begun."""
@@ -22,22 +21,105 @@ _DIGESTS = {
     "encoder.transform_sha256": "the transforms",
 }
 
+
+class DatasetRecord(TypedDict):
+    """What an identity says of the data set."""
+
+    name: str
+    class_names: list[str]
+    rows: dict[str, int]
+    listing_sha256: str
+
+
+class EncoderRecord(TypedDict):
+    """What an identity says of the encoder."""
+
+    architecture: str
+    pretrained: str
+    weights_sha256: str
+    quick_gelu: bool
+    image_size: int | list[int]
+    dim: int
+    transform: str
+    transform_sha256: str
+    precision: str
+    precision_by: NotRequired[str]
+
+
+class ViewsRecord(TypedDict):
+    """What an identity says of augmented views."""
+
+    split: str
+    count: int
+
+
+class Identity(TypedDict):
+    """Everything that could change a number."""
+
+    dataset: DatasetRecord
+    encoder: EncoderRecord
+    views: ViewsRecord | None
+    dtype: str
+    batch_size: int
+    device: str
+    versions: dict[str, str]
+
+
+class Plan(TypedDict):
+    """The cut into shards."""
+
+    rows: dict[str, int]
+    rows_per_shard: int
+
+
+class Manifest(TypedDict):
+    """What of a manifest this version reads; docs/format.md says what else there is."""
+
+    format: str
+    name: str
+    created: str
+    digest: str
+    identity: Identity
+    plan: Plan
+    request: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+class Completion(TypedDict):
+    """`complete.json`."""
+
+    finished: str
+    rows: dict[str, int]
+    unreadable: dict[str, int]
+    seconds: float
+    files: NotRequired[dict[str, str]]
+    labelled: NotRequired[dict[str, int]]
+
+
+class PromptSetRecord(TypedDict):
+    """One prompt set in the index of texts."""
+
+    group: str
+    digest: str
+    prompts: list[list[str]]
+    logit_scale: float
+    logit_bias: float | None
+    weights_sha256: str
+
+
+class TextIndexRecord(TypedDict):
+    """`text/index.json`."""
+
+    default: str | None
+    sets: dict[str, PromptSetRecord]
+
+
 _LIBRARIES = ("featcache", "torch", "torchvision", "open_clip_torch", "pillow", "numpy")
 
 
 def library_versions() -> dict[str, str]:
     """Versions of everything that could change an embedding."""
     return {name: version(name) for name in _LIBRARIES}
-
-
-def canonical_json(content: Any) -> str:
-    """JSON with sorted keys and no spaces: equal contents give equal texts."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest(content: Any) -> str:
-    """SHA-256 of the canonical JSON of `content`."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def check_format(manifest: Mapping[str, Any], where: str) -> None:

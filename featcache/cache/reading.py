@@ -24,13 +24,15 @@ from featcache.cache.layout import (
     UNLABELLED,
     VIEWS,
 )
-from featcache.cache.manifest import check_format, digest
+from featcache.cache.manifest import Completion, Manifest, check_format
+from featcache.cache.metadata import Expected
 from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.text_sets import TextFeatures, TextIndex
-from featcache.errors import CacheError, CacheIncomplete
+from featcache.errors import CacheError, CacheIncomplete, in_a_line
 from featcache.ids import decode_ids
 from featcache.places.folder import Folder, array_in, join
 from featcache.places.together import together
+from featcache.records import Malformed, checked, digest
 
 BLOCK = 8_192
 """Rows that are read and converted together, at least."""
@@ -42,9 +44,11 @@ class CachedSplit:
     Attributes are read when first asked for and then kept.
     """
 
-    def __init__(self, name: str, group: zarr.Group) -> None:
+    def __init__(self, name: str, group: zarr.Group, expected: Expected) -> None:
         self.name = name
         self._group = group
+        self._expected = expected
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._ahead: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -66,12 +70,16 @@ class CachedSplit:
     @cached_property
     def labels(self) -> np.ndarray:
         """(N,) int64 class indices into the cache's class names; -1 for an image without a label."""
-        return self._read(LABELS)
+        labels = self._read(LABELS)
+        counted = self._expected.labelled
+        if counted is not None and counted != (found := int((labels != UNLABELLED).sum())):
+            raise CacheIncomplete(f"{found} of {counted} labels are there{self._remedy()}")
+        return labels
 
     @cached_property
     def ids(self) -> np.ndarray:
         """(N,) strings: paths relative to the data set's image folder."""
-        return decode_ids(self._read(IDS))
+        return self._ids(slice(None))
 
     @cached_property
     def labelled(self) -> np.ndarray:
@@ -81,7 +89,12 @@ class CachedSplit:
     @cached_property
     def content(self) -> np.ndarray | None:
         """(N, 16) uint8: a digest of each image file's bytes, zeros where it could not be read; None in format 1."""
-        return self._read(CONTENT) if CONTENT in self._group else None
+        if CONTENT not in self._group:
+            return None
+        content = self._read(CONTENT)
+        if missing := int((self.valid & ~content.any(axis=1)).sum()):
+            raise CacheIncomplete(f"{missing} rows of {CONTENT} are missing{self._remedy()}")
+        return content
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -106,7 +119,13 @@ class CachedSplit:
 
     def take_ids(self, rows: np.ndarray | slice) -> np.ndarray:
         """(R,) strings: some rows of `ids`, reading only the chunks they lie in."""
-        return decode_ids(self._read(IDS, rows))
+        return self._ids(rows)
+
+    def _ids(self, rows: np.ndarray | slice) -> np.ndarray:
+        ids = decode_ids(self._read(IDS, rows))
+        if missing := int((ids == "").sum()):
+            raise CacheIncomplete(f"{missing} of {len(ids)} ids are missing{self._remedy()}")
+        return ids
 
     def _take_valid(self, rows: np.ndarray | slice) -> np.ndarray:
         state = self._read(STATE, rows)
@@ -115,7 +134,14 @@ class CachedSplit:
         return np.asarray(state == ENCODED)
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        return array_in(self._group, name)
+        if name not in self._arrays:
+            try:
+                array = array_in(self._group, name)
+                self._expected.check(name, array)
+            except (*DAMAGE, CacheIncomplete) as error:
+                raise CacheIncomplete(f"{name} is damaged ({in_a_line(error)}){self._remedy()}") from error
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def _read(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         whole = _is_whole(rows)
@@ -258,9 +284,14 @@ class Cache:
         if split not in self.rows:
             raise CacheError(f"the cache {self.name} has no split {split!r}; it has {', '.join(self.splits)}")
         if split not in self._splits:
-            group = self._group[split]
-            assert isinstance(group, zarr.Group)
-            self._splits[split] = CachedSplit(split, group)
+            try:
+                group = self._group[split]
+                assert isinstance(group, zarr.Group)
+            except (*DAMAGE, AssertionError) as error:
+                message = f"the metadata of {split} in {self.path} is damaged ({in_a_line(error)}); type "
+                raise CacheIncomplete(message + f"`featcache verify {self.path} --repair`") from error
+            labelled = self.completion.get("labelled", {}).get(split)
+            self._splits[split] = CachedSplit(split, group, Expected(self.manifest, split, labelled))
         return self._splits[split]
 
     def load(self) -> Cache:
@@ -312,8 +343,12 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
         CacheError: It is of another format, or not what was written.
     """
     remedy = "put it back from a copy, or extract again under another --name"
-    manifest = read_sealed(folder, MANIFEST, remedy)
+    manifest = read_sealed(folder, MANIFEST, dict[str, Any], remedy)
     check_format(manifest, folder.location)
+    try:
+        checked(manifest, Manifest)
+    except Malformed as error:
+        raise CacheError(f"{join(folder.location, MANIFEST)} is damaged: {error}; {remedy}") from error
     if manifest.get("digest") != digest(manifest.get("identity")):
         message = f"{join(folder.location, MANIFEST)} is damaged: its digest is another than that of what it says; "
         raise CacheError(message + remedy)
@@ -322,4 +357,4 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
 
 def read_completion(folder: Folder) -> dict[str, Any] | None:
     """When a cache was finished and what it counted then; None if it is not."""
-    return find_sealed(folder, COMPLETE)
+    return find_sealed(folder, COMPLETE, Completion)

@@ -11,10 +11,12 @@ import numpy as np
 
 from featcache.cache import layout
 from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
-from featcache.cache.manifest import digest
+from featcache.cache.manifest import TextIndexRecord
+from featcache.cache.metadata import require
 from featcache.cache.sealed import find_sealed, write_sealed
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in, check_name
+from featcache.records import digest
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,23 @@ class EncodedPrompts(NamedTuple):
     """Of the encoder."""
 
 
+def _require_numbers(features: np.ndarray, prompts: Sequence[Sequence[str]]) -> None:
+    for row, own in zip(features, prompts, strict=True):
+        if not np.isfinite(row[: len(own)]).all():
+            raise CacheIncomplete("some prompts have no embedding")
+
+
+def _shape(prompts: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """(C, T)."""
+    return len(prompts), max(map(len, prompts), default=0)
+
+
 class TextIndex:
     """The prompt sets of one cache and which of them is the default."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = find_sealed(folder, TEXT_INDEX) or {"default": None, "sets": {}}
+        self._index: dict[str, Any] = find_sealed(folder, TEXT_INDEX, TextIndexRecord) or {"default": None, "sets": {}}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +88,12 @@ class TextIndex:
     def has(self, name: str, prompts: Sequence[Sequence[str]]) -> bool:
         """Whether the set exists with exactly these prompts."""
         return bool(self._index["sets"].get(name, {}).get("digest") == digest(prompts))
+
+    @property
+    def groups(self) -> list[str]:
+        """Where the sets are, and what holds them."""
+        own = [str(entry["group"]) for entry in self._index["sets"].values()]
+        return [layout.TEXT, *own] if own else []
 
     @property
     def default(self) -> str | None:
@@ -108,8 +127,11 @@ class TextIndex:
             raise CacheError(message + "type `featcache text CACHE --templates FILE` to add one")
         entry = self._index["sets"][chosen]
         try:
-            features = np.asarray(array_in(self._folder.group("r"), entry["group"], TEXT_FEATURES)[:])
-        except DAMAGE as error:
+            array = array_in(self._folder.group("r"), entry["group"], TEXT_FEATURES)
+            require(array, layout.text_features((*_shape(entry["prompts"]), array.shape[-1])))
+            features = np.asarray(array[:])
+            _require_numbers(features, entry["prompts"])
+        except (*DAMAGE, CacheIncomplete) as error:
             message = f"the prompt set {chosen} in {self._folder.location} is damaged ({error}); type "
             raise CacheIncomplete(message + f"`featcache verify {self._folder.location} --repair`") from error
         return TextFeatures(

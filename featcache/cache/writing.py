@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import zarr
 
 from featcache.cache import layout
 from featcache.cache.layout import (
+    BAD,
     CONTENT,
     DAMAGE,
     ENCODED,
@@ -83,6 +85,7 @@ class CacheStore:
 
         def prepare(split: str) -> None:
             ids, labels = splits[split]
+            self._whole_group(split)
             encoded = encode_ids(ids)
             self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
             self._listing(split, LABELS, labels, layout.labels(len(labels)))
@@ -157,6 +160,20 @@ class CacheStore:
             unreadable[split] = counts[UNREADABLE]
         return unreadable
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file of a cache that is neither a chunk nor sealed itself, but for prompt sets."""
+        arrays = (IMAGES, VIEWS, CONTENT, STATE, IDS, LABELS)
+        names = layout.metadata_files(self.plan.rows, arrays)
+        names += [layout.array(BAD, name) for name in self.folder.names(BAD)]
+        found = together(self._digest, names)
+        return {name: digest for name, digest in zip(names, found, strict=True) if digest}
+
+    def _digest(self, name: str) -> str | None:
+        try:
+            return hashlib.sha256(self.folder.read(name)).hexdigest()
+        except FileNotFoundError:  # not every split has views
+            return None
+
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
         self.folder.remove(layout.chunk(shard, STATE, self.plan))
@@ -199,6 +216,17 @@ class CacheStore:
         if where not in self._arrays:
             self._arrays[where] = array_in(self._group, where)
         return self._arrays[where]
+
+    def _whole_group(self, split: str) -> None:
+        """Write a split's group anew where it is missing or damaged; its arrays stay."""
+        try:
+            if isinstance(self._group[split], zarr.Group):
+                return
+        except DAMAGE:
+            pass
+        place = layout.array(split, ROOT_GROUP)
+        self.folder.remove(place)
+        self.folder.write_json(place, layout.GROUP)
 
     def _create(self, split: str, name: str, how: dict[str, Any]) -> zarr.Array[Any]:
         place = layout.array(split, name)

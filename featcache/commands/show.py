@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from featcache.errors import visible
 from featcache.show.page import Page
 
 
@@ -38,7 +39,7 @@ def show(content: Callable[[], Any], page: Callable[[], Page | str], *, json: bo
 
 def tell(text: str) -> None:
     """Print a notice on standard error."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
 
 
 def _write(text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import FORMAT, digest, library_versions, require_equal
+from featcache.cache.manifest import FORMAT, library_versions, require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.cache.sealed import write_sealed
@@ -16,6 +16,7 @@ from featcache.encoders.of_identity import spelled_out
 from featcache.extraction.request import Request, dataset_identity
 from featcache.extraction.speed import batch_sizes, default_batch_size, fastest, images_per_second
 from featcache.places.folder import Folder
+from featcache.records import digest
 from featcache.utc import now
 
 

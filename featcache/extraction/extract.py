@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from featcache.cache.layout import COMPLETE, MANIFEST
+from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import library_versions, require_equal
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
@@ -145,7 +145,13 @@ def _encode(
             reporter.start(f"Encoding {request.cache_name(dataset)} on {first}{others}", sum(map(len, shards)))
             handing_out.run()
         seconds = time.monotonic() - began
-    done = {"finished": now(), "rows": store.plan.rows, "unreadable": store.require_complete()}
+    done = {
+        "finished": now(),
+        "rows": store.plan.rows,
+        "unreadable": store.require_complete(),
+        "labelled": {name: int((split.labels != UNLABELLED).sum()) for name, split in dataset.splits.items()},
+        "files": store.digests(),
+    }
     folder.consolidate()
     held.check()
     write_sealed(folder, COMPLETE, done | {"seconds": round(seconds, 3)})

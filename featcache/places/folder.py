@@ -12,6 +12,7 @@ import zarr
 
 from featcache.errors import CacheError, in_a_line
 from featcache.places.disk import Disk
+from featcache.records import Malformed, parse_json
 
 if TYPE_CHECKING:
     from featcache.places.bucket import Bucket
@@ -143,10 +144,9 @@ class Folder:
         """
         content = self.read(name)
         try:
-            return json.loads(content)
-        except ValueError as error:
-            message = f"{join(self.location, name)} is not valid JSON ({error}); the cache is damaged"
-            raise CacheError(message) from error
+            return parse_json(content)
+        except Malformed as error:
+            raise CacheError(f"{join(self.location, name)} is damaged: {error}") from error
 
     def find_json(self, name: str) -> Any:
         """The content of a JSON file, or None if there is none.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from featcache.errors import visible
 from featcache.show.layout import Column, Group, share
 
 if TYPE_CHECKING:
@@ -185,12 +186,12 @@ def _text(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     if not isinstance(text, Styled):
-        return Text(text, style, overflow="fold")
-    styled = Text(text, text.style or style, overflow="fold")
+        return Text(visible(text), style, overflow="fold")
+    styled = Text(visible(text), text.style or style, overflow="fold")
     if text.shouts:
         styled.highlight_words([text.shouts], "bold red")
     return styled
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split("\n"))
+    return " ".join(visible(text).split("\n"))

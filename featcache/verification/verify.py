@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,11 @@ def verify_store(folder: Folder) -> Verification:
     _check_file(ROOT_GROUP, lambda: _check_consolidated(folder, plan, finished=found.finished), found)
     if ROOT_GROUP in found.files:
         return found
+    _check_digests(folder, found)
     group = folder.group("r")
     for split in plan.rows:
+        if any(name.startswith(f"{split}/") for name in found.files):  # chunks mean nothing until that is mended
+            continue
         for shard in plan.shards(split):
             _check_shard(group, shard, found, has_content=manifest["format"] != BEFORE)
     if found.missing:
@@ -114,6 +118,11 @@ def _repair(folder: Folder, found: Verification) -> None:
         if found.files:
             folder.remove(COMPLETE, *found.files)
         store = CacheStore(folder, manifest)
+        for name in found.files:
+            if name.startswith(f"{layout.TEXT}/") and name != TEXT_INDEX:
+                folder.write_json(name, layout.GROUP)
+            if name.startswith(f"{BAD}/"):
+                store.forget(shard_of(name.removeprefix(f"{BAD}/"), plan))
         for shard in found.shards:
             store.forget(shard)
         for name in folder.names(BAD):
@@ -133,6 +142,21 @@ def _check_file(name: str, read: Callable[[], object], found: Verification) -> N
     except CacheError:
         found.problems.append(f"{name} is damaged")
         found.files.append(name)
+
+
+def _check_digests(folder: Folder, found: Verification) -> None:
+    """Compare the small files that have no digest in them with those that `complete.json` names."""
+    if not found.finished or COMPLETE in found.files:
+        return
+    kept = (read_completion(folder) or {}).get("files", {})
+    for name in sorted({*kept, *(layout.array(BAD, name) for name in folder.names(BAD) if kept)}):
+        try:
+            now = hashlib.sha256(folder.read(name)).hexdigest()
+        except OSError:
+            now = ""
+        if now != kept.get(name):
+            found.problems.append(f"{name} is damaged")
+            found.files.append(name)
 
 
 def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> None:
@@ -222,12 +246,16 @@ def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verifica
         found.problems.append("there are no class-text embeddings: type the same `featcache extract` command again")
     for name in index.names:
         try:
-            text = index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)
-            sound = all(
-                np.isfinite(row[: len(prompts)]).all() for row, prompts in zip(text.features, text.prompts, strict=True)
-            )
+            index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)
         except CacheError:
-            sound = False
-        if not sound:
             found.problems.append(f"prompt set {name}: damaged")
             found.prompt_sets.append(name)
+    for group in index.groups:
+        place = layout.array(group, ROOT_GROUP)
+        _check_file(place, lambda place=place: _check_group(folder, place), found)  # type: ignore[misc]
+
+
+def _check_group(folder: Folder, place: str) -> None:
+    """Raises CacheError if what Zarr keeps of a group of texts is not what it writes."""
+    if folder.find_json(place) != layout.GROUP:
+        raise CacheError(f"{place} is damaged")

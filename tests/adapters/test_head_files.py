@@ -11,6 +11,7 @@ import pytest
 import adapters
 from adapters import ClipAdapter, Head, LinearProbe, TipAdapter, TipAdapterF, ZeroShot
 from adapters.errors import AdapterError, RunError
+from featcache.records import sealed, unsealed
 
 RNG = np.random.default_rng(0)
 X, Y, TEXT = RNG.standard_normal((12, 16)), np.arange(12) % 3, RNG.standard_normal((3, 16))
@@ -58,7 +59,7 @@ def test_device_can_be_replaced(saved: Path) -> None:
 
 def _edit(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(json.dumps(sealed({**unsealed(json.loads(path.read_text())), **changes})))
 
 
 def _truncate(path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from adapters.bench.formats.cells import cells, header
 from adapters.bench.tables import Tables
+from featcache.errors import visible
 
 _LATEX = {"≈": r"$\approx$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$"}
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     **{sign: "\\" + sign for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
     "<": r"$<$",
+    ">": r"$>$",
     "±": r"$\pm$",
     "≥": r"$\geq$",
 }
@@ -43,4 +47,4 @@ def latex(tables: Tables) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join({**_ESCAPES, **_LATEX}.get(sign, sign) for sign in text)
+    return "".join({**_ESCAPES, **_LATEX}.get(sign, sign) for sign in visible(text))

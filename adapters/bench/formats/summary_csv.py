@@ -6,6 +6,7 @@ import csv
 import io
 
 from adapters.bench.tables import Tables
+from featcache.show.spreadsheet import defused
 
 
 def summary_csv(tables: Tables) -> str:
@@ -21,7 +22,6 @@ def summary_csv(tables: Tables) -> str:
                     spread = "" if e.std is None else e.std
                     how = " ".join(e.how)
                     scores = [e.mean, spread, e.seeds, e.best, e.tied, how, line.ece, line.seconds_fit]
-                    writer.writerow(
-                        [tables.facts["protocol"], line.select, block.title, line.method, column, shots, *scores]
-                    )
+                    told = [tables.facts["protocol"], line.select, block.title, line.method, column]
+                    writer.writerow([*map(defused, told), shots, *scores])
     return out.getvalue()

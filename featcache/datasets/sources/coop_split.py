@@ -8,7 +8,6 @@ Paths are relative to the set's image folder, labels start at 0. Rows keep the f
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from featcache.datasets.dataset import Split
 from featcache.datasets.listing import SPLITS, Listing, check_no_empty_class, make_split
 from featcache.datasets.readers.image_files import ImageFiles
 from featcache.errors import DataError
+from featcache.records import parse_json
 
 
 def list_coop_split(path: Path, files: ImageFiles) -> Listing:
@@ -26,11 +26,11 @@ def list_coop_split(path: Path, files: ImageFiles) -> Listing:
     """
     try:
         raw = path.read_bytes()
-        content = json.loads(raw)
+        content = parse_json(raw)
     except OSError as error:
         raise DataError(f"cannot read the split file {path}: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"the split file {path} is not JSON ({error}): download it again") from error
+        raise DataError(f"the split file {path} cannot be read: {error}: download it again") from error
     rows = _rows(content, path)
     class_names = _class_names(rows, path)
     splits = {name: make_split((image, label) for image, label, _ in rows[name]) for name in SPLITS if rows.get(name)}

@@ -7,7 +7,6 @@ one such file for all images, or one in each folder of a split; an image's split
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import Any
@@ -19,6 +18,7 @@ from featcache.datasets.readers.table_rows import open_parquet
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
 from featcache.errors import DataError
+from featcache.records import parse_json
 
 FILE_NAME = "file_name"
 
@@ -103,7 +103,7 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
 
 
 def _row(line: str) -> dict[str, Any]:
-    row = json.loads(line)
+    row = parse_json(line)
     if not isinstance(row, dict):
         raise ValueError("a line is no JSON object")
     return row

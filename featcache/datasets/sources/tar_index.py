@@ -29,6 +29,7 @@ from featcache.datasets.readers.tars import Member, scan
 from featcache.errors import DataError
 from featcache.places.folder import is_url
 from featcache.places.whole import write_whole
+from featcache.records import parse_json
 
 COMPANIONS = ("cls", "json", "txt")
 """How the files beside an image end that make a sample of it."""
@@ -127,9 +128,9 @@ def _image(sample: _Sample, location: str) -> Member:
 
 def _label(member: Member, location: str) -> str:
     try:
-        content = json.loads(member.content())
+        content = parse_json(member.content())
     except ValueError as error:
-        raise DataError(f"{shown(location)}: {member.path} is not JSON ({error}): write it again") from error
+        raise DataError(f"{shown(location)}: {member.path} cannot be read: {error}: write it again") from error
     values = [content[key] for key in LABEL_NAMES if isinstance(content, dict) and key in content]
     return next((str(value).strip() for value in values if isinstance(value, int | str)), "")
 

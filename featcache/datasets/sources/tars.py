@@ -6,7 +6,6 @@ names (`splits_in`). Labels that are numbers are named by `classes.txt` beside t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.datasets.sources.tar_index import TarIndex, index_tars
 from featcache.errors import DataError
 from featcache.places.folder import is_url
+from featcache.records import parse_json
 
 CLASS_LISTS = ("classes.txt", "classnames.txt", "classes.json")
 
@@ -136,9 +136,9 @@ def _class_list(beside: FolderReader | UrlFolder) -> tuple[list[str] | None, str
         except (FileNotFoundError, PermissionError):  # some stores tell strangers of nothing but what is there
             continue
         try:
-            found = json.loads(text) if name.endswith(".json") else text.rstrip().splitlines()
+            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except ValueError as error:
-            raise DataError(f"{beside}/{name} is not JSON ({error}): write a list of class names") from error
+            raise DataError(f"{beside}/{name} cannot be read: {error}: write a list of class names") from error
         if isinstance(found, dict):
             found = [found.get(str(number), "") for number in range(len(found))]
         names = [str(each).strip() for each in found]

@@ -44,8 +44,8 @@ def test_runs_are_listed_newest_first_and_broken_ones_with_the_reason(tmp_path: 
         None,
         None,
         "it has no metrics.json",
-        "metrics.json is not a JSON object",
-        "metrics.json has no 'dataset'",
+        "metrics.json is damaged: it is not JSON (Unterminated string starting at: line 1 column 12 (char 11))",
+        "metrics.json is damaged: object missing required field dataset",
     ]
     assert runs[0].require_report().run == str(new)  # where it is, not where it was saved
     with pytest.raises(RunError, match=r"is broken or was saved from Python \(it has no metrics.json\)"):

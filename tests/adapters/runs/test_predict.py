@@ -24,9 +24,10 @@ from adapters.runs.predict import (
     check_encoder,
     find_images,
     predict,
+    predictions_csv,
     rank,
-    write_csv,
 )
+from featcache.show.spreadsheet import BYTE_ORDER_MARK
 
 IDENTITY = {
     "architecture": "tiny",
@@ -163,9 +164,9 @@ def test_csv_has_one_line_a_file_whatever_its_name(tmp_path: Path) -> None:
         Prediction('a,"b".png', (RankedClass("sea, lake", 0.75), RankedClass("river", 0.25))),
         Prediction("bad.png", error="the file is empty"),
     )
-    stream = io.StringIO()
-    write_csv(Predictions("run", "tip", "tiny", "", items), stream)
-    lines = list(csv.reader(io.StringIO(stream.getvalue())))
+    text = predictions_csv(Predictions("run", "tip", "tiny", "", items))
+    assert text[0] == BYTE_ORDER_MARK
+    lines = list(csv.reader(io.StringIO(text[1:])))
     assert lines == [
         ["file", "class_1", "probability_1", "class_2", "probability_2", "error"],
         ['a,"b".png', "sea, lake", "0.750000", "river", "0.250000", ""],

@@ -169,3 +169,13 @@ def test_a_split_is_gone_through_in_blocks_of_which_none_is_kept(
 def test_the_whole_of_a_split_is_read_once_for_all_tasks(make_cache: Make) -> None:
     cache = make_cache()
     assert read_split(cache, "val").images is read_split(cache, "val").images is cache["val"].images
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_embedding_of_zeros_is_refused_by_its_row(split: str, make_cache: Callable[..., Any]) -> None:
+    cache = make_cache()
+    cache.parts[split].name = split
+    cache.parts[split].all_images[5] = 0
+    task = Task.sample(cache, shots=12, seed=1)
+    with pytest.raises(TaskError, match=rf"row 5 of {split} \(.*\.jpg\) is all zeros; expected an embedding"):
+        _ = task.support.images if split == "train" else task.test.images

@@ -62,6 +62,6 @@ def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> 
     (begun / "manifest.json").write_text((root / "caches/sound/manifest.json").read_text())
     listed = {cache.name: cache for cache in featcache.list_caches()}
     assert "featcache/9" in str(listed["future"].problem)
-    assert "not valid JSON" in str(listed["torn"].problem)
+    assert "is not JSON" in str(listed["torn"].problem)
     assert listed["begun"].done() == 0
     assert featcache.latest().name == "sound"

@@ -13,7 +13,9 @@ import xarray
 import zarr
 
 import featcache
+from featcache.cache.layout import COMPLETE
 from featcache.cache.manifest import BEFORE, FORMAT
+from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore
 from featcache.extraction.add_text import add_prompt_set
 from featcache.places.folder import array_in
@@ -103,6 +105,8 @@ def test_an_image_without_a_label_is_no_shot_and_no_test_image(root: Path, image
     for split in ("train", "test"):
         labels = array_in(cache.folder.group("a"), split, "labels")
         labels[:2] = -1
+    counted = {split: rows - 2 * (split != "val") for split, rows in cache.completion["labelled"].items()}
+    write_sealed(cache.folder, COMPLETE, cache.completion | {"labelled": counted})
     cache = featcache.open(cache.name)
     assert cache["test"].valid.all()
     assert cache["test"].labelled.sum() == len(cache["test"]) - 2

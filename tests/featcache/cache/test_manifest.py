@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from featcache.cache.manifest import check_format, digest, library_versions, require_equal
+from featcache.cache.manifest import check_format, library_versions, require_equal
 from featcache.errors import CacheError, CacheMismatch
+from featcache.records import digest
 
 
 def test_digest_does_not_depend_on_key_order() -> None:

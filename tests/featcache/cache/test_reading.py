@@ -11,6 +11,7 @@ import pytest
 import featcache
 from featcache.cache import reading
 from featcache.cache.manifest import FORMAT
+from featcache.cache.metadata import Expected
 from featcache.cache.reading import CachedSplit
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.errors import CacheError, CacheIncomplete
@@ -55,11 +56,13 @@ def test_loading_reads_all_splits_and_then_nothing_more(
 def test_rows_are_read_without_the_records_of_others(tmp_path: Path) -> None:
     identity = {"encoder": {"dim": 3}, "dtype": "float16", "batch_size": 2}
     plan = {"rows": {"train": 4}, "rows_per_shard": 2}
-    store = CacheStore(Folder(str(tmp_path)), {"format": FORMAT, "identity": identity, "plan": plan})
+    manifest = {"format": FORMAT, "identity": identity, "plan": plan}
+    store = CacheStore(Folder(str(tmp_path)), manifest)
     store.prepare({"train": (["a", "b", "c", "d"], np.arange(4))}, {})
     first, _ = store.pending("train")
     store.write(ShardResult(first, np.ones((2, 3)), None, np.ones(2, np.int8), np.ones((2, 16), np.uint8)))
-    split = CachedSplit("train", Folder(str(tmp_path)).group("r")["train"])  # type: ignore[arg-type]
+    group = Folder(str(tmp_path)).group("r")["train"]
+    split = CachedSplit("train", group, Expected(manifest, "train"))  # type: ignore[arg-type]
     assert split.take_images(np.array([1])).tolist() == [[1, 1, 1]]
     with pytest.raises(CacheIncomplete, match="1 of 1 rows are missing"):
         split.take_images(np.array([2]))

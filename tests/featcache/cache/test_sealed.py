@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.cache.sealed import SEAL
 from featcache.errors import CacheError
+from featcache.records import SEAL
 from featcache.verification.verify import verify
 
 SMALL = ("manifest.json", "text/index.json", "complete.json")
