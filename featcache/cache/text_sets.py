@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featcache.cache import layout
-from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
+from featcache.cache.layout import COMPLETE, DAMAGE, ROOT_GROUP, TEXT_FEATURES, TEXT_INDEX
 from featcache.cache.manifest import digest
 from featcache.cache.sealed import find_sealed, write_sealed
 from featcache.errors import CacheError, CacheIncomplete
@@ -101,6 +101,17 @@ class TextIndex:
         Raises:
             CacheError: There is no such set, or it is damaged.
         """
+        while True:
+            try:
+                return self._read(class_names, name)
+            except CacheIncomplete:
+                # Whoever replaces a set removes the old one: it is damaged only if the index still names it.
+                now = TextIndex(self._folder)._index
+                if now == self._index:
+                    raise
+                self._index = now
+
+    def _read(self, class_names: tuple[str, ...], name: str | None) -> TextFeatures:
         chosen = name or self._index["default"]
         if chosen not in self._index["sets"]:
             known = ", ".join(self.names) or "none yet"
@@ -109,6 +120,9 @@ class TextIndex:
         entry = self._index["sets"][chosen]
         try:
             features = np.asarray(array_in(self._folder.group("r"), entry["group"], TEXT_FEATURES)[:])
+            for row, prompts in zip(features, entry["prompts"], strict=True):
+                if not np.isfinite(row[: len(prompts)]).all():
+                    raise ValueError("numbers are missing")
         except DAMAGE as error:
             message = f"the prompt set {chosen} in {self._folder.location} is damaged ({error}); type "
             raise CacheIncomplete(message + f"`featcache verify {self._folder.location} --repair`") from error
@@ -131,6 +145,7 @@ class TextIndex:
             default: Make it the set that readers get without naming one.
         """
         check_name(name, "the prompt set's name")
+        self._remove_unnamed()
         # A group of its own, also when the same prompts are encoded again: readers have the old one until the index
         # is replaced.
         group = layout.text_group(name, secrets.token_hex(4))
@@ -152,6 +167,15 @@ class TextIndex:
         if old:
             self._folder.remove_folder(old["group"])
         self._consolidate()
+
+    def _remove_unnamed(self) -> None:
+        """Remove groups on a disk that no set names, which a run left that was killed."""
+        if self._folder.remote:
+            return
+        parent = TEXT_INDEX.rpartition("/")[0]
+        named = {TEXT_INDEX, f"{parent}/{ROOT_GROUP}", *(entry["group"] for entry in self._index["sets"].values())}
+        for left in {f"{parent}/{name}" for name in self._folder.names(parent)} - named:
+            self._folder.remove_folder(left)
 
     def _consolidate(self) -> None:
         """Of a finished cache; one that is not yet has it done at its end."""
