@@ -22,7 +22,7 @@ from featcache.extraction.requested_prompts import add_prompts, prompts_missing,
 from featcache.extraction.waits import Waits
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
-from featcache.places.lock import Held, writing
+from featcache.places.lock import Held, forget_the_dead, writing
 from featcache.progress import Reporter, Silent, StderrReporter
 from featcache.utc import now
 
@@ -92,6 +92,8 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     elif prompts_missing(request, dataset, folder):
         with explain_full_disk(folder), writing(folder):
             add_prompts(request, dataset, folder)
+    else:
+        forget_the_dead(folder)
     cache = Cache(folder)
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(

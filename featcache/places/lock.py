@@ -117,6 +117,13 @@ def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -
         lock.release()
 
 
+def forget_the_dead(folder: Folder) -> None:
+    """Remove what a writer said of itself that was killed after its last word; nothing happens where one writes."""
+    if not folder.remote and folder.exists(OWNER):
+        with suppress(CacheLocked, OSError), writing(folder):
+            pass
+
+
 def _leased(folder: Folder, me: dict[str, Any], tell: Callable[[str], object]) -> Iterator[Held]:
     while not _acquired(folder, me):
         tell(f"{_owner(folder)}; looking for up to {LEASE:.0f} s whether it still does")
