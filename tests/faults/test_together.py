@@ -80,6 +80,9 @@ def test_at_once(name: str, commands: Commands, calm: Work, photos: Path, tmp_pa
             ran += len(running)
     assert reader.half == []
     commands.run(*work.words(name))
-    assert content_of(featcache.open("c", work.root)) == content_of(featcache.open("c", calm.root))
+    content, expected = (content_of(featcache.open("c", root)) for root in (work.root, calm.root))
+    if name == "extract":
+        del expected["text mine"]
+    assert content == expected
     assert work.left_behind() == []
     faults.tell(f"{ran} processes of {name} two to four at once, {reader.seen} readings meanwhile")
