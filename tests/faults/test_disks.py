@@ -82,7 +82,7 @@ def test_a_disk_that_is_full(
     filler = small_disk / "filler"
     for _ in range(5 if faults.long else 1):
         space = os.statvfs(small_disk)
-        left = faults.rng.randint(0, 10)
+        left = faults.rng.randint(0, 3)
         filler.write_bytes(bytes(max(0, space.f_bavail - left) * space.f_bsize))
         ended = commands.run(*work.words(name), status=None)
         filler.unlink()
