@@ -1,4 +1,4 @@
-"""Hour after hour of extract, grow, fit and predict under faults, in one process, whose size and open files stay flat."""
+"""Extract, grow, fit and predict under faults, hour after hour in one process: its size and open files stay flat."""
 
 from __future__ import annotations
 
