@@ -208,7 +208,7 @@ def load_parts(
         multiprocessing_context="fork" if workers and rows.ring.forked else None,
     )
     reading: list[DecodedPart] = []
-    try:
+    with explain_lost_worker():
         with _uninterrupted():
             decoded = iter(loader)  # starts the workers, which have no use for locked pages
         with rows.ring.page_locked(device):
@@ -223,6 +223,16 @@ def load_parts(
                 yield part
             for part in reading:
                 part.wait()
+
+
+@contextmanager
+def explain_lost_worker() -> Iterator[None]:
+    """Turn into a line what torch says of a decoding process that was killed.
+
+    It says so where its part is asked for, or wherever the main thread is when the system tells that it ended.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from featcache.errors import DataError
+from featcache.extraction.engines.handing_out import HandingOut
 from tests import processes
 from tests.faults.commands import Commands
 from tests.faults.conftest import Faults
 from tests.faults.shim import Fault, environment
-from tests.faults.work import SAVING, Work
+from tests.faults.work import SAVING, Work, extract
 
 
 def operations(commands: Commands, work: Work, name: str, folder: Path) -> int:
@@ -119,6 +121,17 @@ def test_real_commands_killed_between_operations(
         assert work.left_behind() == []
     assert kills
     faults.tell(f"{kills} SIGKILLs of real commands, {wanted} resumed")
+
+
+def test_torch_tells_of_a_killed_worker_wherever_the_main_thread_is(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(self: HandingOut) -> None:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    monkeypatch.setattr(HandingOut, "run", told)
+    with pytest.raises(DataError, match="a decoding process was killed, .*type --workers 1 or 0"):
+        extract(photos, tmp_path)
 
 
 def calm_of(calm: Work, content: dict[str, object]) -> dict[str, object]:

@@ -24,22 +24,7 @@ from featcache.verification.verify import verify_store
 from tests.faults.conftest import Faults
 from tests.faults.power import PowerLoss
 from tests.faults.shim import Fault, Operation, Shim
-from tests.faults.work import content_of
-
-
-def extract(photos: Path, root: Path) -> featcache.Cache:
-    return featcache.extract(
-        "tiny",
-        str(photos),
-        root=root,
-        name="c",
-        views=1,
-        batch_size=4,
-        workers=0,
-        on_error="skip",
-        device="cpu",
-        progress=False,
-    )
+from tests.faults.work import content_of, extract
 
 
 @pytest.fixture

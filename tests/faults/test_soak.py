@@ -18,8 +18,7 @@ from featcache.errors import FeatcacheError
 from featcache.extraction.add_text import add_prompt_set
 from tests.faults.conftest import Faults
 from tests.faults.shim import CHANGING, Fault, Shim
-from tests.faults.test_power import extract
-from tests.faults.work import content_of
+from tests.faults.work import content_of, extract
 
 WARM = 5
 """Rounds after which nothing more should be allocated for good."""

@@ -79,6 +79,22 @@ class Work:
         return left
 
 
+def extract(photos: Path, root: Path) -> featcache.Cache:
+    """The same cache as by the command, in this process."""
+    return featcache.extract(
+        "tiny",
+        str(photos),
+        root=root,
+        name="c",
+        views=1,
+        batch_size=4,
+        workers=0,
+        on_error="skip",
+        device="cpu",
+        progress=False,
+    )
+
+
 def content_of(cache: featcache.Cache) -> dict[str, Any]:
     """All of a cache that must not change."""
     found: dict[str, Any] = {"digest": cache.digest, "splits": cache.splits}
