@@ -37,7 +37,7 @@ def told_in_a_line(ended: Ended) -> None:
 def test_refused_from_some_operation_on(
     name: str, refusal: str, commands: Commands, calm: Work, photos: Path, tmp_path: Path, faults: Faults
 ) -> None:
-    if not faults.long and (name, refusal) not in (("extract", "full"), ("fit", "closed")):
+    if not faults.long and (name, refusal) != ("extract", "full"):
         pytest.skip("the others need minutes: give --long")
     counted = before(Work(tmp_path / "counted", photos), calm, name)
     total, expected = operations(commands, counted, name, tmp_path), counted.content()
@@ -96,8 +96,9 @@ def test_a_disk_that_is_full(
     faults.tell(f"{refused} times a full tmpfs during {name}")
 
 
+@pytest.mark.long
 def test_a_folder_removed_midway(commands: Commands, calm: Work, photos: Path, tmp_path: Path, faults: Faults) -> None:
-    times = 10 if faults.long else 1
+    times = 10
     for _ in range(times):
         work = Work(tmp_path / "root", photos)
         running = commands.start(*work.words("extract"))

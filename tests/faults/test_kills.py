@@ -44,7 +44,7 @@ def test_killed_between_any_two_operations(
     name: str, commands: Commands, calm: Work, photos: Path, tmp_path: Path, faults: Faults
 ) -> None:
     counted = before(Work(tmp_path / "counted", photos), calm, name)
-    if not faults.long and name not in ("extract", "fit"):
+    if not faults.long and name != "extract":
         pytest.skip("the others need minutes: give --long")
     total = operations(commands, counted, name, tmp_path)
     expected = counted.content()

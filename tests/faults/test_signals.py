@@ -26,7 +26,7 @@ def fitted(commands: Commands, calm: Work, photos: Path, tmp_path_factory: pytes
 
 @pytest.mark.parametrize("name", [*SAVING, *READING])
 def test_interrupted(name: str, commands: Commands, fitted: Work, photos: Path, tmp_path: Path, faults: Faults) -> None:
-    if not faults.long and name not in ("extract", "predict"):
+    if not faults.long and name != "extract":
         pytest.skip("the others need minutes: give --long")
     work = Work(tmp_path / "root", photos)
     began = time.monotonic()

@@ -44,13 +44,14 @@ def one_round(photos: Path, root: Path, templates: Path) -> list[str]:
     return [item.classes[0].name for item in found.items]
 
 
+@pytest.mark.long
 def test_soak(
     photos: Path, tmp_path: Path, faults: Faults, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     templates, root = tmp_path / "mine.txt", tmp_path / "root"
     templates.write_text("a drawing of a {}.\n")
     expected, content = one_round(photos, root, templates), content_of(featcache.open("c", root))
-    minutes = request.config.getoption("--soak") if faults.long else 0
+    minutes = request.config.getoption("--soak")
     end, rounds, refused = time.monotonic() + 60 * minutes, 0, 0
     sizes, opened = list[float](), list[int]()
     while time.monotonic() < end or rounds < 2:

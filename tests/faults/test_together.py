@@ -61,7 +61,7 @@ class Reader:
 
 @pytest.mark.parametrize("name", ["extract", "text", "fit", "search", "bench"])
 def test_at_once(name: str, commands: Commands, calm: Work, photos: Path, tmp_path: Path, faults: Faults) -> None:
-    if not faults.long and name in ("search", "bench"):
+    if not faults.long and name != "text":
         pytest.skip("the others need minutes: give --long")
     work = Work(tmp_path / "root", photos)
     if name != "extract":
