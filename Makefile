@@ -1,12 +1,13 @@
 # make demo   create an environment, install, extract and fit on the embedded model and data, print the result
 # make test   lint, types, tests
+# make faults kills, losses of power, full disks and the like, for an hour; seeds are printed, SEED=N takes one again
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(VENV)/demo
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test faults lint types unit clean
 
 $(VENV)/.installed: pyproject.toml
 	@echo "Creating $(VENV) and installing featcache (PyTorch with CUDA is about 6 GB: a few minutes the first time)"
@@ -32,6 +33,9 @@ types: $(VENV)/.installed
 
 unit: $(VENV)/.installed
 	$(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
+
+faults: $(VENV)/.installed
+	$(BIN)/pytest tests/faults --long $(if $(SEED),--fault-seed $(SEED))
 
 clean:
 	rm -rf $(VENV) dist build

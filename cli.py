@@ -21,7 +21,9 @@ SETTINGS: dict[str, Any] = {
     "rich_markup_mode": "markdown",
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-INTERRUPTED = 130
+_sent: list[int] = []
+"""Signals that interrupt, as they come."""
+INTERRUPTED = 130  # 128 + SIGINT
 
 
 def featcache_app() -> typer.Typer:
@@ -99,7 +101,7 @@ def run_adapters() -> None:
 
 
 def _run(app: typer.Typer) -> None:
-    """Run a command line: a user's mistake is one line and status 2, an interruption one line and status 130."""
+    """Run a command line: a user's mistake is one line and status 2, an interruption one line and 130 or 143."""
     from featcache.errors import FeatcacheError
 
     # Before torch is imported: idle threads must sleep, not spin on the cores that decoding needs. On two cores this
@@ -131,12 +133,15 @@ def _run(app: typer.Typer) -> None:
         print(f"interrupted{goes_on}", file=sys.stderr)
     if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
         gc.freeze()
+    if status == INTERRUPTED and _sent:
+        status = 128 + _sent[-1]
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _interrupt(signal_sent: int, frame: FrameType | None) -> None:
     """End with one line: what libraries leave half made, such as an event loop, would complain in many."""
     sys.unraisablehook = lambda unraisable: None
+    _sent.append(signal_sent)
     raise KeyboardInterrupt
 
 

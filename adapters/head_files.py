@@ -24,7 +24,8 @@ from safetensors.numpy import save as save_tensors
 
 from adapters.errors import AdapterError, RunError
 from featcache.errors import in_a_line
-from featcache.places.whole import write_whole
+from featcache.places.turns import held
+from featcache.places.whole import make_folder, remove_partial_files, write_whole
 from featcache.records import SEAL, Malformed, checked, parse_json, sealed, unsealed
 from featcache.version import package_version
 
@@ -117,9 +118,11 @@ def write_head(
         ) from error
     text = json.dumps(sealed(json.loads(text)), indent=2)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / WEIGHTS, weights)
-        write_whole(folder / CONFIG, (text + "\n").encode())
+        make_folder(folder)
+        with held(folder):
+            remove_partial_files(folder)
+            write_whole(folder / WEIGHTS, weights)
+            write_whole(folder / CONFIG, (text + "\n").encode())
     except OSError as error:
         raise RunError(f"cannot write the head to {folder}: {error.strerror}; choose another folder") from error
     return folder
@@ -132,10 +135,14 @@ def read_head(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any
         RunError: nothing there, damaged, or from another format version.
     """
     config, path = read_config(folder), Path(folder) / WEIGHTS
-    try:
-        weights = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}; fit and save again") from error
+    while True:
+        try:
+            weights = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"cannot read {path}: {error.strerror}; fit and save again") from error
+        before, config = config, read_config(folder)
+        if config == before:
+            break  # else a head was saved here in between, and the weights are that one's or the other's
     if hashlib.sha256(weights).hexdigest() != config["weights_sha256"]:
         raise RunError(f"{path} does not belong to its {CONFIG} (SHA-256 differs); fit and save again")
     try:

@@ -50,7 +50,7 @@ class ByS3fs(Bucket):
         how = {"use_listings_cache": False, "skip_instance_cache": True}
         self._fs, self._of_zarr = s3fs.S3FileSystem(**how), s3fs.S3FileSystem(**how, asynchronous=True)
 
-    def arrays(self) -> Any:
+    def arrays(self, *, read_only: bool) -> Any:
         """What Zarr opens."""
         return zarr.storage.FsspecStore(self._of_zarr, path=self._base)
 

@@ -30,12 +30,12 @@ os.stat = stat
 
 def slow_disk(folder: Path, seconds: float) -> str:
     """PYTHONPATH of processes to which each picture takes so long."""
-    return _customized(folder, SLOW.format(seconds=seconds))
+    return customized(folder, SLOW.format(seconds=seconds))
 
 
 def without(folder: Path, images: Path) -> str:
     """PYTHONPATH of processes that do not see the images."""
-    return _customized(folder, BLIND.format(folder=str(images)))
+    return customized(folder, BLIND.format(folder=str(images)))
 
 
 def other_pillow(folder: Path, version: str) -> str:
@@ -46,7 +46,8 @@ def other_pillow(folder: Path, version: str) -> str:
     return _on_path(folder)
 
 
-def _customized(folder: Path, code: str) -> str:
+def customized(folder: Path, code: str) -> str:
+    """PYTHONPATH of processes that run this code before anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(code)
     return _on_path(folder)

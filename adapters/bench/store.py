@@ -27,7 +27,7 @@ from adapters.bench.cells import Cell
 from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
 from adapters.show.tidy import TIDY_FORMATS
-from featcache.places.whole import write_whole
+from featcache.places.whole import make_folder, remove_partial_files, write_whole
 from featcache.records import checked, parse_json, sealed, unsealed
 from featcache.utc import now
 
@@ -166,7 +166,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._cells = folder / "cells"
-        self._cells.mkdir(exist_ok=True)
+        make_folder(self._cells)
+        for place in (folder, self._cells):
+            remove_partial_files(place)
         self._found: dict[str, list[Record]] = {}
         for path in sorted(self._cells.glob("*.json")):
             self._found[path.stem] = _read(path)
@@ -204,7 +206,7 @@ def opened(folder: Path) -> Iterator[Store]:
         RunError: another bench writes there, or the folder cannot be written or read.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import RunError
+from featcache.places.turns import exchange, held
+from featcache.places.whole import PARTIAL, make_folder, settle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD, METRICS, INDICES = "README.md", "metrics.json", "indices.json"
@@ -65,23 +67,30 @@ def check_replaceable(folder: Path) -> None:
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder to write to; on leaving without an error it takes the place of `folder`.
 
-    An earlier run stays as it was until the new one is complete; after an error nothing has changed.
+    An earlier run stays as it was until the new one is complete; after an error nothing has changed. Of several at once
+    one after the other saves, and what one that was killed left half made is removed.
 
     Raises:
         RunError: the place cannot be written, or holds something that is not a run.
     """
     check_replaceable(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            fresh = scratch / "new"
-            fresh.mkdir()
-            yield fresh
-            check_replaceable(folder)
-            _swap(fresh, folder, aside=scratch / "old")
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        make_folder(folder.parent)
+        with held(folder.parent):
+            for leftover in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PARTIAL, dir=folder.parent))
+            try:
+                fresh = scratch / "new"
+                fresh.mkdir()
+                yield fresh
+                check_replaceable(folder)
+                for path in (*fresh.iterdir(), fresh):
+                    settle(path)
+                _swap(fresh, folder, aside=scratch / "old")
+                settle(folder.parent)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise RunError(f"cannot write {folder} ({error.strerror or error}): give another folder as --out") from error
 
@@ -89,6 +98,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 def _swap(fresh: Path, folder: Path, *, aside: Path) -> None:
     """Put `fresh` where `folder` is or was, keeping `folder` if that fails."""
     replaces = folder.exists()
+    if replaces and exchange(fresh, folder):
+        return
     if replaces:
         os.rename(folder, aside)
     try:

@@ -20,7 +20,8 @@ from adapters.search.facts import Facts
 from adapters.search.results import NAME, Results
 from adapters.show.tidy import TIDY_FORMATS
 from featcache.places.home import local_home
-from featcache.places.whole import write_whole
+from featcache.places.turns import held
+from featcache.places.whole import make_folder, remove_partial_files, write_whole
 
 _TYPES = dict.fromkeys(("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy"), "float")
 _TYPES["stopped_at"] = "int"
@@ -44,7 +45,7 @@ def made(folder: Path, option: str) -> Path:
         RunError: it cannot be made; the message names the option that gives another.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise RunError(
             f"cannot write {folder} ({error.strerror or error}): give another folder with {option}"
@@ -53,7 +54,7 @@ def made(folder: Path, option: str) -> Path:
 
 
 def write(results: Results) -> None:
-    """Write the three files.
+    """Write the three files, of several searches at once those of one after the other's.
 
     Raises:
         RunError: they cannot be written.
@@ -61,9 +62,11 @@ def write(results: Results) -> None:
     rows = results.rows
     content = json.dumps(results.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        for suffix, table in TIDY_FORMATS.items():
-            write_whole(results.folder / f"{NAME}{suffix}", table(rows, list(rows[0]), _TYPES))
-        write_whole(results.folder / f"{NAME}.json", content.encode())
+        with held(results.folder):
+            remove_partial_files(results.folder)
+            for suffix, table in TIDY_FORMATS.items():
+                write_whole(results.folder / f"{NAME}{suffix}", table(rows, list(rows[0]), _TYPES))
+            write_whole(results.folder / f"{NAME}.json", content.encode())
     except OSError as error:
         raise RunError(
             f"cannot write {results.folder} ({error.strerror or error}): give another folder with --out"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featcache.cache import layout
-from featcache.cache.layout import COMPLETE, DAMAGE, TEXT_FEATURES, TEXT_INDEX
+from featcache.cache.layout import COMPLETE, DAMAGE, ROOT_GROUP, TEXT_FEATURES, TEXT_INDEX
 from featcache.cache.manifest import TextIndexRecord
 from featcache.cache.metadata import require
 from featcache.cache.sealed import find_sealed, write_sealed
@@ -120,6 +120,17 @@ class TextIndex:
         Raises:
             CacheError: There is no such set, or it is damaged.
         """
+        while True:
+            try:
+                return self._read(class_names, name)
+            except CacheIncomplete:
+                # Whoever replaces a set removes the old one: it is damaged only if the index still names it.
+                now = TextIndex(self._folder)._index
+                if now == self._index:
+                    raise
+                self._index = now
+
+    def _read(self, class_names: tuple[str, ...], name: str | None) -> TextFeatures:
         chosen = name or self._index["default"]
         if chosen not in self._index["sets"]:
             known = ", ".join(self.names) or "none yet"
@@ -153,6 +164,7 @@ class TextIndex:
             default: Make it the set that readers get without naming one.
         """
         check_name(name, "the prompt set's name")
+        self._remove_unnamed()
         # A group of its own, also when the same prompts are encoded again: readers have the old one until the index
         # is replaced.
         group = layout.text_group(name, secrets.token_hex(4))
@@ -174,6 +186,15 @@ class TextIndex:
         if old:
             self._folder.remove_folder(old["group"])
         self._consolidate()
+
+    def _remove_unnamed(self) -> None:
+        """Remove groups on a disk that no set names, which a run left that was killed."""
+        if self._folder.remote:
+            return
+        parent = TEXT_INDEX.rpartition("/")[0]
+        named = {TEXT_INDEX, f"{parent}/{ROOT_GROUP}", *(entry["group"] for entry in self._index["sets"].values())}
+        for left in {f"{parent}/{name}" for name in self._folder.names(parent)} - named:
+            self._folder.remove_folder(left)
 
     def _consolidate(self) -> None:
         """Of a finished cache; one that is not yet has it done at its end."""

@@ -97,7 +97,6 @@ class CacheStore:
                 self._create(split, CONTENT, layout.contents(len(ids), self.plan))
             self._create(split, STATE, layout.states(len(ids), self.plan))
 
-        self.folder.remove_partial_files()
         with explain_full_disk(self.folder):
             together(prepare, splits)
 

@@ -20,9 +20,10 @@ from featcache.extraction.engines.handing_out import HandingOut, everywhere
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import add_prompts, prompts_missing, requested_prompts
 from featcache.extraction.waits import Waits
+from featcache.images.decoding import explain_lost_worker
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
-from featcache.places.lock import Held, writing
+from featcache.places.lock import Held, forget_the_dead, writing
 from featcache.progress import Reporter, Silent, StderrReporter
 from featcache.utc import now
 
@@ -87,11 +88,18 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         require_same_request(read_manifest(folder), request, dataset)
     encoded, seconds, handed_out = 0, 0.0, None
     if not folder.exists(COMPLETE):
-        with _reporting(progress) as reporter, explain_full_disk(folder), writing(folder, reporter.note) as held:
+        with (
+            _reporting(progress) as reporter,
+            explain_full_disk(folder),
+            writing(folder, reporter.note) as held,
+            explain_lost_worker(),
+        ):
             encoded, seconds, handed_out = _encode(request, dataset, folder, held, reporter)
     elif prompts_missing(request, dataset, folder):
         with explain_full_disk(folder), writing(folder):
             add_prompts(request, dataset, folder)
+    else:
+        forget_the_dead(folder)
     cache = Cache(folder)
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(

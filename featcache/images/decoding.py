@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
+INTERRUPTION = 0.2
+"""Seconds in which what ended a decoding process comes here too, if it was sent to all of the run."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
 
@@ -198,13 +203,14 @@ def load_parts(
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         collate_fn=_as_it_is,
-        worker_init_fn=_step_back if device.type == "cpu" else None,
+        worker_init_fn=partial(_begin, nice=NICE if device.type == "cpu" else 0),
         generator=torch.Generator(),  # the loader seeds its workers; the caller's random state stays as it is
         multiprocessing_context="fork" if workers and rows.ring.forked else None,
     )
     reading: list[DecodedPart] = []
-    try:
-        decoded = iter(loader)  # starts the workers, which have no use for locked pages
+    with explain_lost_worker():
+        with _uninterrupted():
+            decoded = iter(loader)  # starts the workers, which have no use for locked pages
         with rows.ring.page_locked(device):
             for slot in cycle(range(len(rows.ring))):
                 while len(reading) > held:
@@ -217,9 +223,20 @@ def load_parts(
                 yield part
             for part in reading:
                 part.wait()
+
+
+@contextmanager
+def explain_lost_worker() -> Iterator[None]:
+    """Turn into a line what torch says of a decoding process that was killed.
+
+    It says so where its part is asked for, or wherever the main thread is when the system tells that it ended.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
+        time.sleep(INTERRUPTION)
         message = "a decoding process was killed, most likely for want of memory; "
         raise DataError(message + "type --workers 1 or 0") from error
 
@@ -235,10 +252,32 @@ def _rgb(image: Image) -> np.ndarray:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _step_back(worker: int) -> None:
-    """Let the encoder go first where it shares the cores: its threads wait for the slowest of them."""
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Start processes that hear of no interruption until they have begun."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(worker: int, *, nice: int) -> None:
+    """Begin a worker's process: leave interruptions to the run's own, and the cores to the encoder if it shares them.
+
+    Args:
+        worker: Its number.
+        nice: By how much it gives way; threads of an encoder on a CPU wait for the slowest of them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to all, and the run ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     if hasattr(os, "nice"):
-        os.nice(NICE)
+        os.nice(nice)
 
 
 def _as_it_is(told: Any) -> Any:

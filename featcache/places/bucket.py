@@ -152,9 +152,9 @@ class Bucket:
         with _reached(location):
             self._store = store_at(location)
 
-    def arrays(self) -> ObjectStore[Any]:
+    def arrays(self, *, read_only: bool) -> ObjectStore[Any]:
         """What Zarr opens."""
-        return _Arrays(self._store, self._location)
+        return _Arrays(self._store, self._location, read_only=read_only)
 
     def exists(self, name: str) -> bool:
         """Whether there is an object of that name."""

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from featcache.places.whole import PARTIAL, write_whole
+from featcache.places.arrays import WholeFiles
+from featcache.places.whole import PARTIAL, make_folder, settle, write_whole
 
 
 class Disk:
@@ -19,9 +20,9 @@ class Disk:
         """Where `name` is."""
         return self._base / name
 
-    def arrays(self) -> str:
+    def arrays(self, *, read_only: bool) -> WholeFiles:
         """What Zarr opens."""
-        return str(self._base)
+        return WholeFiles(self._base, read_only=read_only)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or folder of that name."""
@@ -46,15 +47,18 @@ class Disk:
         return self.path(name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
+        """Write a file whole or not at all; it is on the disk when this returns."""
         target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         write_whole(target, content)
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files; nothing happens where there is none."""
         for name in names:
-            self.path(name).unlink(missing_ok=True)
+            if self.exists(name):
+                self.path(name).unlink(missing_ok=True)
+                # What comes back after a loss of power, beside what was written later, would count again.
+                settle(self.path(name).parent)
 
     def remove_folder(self, name: str) -> None:
         """Remove a folder with all that is in it; nothing happens if there is none."""

@@ -199,7 +199,9 @@ class Folder:
             raise CacheError(message)
         consolidated = None if finished else False
         try:
-            return zarr.open_group(self._place.arrays(), mode=mode, zarr_format=3, use_consolidated=consolidated)
+            return zarr.open_group(
+                self._place.arrays(read_only=mode == "r"), mode=mode, zarr_format=3, use_consolidated=consolidated
+            )
         except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
             reason = in_a_line(error) or type(error).__name__
             message = f"the metadata of the arrays in {self.location} is damaged ({reason}); "
@@ -213,7 +215,7 @@ class Folder:
         with warnings.catch_warnings():
             # Zarr remarks that consolidated metadata is no part of the specification, and that JSON is no array.
             warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self._place.arrays(), zarr_format=3)
+            zarr.consolidate_metadata(self._place.arrays(read_only=False), zarr_format=3)
 
 
 def _json(content: Any) -> bytes:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from featcache.errors import CacheLocked
 from featcache.places.folder import Folder
+from featcache.places.whole import make_folder
 from featcache.utc import now
 
 OWNER = "writer.json"
@@ -99,13 +100,14 @@ def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -
     if folder.remote:
         yield from _leased(folder, me, tell)
         return
-    folder.path("").mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path(""))
     lock = FileLock(folder.path("writer.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise CacheLocked(f"{_owner(folder)}; wait for it to end, or stop it, and type the command again") from error
     try:
+        folder.remove_partial_files()
         folder.write_json(OWNER, me)
         try:
             yield Held(me["token"], lambda: None)
@@ -113,6 +115,13 @@ def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -
             folder.remove(OWNER)
     finally:
         lock.release()
+
+
+def forget_the_dead(folder: Folder) -> None:
+    """Remove what a writer said of itself that was killed after its last word; nothing happens where one writes."""
+    if not folder.remote and folder.exists(OWNER):
+        with suppress(CacheLocked, OSError), writing(folder):
+            pass
 
 
 def _leased(folder: Folder, me: dict[str, Any], tell: Callable[[str], object]) -> Iterator[Held]:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from adapters.errors import RunError
 from adapters.runs.folder import METRICS, replaced_folder, run_name, slug
+from featcache.places import turns
 
 
 def write_run(folder: Path, content: str) -> None:
@@ -47,9 +49,15 @@ def test_a_failure_keeps_the_earlier_run(tmp_path: Path) -> None:
     assert tree(tmp_path) == ["a"]
 
 
-def test_a_swap_that_fails_puts_the_earlier_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_swap_in_two_steps_that_fails_puts_the_earlier_run_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import os
 
+    def never(one: Path, other: Path) -> None:
+        raise OSError(errno.ENOSYS, "no such call")
+
+    monkeypatch.setattr(turns, "rename_each_other", never)
     folder = tmp_path / "a"
     write_run(folder, "1")
     rename = os.rename

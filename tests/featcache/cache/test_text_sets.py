@@ -14,6 +14,15 @@ from featcache.places.folder import Folder
 WORDS = ("a", "b")
 
 
+def test_a_reader_that_has_the_old_index_reads_the_new_set(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    TextIndex(folder).write("z", [["a z."], ["b z."]], encoded(1.0), default=True)
+    reader = TextIndex(folder)
+    TextIndex(folder).write("z", [["a new z."], ["b z."]], encoded(2.0), default=True)
+    text = reader.read(WORDS)
+    assert (text.prompts[0], text.features[0, 0, 0]) == (("a new z.",), 2.0)
+
+
 def test_weights_are_normalised_averaged_normalised_with_prompts_left_out_where_there_are_none() -> None:
     features = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
     features[1, 2] = np.nan
@@ -43,6 +52,9 @@ def test_a_set_is_replaced_in_one_step_and_the_default_comes_first(tmp_path: Pat
     assert again.read(WORDS, "z").prompts == (("a z.",), ("b z.",))
     assert [name[:2] for name in folder.names("text")] == ["in", "m-", "z-", "za"]  # nothing is left of the old one
     assert again.summary()[0] == {"name": "m", "prompts": 2, "example": "an m.", "logit_scale": 100.0}
+    (tmp_path / "text" / "m-of-a-killed-run").mkdir()
+    again.write("m", [["an m."], ["b m."]], encoded(3.0), default=True)
+    assert [name[:2] for name in folder.names("text")] == ["in", "m-", "z-", "za"]
     again.forget("m")
     assert TextIndex(folder).names == ("z",)
     with pytest.raises(CacheError, match=r"no prompt set 'm'.*there are: z; .*featcache text"):

@@ -13,7 +13,7 @@ import pytest
 from featcache.errors import CacheLocked
 from featcache.places import lock
 from featcache.places.folder import Folder
-from featcache.places.lock import Watched, writing
+from featcache.places.lock import Watched, forget_the_dead, writing
 
 HOLD = """
 import sys, time
@@ -39,6 +39,16 @@ def test_the_second_writer_refuses_and_names_the_first(tmp_path: Path) -> None:
     with writing(folder):  # the system dropped the lock of the killed process
         assert folder.read_json("writer.json")["pid"] == os.getpid()
     assert not folder.exists("writer.json")
+
+
+def test_what_a_killed_writer_said_of_itself_is_removed_and_a_living_one_s_is_not(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path / "cache"))
+    folder.write_json("writer.json", {"pid": 1, "host": "here", "since": "2026", "token": "a"})
+    forget_the_dead(folder)
+    assert not folder.exists("writer.json")
+    with writing(folder):
+        forget_the_dead(folder)
+        assert folder.exists("writer.json")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytes
     left: list[str] = []
     monkeypatch.setattr(whole.os, "fsync", lambda _: left.extend(folder.names("bad")))
     folder.write_json("bad/one.json", {})  # while it is written, it is where a kill would leave it
-    assert len(left) == 1
+    assert "one.json" not in left[:1]
     assert left[0].endswith(PARTIAL)
     (tmp_path / "bad" / left[0]).write_text("{")
     folder.remove_partial_files()
