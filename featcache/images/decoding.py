@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,7 @@ from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.content import content_digest
-from featcache.images.decode import decode, jpeg_size
+from featcache.images.decode import decode, jpeg_size, reason
 from featcache.images.resampling import Size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
@@ -145,7 +146,7 @@ class DecodedRows(Dataset[Told]):
                 content = content_digest(raw)
                 loaded = self._load(raw, str(image_id), pictures - 1, room)
             except (DataError, OSError) as error:
-                told.reasons.append(str(error) or type(error).__name__)
+                told.reasons.append(reason(error))
                 told.contents.append(content)
                 continue
             for size, values, file in loaded:
@@ -203,7 +204,7 @@ def load_parts(
         multiprocessing_context="fork" if workers and rows.ring.forked else None,
     )
     reading: list[DecodedPart] = []
-    try:
+    with killing_told():
         decoded = iter(loader)  # starts the workers, which have no use for locked pages
         with rows.ring.page_locked(device):
             for slot in cycle(range(len(rows.ring))):
@@ -217,6 +218,17 @@ def load_parts(
                 yield part
             for part in reading:
                 part.wait()
+
+
+@contextmanager
+def killing_told() -> Iterator[None]:
+    """Say in a line that a worker of a loader was killed.
+
+    Raises:
+        DataError: One was.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

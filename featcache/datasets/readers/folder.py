@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from featcache.datasets.readers.bounded import MOST_BYTES, read_file
+from featcache.datasets.readers.bounded import MOST_BYTES, opened_file, read_file
 from featcache.datasets.readers.image_files import is_hidden
 
 
@@ -22,6 +23,10 @@ class FolderReader:
     def read(self, image_id: str) -> bytes:
         """The file's bytes. Raises OSError or DataError where it cannot be read, see `read_file`."""
         return read_file(os.path.join(self.root, image_id), self.most)
+
+    def opened(self, image_id: str) -> AbstractContextManager[BinaryIO]:
+        """The file, open, to be read in part. Raises as `read`."""
+        return opened_file(os.path.join(self.root, image_id), self.most)
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file; -1 where there is none."""
