@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from featcache.datasets.dataset import Dataset
 from featcache.errors import DataError
 from featcache.extraction.request import Request
@@ -65,10 +67,13 @@ def costs_little(
     """
     every = [(split, row) for split, rows in parts for row in rows[:: max(1, len(rows) // SAMPLE)]]
     some = every[:: max(1, len(every) // SAMPLE)][:SAMPLE]
-    began = time.perf_counter()
+    if not some:
+        return False
+    ends = [time.perf_counter()]
     for split, row in some:
         why_unreadable(dataset.reader, dataset.splits[split].ids[row])
-    seconds = (time.perf_counter() - began) / max(1, len(some))
+        ends.append(time.perf_counter())
+    seconds = float(np.median(np.diff(ends)))  # the first bad image makes Pillow load all that it knows
     rows = sum(len(rows) for _, rows in parts)
     return rows * seconds / _processes(parts, workers) <= LITTLE * (rows / rate + starting)
 

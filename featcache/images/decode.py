@@ -12,7 +12,9 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from functools import cache
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -63,6 +65,23 @@ def decode(raw: bytes | np.ndarray | Image.Image, *, draft: int | None = None) -
     return image
 
 
+def opened(file: BinaryIO) -> Image.Image:
+    """An image of which the header is read, by Pillow or, in a phone's format, by pillow-heif where it is installed."""
+    if file.read(8)[4:] == b"ftyp":
+        _learn_heif()
+    file.seek(0)
+    return Image.open(file)
+
+
+@cache
+def _learn_heif() -> None:
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1  # as many images are decoded at once as there are cores
+        pillow_heif.register_heif_opener()
+
+
 def reason(error: Exception) -> str:
     """Why an image is unreadable, by what reading or decoding it raised: never empty."""
     return str(error) or type(error).__name__
@@ -78,7 +97,7 @@ def jpeg_size(raw: bytes | np.ndarray | Image.Image) -> tuple[int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a decompression bomb, too
-            image = Image.open(io.BytesIO(raw))
+            image = opened(io.BytesIO(raw))
             check(image)
     except (ImageError, UserWarning, Image.DecompressionBombError, UnidentifiedImageError, *DECODE_ERRORS):
         return None
@@ -89,7 +108,7 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # any library may have set it; half an image is not the image
     try:
-        image = Image.open(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
+        image = opened(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
         if draft is not None:
             image.draft(None, (draft, draft))
         image.load()

@@ -17,13 +17,13 @@ from PIL import Image
 
 from featcache.errors import DataError, ImageError
 from featcache.ids import decode_ids
-from featcache.images.decode import DECODE_ERRORS, JPEG_ENDS, TAIL, check, decode, reason
+from featcache.images.decode import DECODE_ERRORS, JPEG_ENDS, TAIL, check, decode, opened, reason
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Reader
 
-ENDS = {"JPEG": JPEG_ENDS, "PNG": b"IEND", "GIF": b";"}
-"""What is found near the end of a whole file, by its format."""
+ENDS = {"JPEG": (JPEG_ENDS, TAIL), "PNG": (b"IEND", TAIL), "GIF": (b"\0;", 16)}
+"""What is found near the end of a whole file, by its format, and in how many bytes; others, as TIFF, have no such end."""
 
 
 def why_unreadable(reader: Reader, image_id: str) -> str:
@@ -47,13 +47,14 @@ def looks_whole(file: BinaryIO) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            image = opened(file)
         if image.mode.startswith(("I", "F")):  # their values tell
             return False
         check(image)
+        end, within = ENDS.get(image.format or "", (b"", 0))
         length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - TAIL))
-        return ENDS.get(image.format or "", b"") in file.read()
+        file.seek(max(0, length - within))
+        return end in file.read()
     except (ImageError, Image.DecompressionBombWarning, Image.DecompressionBombError, *DECODE_ERRORS):
         return False
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featcache.datasets.readers.bounded import MOST_BYTES, read_all
-from featcache.datasets.readers.image_files import ListedFiles, is_hidden
+from featcache.datasets.readers.image_files import ListedFiles, is_hidden, is_image, is_outside
 from featcache.errors import DataError
 
 
@@ -47,6 +47,10 @@ class ZipReader(ListedFiles):
         for image_id in ids:
             yield known.get(self.prefix + image_id, -1)
 
+    def outside(self) -> int:
+        """How many images have names that lead out of the archive; they are not among its paths."""
+        return sum(is_outside(name) and is_image(name) for name in self._archive().namelist())
+
     def under(self, path: str) -> ZipReader:
         """The same for a folder further below."""
         reader = ZipReader(self.path, self.prefix if path == "." else f"{self.prefix}{path}/", self.most)
@@ -76,5 +80,5 @@ class ZipReader(ListedFiles):
         for name in self._archive().namelist():
             if name.startswith(self.prefix) and not name.endswith("/"):
                 inner = name[len(self.prefix) :]
-                if not is_hidden(inner):
+                if not is_hidden(inner) and not is_outside(name):
                     yield inner
