@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from featcache.datasets.json_text import parse_json
 from featcache.datasets.listing import check_classes
 from featcache.errors import DataError
 
@@ -30,7 +30,7 @@ def read_class_names(path: Path, current: Sequence[str], labels: Sequence[str]) 
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        value = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+        value = parse_json(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "neither JSON nor UTF-8 text"
         raise DataError(f"cannot read class names from {path}: {reason}; give one name a line, or JSON") from error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from featcache.datasets.dataset import Reader
 
 ENDS = {"JPEG": (JPEG_ENDS, TAIL), "PNG": (b"IEND", TAIL), "GIF": (b"\0;", 16)}
-"""What is found near the end of a whole file, by its format, and in how many bytes; others, as TIFF, have no such end."""
+"""What is found near the end of a whole file, by its format, and in how many bytes; others have no such end."""
 
 
 def why_unreadable(reader: Reader, image_id: str) -> str:

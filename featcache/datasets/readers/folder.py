@@ -40,7 +40,8 @@ class FolderReader:
 
     def folders(self) -> list[str]:
         """Names of the folders right below, sorted, without hidden ones."""
-        return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir() and not is_hidden(entry.name))
+        with os.scandir(self.root) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
 
     def has(self, path: str) -> bool:
         """Whether there is such a file or folder below ("." is this one)."""

@@ -8,11 +8,11 @@ Paths are relative to the set's image folder, labels start at 0. Rows keep the f
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from featcache.datasets.dataset import Split
+from featcache.datasets.json_text import parse_json
 from featcache.datasets.listing import SPLITS, Listing, check_no_empty_class, make_split
 from featcache.datasets.readers.image_files import ImageFiles
 from featcache.errors import DataError
@@ -26,7 +26,7 @@ def list_coop_split(path: Path, files: ImageFiles) -> Listing:
     """
     try:
         raw = path.read_bytes()
-        content = json.loads(raw)
+        content = parse_json(raw)
     except OSError as error:
         raise DataError(f"cannot read the split file {path}: {error.strerror}") from error
     except ValueError as error:

@@ -7,11 +7,11 @@ one such file for all images, or one in each folder of a split; an image's split
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import Any
 
+from featcache.datasets.json_text import parse_json
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
 from featcache.datasets.listing import SPLIT_NAMES
 from featcache.datasets.readers.folder import FolderReader
@@ -103,7 +103,7 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
 
 
 def _row(line: str) -> dict[str, Any]:
-    row = json.loads(line)
+    row = parse_json(line)
     if not isinstance(row, dict):
         raise ValueError("a line is no JSON object")
     return row

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from featcache.datasets.json_text import parse_json
 from featcache.datasets.labelled import LABEL_NAMES
 from featcache.datasets.readers.image_files import is_image
 from featcache.datasets.readers.remote import file_system, listed, shown
@@ -127,7 +128,7 @@ def _image(sample: _Sample, location: str) -> Member:
 
 def _label(member: Member, location: str) -> str:
     try:
-        content = json.loads(member.content())
+        content = parse_json(member.content())
     except ValueError as error:
         raise DataError(f"{shown(location)}: {member.path} is not JSON ({error}): write it again") from error
     values = [content[key] for key in LABEL_NAMES if isinstance(content, dict) and key in content]

@@ -6,11 +6,11 @@ names (`splits_in`). Labels that are numbers are named by `classes.txt` beside t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from featcache.datasets.json_text import parse_json
 from featcache.datasets.labelled import Row, list_labelled, splits_in
 from featcache.datasets.listing import Listing
 from featcache.datasets.readers.folder import FolderReader
@@ -136,7 +136,7 @@ def _class_list(beside: FolderReader | UrlFolder) -> tuple[list[str] | None, str
         except (FileNotFoundError, PermissionError):  # some stores tell strangers of nothing but what is there
             continue
         try:
-            found = json.loads(text) if name.endswith(".json") else text.rstrip().splitlines()
+            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except ValueError as error:
             raise DataError(f"{beside}/{name} is not JSON ({error}): write a list of class names") from error
         if isinstance(found, dict):
