@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from featcache.datasets.readers.in_time import in_time
 from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
@@ -141,7 +142,7 @@ class DecodedRows(Dataset[Told]):
             room = len(slot) - used - left - (pictures - 1) * square
             asked, content = time.perf_counter(), b""
             try:
-                raw = self._reader.read(str(image_id))
+                raw = in_time(self._reader.read, str(image_id))
                 reading += time.perf_counter() - asked
                 content = content_digest(raw)
                 loaded = self._load(raw, str(image_id), pictures - 1, room)

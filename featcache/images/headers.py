@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from featcache.datasets.readers.in_time import in_time
 from featcache.errors import DataError, ImageError
 from featcache.ids import decode_ids
 from featcache.images.decode import DECODE_ERRORS, JPEG_ENDS, TAIL, check, decode, opened, reason
@@ -29,16 +30,20 @@ ENDS = {"JPEG": (JPEG_ENDS, TAIL), "PNG": (b"IEND", TAIL), "GIF": (b"\0;", 16)}
 def why_unreadable(reader: Reader, image_id: str) -> str:
     """Why an image cannot be read; empty where its header and its end look well."""
     try:
-        if hasattr(reader, "opened"):
-            with reader.opened(image_id) as file:
-                if looks_whole(file):
-                    return ""
-        raw = reader.read(image_id)
-        if not (isinstance(raw, bytes) and looks_whole(io.BytesIO(raw))):
-            decode(raw)
+        in_time(_look, reader, image_id)
     except (DataError, OSError) as error:
         return reason(error)
     return ""
+
+
+def _look(reader: Reader, image_id: str) -> None:
+    if hasattr(reader, "opened"):
+        with reader.opened(image_id) as file:
+            if looks_whole(file):
+                return
+    raw = reader.read(image_id)
+    if not (isinstance(raw, bytes) and looks_whole(io.BytesIO(raw))):
+        decode(raw)
 
 
 def looks_whole(file: BinaryIO) -> bool:
