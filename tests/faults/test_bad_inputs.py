@@ -19,6 +19,7 @@ from tests.faults.bad_inputs import DATASETS, good, images, put
 from tests.processes import program, run
 
 SECONDS = 10
+HANGS = 60  # seconds after which a command hangs, however busy the machine is
 BYTES = int(1.5 * 2**30)
 
 
@@ -77,23 +78,25 @@ def test_each_ends_in_time_and_memory_as_a_command(name: str, root: Path, tmp_pa
         image, content = list(images().items())[int(name.removeprefix("image:"))]
         given = put(tmp_path / "set", {**good(), f"a/{image}": content})
     words = ["featcache", "extract", "--model", "tiny", "--dataset", str(given), "--device", "cpu"]
-    status, told, most = _measured([*program("featcache"), *words, "--on-error", "skip"], tmp_path)
+    status, told, seconds, most = _measured([*program("featcache"), *words, "--on-error", "skip"], tmp_path)
     assert status in (0, 2), told
     assert "Traceback" not in told
+    assert seconds < SECONDS
     assert most < BYTES
     if status:
         assert told.splitlines()[-1].startswith("error: ")
 
 
-def _measured(command: list[str], folder: Path) -> tuple[int, str, int]:
-    """Status of a command, what it told on standard error, and the most bytes that it held."""
+def _measured(command: list[str], folder: Path) -> tuple[int, str, float, int]:
+    """Status of a command, what it told on standard error, the seconds that it computed, and its most bytes."""
     with (folder / "told").open("wb") as told:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, preexec_fn=_bounded)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, (folder / "told").read_text(errors="replace"), usage.ru_maxrss * 1024
+    lines = (folder / "told").read_text(errors="replace")
+    return process.returncode, lines, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def _bounded() -> None:
-    signal.alarm(SECONDS)  # also of a process that reads and computes nothing
+    signal.alarm(HANGS)
     resource.setrlimit(resource.RLIMIT_DATA, (4 * BYTES, 4 * BYTES))
