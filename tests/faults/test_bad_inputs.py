@@ -19,7 +19,7 @@ from tests.faults.bad_inputs import DATASETS, good, images, put
 from tests.processes import program, run
 
 SECONDS = 10
-HANGS = 60  # seconds after which a command hangs, however busy the machine is
+HANGS = 150  # seconds after which a command hangs, however busy the machine is
 BYTES = int(1.5 * 2**30)
 
 

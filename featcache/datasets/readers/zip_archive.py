@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from featcache.datasets.readers.bounded import MOST_BYTES, read_all
+from featcache.datasets.readers.bounded import MOST_BYTES, check_size, read_all
 from featcache.datasets.readers.image_files import ListedFiles, is_hidden, is_image, is_outside
 from featcache.errors import DataError
 
@@ -34,6 +34,7 @@ class ZipReader(ListedFiles):
             DataError: The archive or the member is damaged, or is not there, or has more than `most` bytes.
         """
         try:
+            check_size(self._archive().getinfo(self.prefix + image_id).file_size, self.most)  # as far as it says so
             with self._archive().open(self.prefix + image_id) as member:
                 return read_all(member, self.most)  # type: ignore[arg-type]
         except KeyError:
