@@ -63,6 +63,7 @@ def extract(
     on_error: Literal["fail", "skip"] = "fail",
     limit: int | None = None,
     max_bytes: int = MOST_BYTES,
+    check: bool | None = None,
     seed: int = 0,
     engine: str = "local",
     device: str = "auto",
@@ -98,6 +99,8 @@ def extract(
         on_error: What an unreadable image does: fail the run, or skip (its row stays empty and is listed).
         limit: At most this many rows of each split, class-balanced.
         max_bytes: Of an image's file; a larger one is unreadable.
+        check: Whether to look at the headers of all images before any is encoded, so that unreadable ones are listed at
+            once. None: where that takes under 5 % of the run, by a short measurement; not behind URLs.
         seed: Of `limit`, of augmentation, and of the split where the data set has none of its own.
         engine: Where to encode: `local` (this machine), or `ray` (a Ray cluster).
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
@@ -136,6 +139,7 @@ def extract(
         on_error=on_error,
         limit=limit,
         max_bytes=max_bytes,
+        check=check,
         seed=seed,
         engine=engine,
         device=device,

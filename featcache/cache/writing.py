@@ -243,6 +243,17 @@ class CacheStore:
                 array[rows] = values[rows]
 
 
+def shards_left(folder: Folder, plan: ShardPlan) -> list[Shard]:
+    """The shards of a cache that are not done; of what has no array yet, all."""
+    if not folder.exists(ROOT_GROUP):
+        return [shard for split in plan.rows for shard in plan.shards(split)]
+    group, left = folder.group("r"), list[Shard]()
+    for split in plan.rows:
+        states = layout.array(split, STATE)
+        left += pending_shards(array_in(group, states), plan, split)[0] if states in group else plan.shards(split)
+    return left
+
+
 def pending_shards(states: zarr.Array[Any], plan: ShardPlan, split: str) -> tuple[list[Shard], list[Shard]]:
     """The shards of a split that are not done, by its states; in order, and those of them whose record is damaged."""
     pending, damaged = list[Shard](), list[Shard]()

@@ -11,7 +11,7 @@ from featcache.commands.choices import choice
 from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
+from featcache.commands.words import classes, counts, decoded, encoder, left_out, left_out_words, split_origin
 from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
@@ -105,6 +105,15 @@ def extract(
     max_bytes: Annotated[
         int, typer.Option(min=1, help="Of an image's file: a larger one is unreadable, before it fills the memory.")
     ] = MOST_BYTES,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Look at the headers of all images before any is encoded, and list those that cannot be read, on the "
+            "screen and as CSV. Default: where that takes under 5 % of the run; not behind URLs.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
     name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
     plan: Annotated[
@@ -162,6 +171,7 @@ def extract(
         on_error=on_error,
         limit=limit,
         max_bytes=max_bytes,
+        check=check,
         seed=seed,
         engine=engine,
         device=device,
@@ -212,7 +222,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     if cache.encoder["pretrained"] == "random":
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
-    rows += [(Styled("left out", "yellow"), f"{n:,} images {why}") for why, n in left_out(cache.manifest).items()]
+    rows += [(Styled("left out", "yellow"), words) for words in left_out_words(cache.manifest)]
     rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"), ("where", cache.path)]
     if {"train", "test"} <= set(cache.splits):
         rows.append(("next", Typed(_next_command(cache, root))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featcache.commands.class_words import class_words, classes_json
 from featcache.commands.options import CacheName, Json, Root
 from featcache.commands.show import show
-from featcache.commands.words import classes, counts, decoded, encoder, left_out, split_origin
+from featcache.commands.words import classes, counts, decoded, encoder, left_out_words, split_origin
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         default = "" if place else " (default)"
         rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, such as: {prompts['example']}{default}"))
     rows.append(("digest", info["digest"]))
-    rows += [(Styled("left out", "yellow"), f"{n:,} images {why}") for why, n in left_out(info).items()]
+    rows += [(Styled("left out", "yellow"), words) for words in left_out_words(info)]
     bad = info["unreadable"]
     rows += [(Styled("unreadable", "yellow"), f"{entry['id']}: {entry['reason']}") for entry in bad[:MOST]]
     if len(bad) > MOST:

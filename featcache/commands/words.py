@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from featcache.datasets.readers.image_files import HEIF_EXTENSIONS, reads_heif
+
 
 def counts(rows: Mapping[str, int]) -> str:
     """`train 1,078, test 360`."""
@@ -43,5 +45,17 @@ def split_origin(origin: Mapping[str, Any]) -> str:
 
 
 def left_out(manifest: Mapping[str, Any]) -> dict[str, int]:
-    """Why images of the source are in no split, and how many."""
+    """Why files of the source are in no split, or how their names end, and how many."""
     return dict(manifest["provenance"].get("left_out", {}))
+
+
+def left_out_words(manifest: Mapping[str, Any]) -> list[str]:
+    """The same in lines: `12 .pdf, 3 .svg`, `6 images in no class folder`."""
+    counts = left_out(manifest)
+    others = {ending: n for ending, n in counts.items() if ending.startswith(".")}
+    lines = [f"{n:,} images {why}" for why, n in counts.items() if why not in others]
+    if others:
+        told = (f"{others[one]:,} {one if one != '.' else 'without an ending'}" for one in sorted(others))
+        phones = not reads_heif() and set(others) & set(HEIF_EXTENSIONS)
+        lines.append(", ".join(told) + ("; pip install 'featcache[heif]' lets .heic be read" if phones else ""))
+    return lines

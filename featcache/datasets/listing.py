@@ -39,7 +39,8 @@ class Listing:
         split_origin: JSON values for the provenance.
         names_origin: Where the class names came from, for the provenance.
         labels: (C,) what the source itself calls the classes, such as names of folders; None: as the class names.
-        left_out: Why images of the source are in no split, and how many.
+        left_out: Why images of the source are in no split, and how many; also how the names of other files end, with
+            the dot, and how many those are.
     """
 
     class_names: tuple[str, ...]

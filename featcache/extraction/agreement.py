@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from featcache.cache.layout import MANIFEST
@@ -14,14 +14,17 @@ from featcache.datasets.dataset import Dataset
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.of_identity import spelled_out
 from featcache.extraction.request import Request, dataset_identity
-from featcache.extraction.speed import batch_sizes, default_batch_size, fastest, images_per_second
+from featcache.extraction.speed import batch_sizes, default_batch_size, fastest
 from featcache.places.folder import Folder
 from featcache.records import digest
 from featcache.utc import now
 
+Speed = Callable[[int], float]
+"""Images a second of a run here, by its batch size."""
+
 
 def agreed_manifest(
-    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, speed: Speed
 ) -> dict[str, Any]:
     """The cache's manifest: a new one, or the one that is there if it describes the same numbers.
 
@@ -37,7 +40,7 @@ def agreed_manifest(
     tried = batch_sizes(encoder) if request.batch_size == "auto" else {}
     batch_size = fastest(tried) if tried else asked or default_batch_size(encoder.device)
     identity = identity_of(request, dataset, encoder, batch_size)
-    manifest = _new_manifest(request, dataset, folder, encoder, workers, identity)
+    manifest = _new_manifest(request, dataset, folder, encoder, speed, identity)
     if tried:
         manifest["plan"]["batch_sizes"] = {str(size): round(rate, 2) for size, rate in tried.items()}
     write_sealed(folder, MANIFEST, manifest)
@@ -64,15 +67,14 @@ def known_identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_manifest(
-    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, workers: int, identity: dict[str, Any]
+    request: Request, dataset: Dataset, folder: Folder, encoder: Encoder, speed: Speed, identity: dict[str, Any]
 ) -> dict[str, Any]:
-    first_ids = next(iter(dataset.splits.values())).ids
     batch_size = identity["batch_size"]
-    speed = images_per_second(encoder, dataset.reader, first_ids, batch_size=batch_size, workers=workers)
+    rate = speed(batch_size)
     plan = ShardPlan.for_speed(
         identity["dataset"]["rows"],
         batch_size=batch_size,
-        rows_per_second=speed / (1 + request.views),
+        rows_per_second=rate / (1 + request.views),
         bytes_per_row=4 * encoder.dim * (1 + request.views),
     )
     return {
@@ -85,7 +87,7 @@ def _new_manifest(
             "rows": plan.rows,
             "rows_per_shard": plan.rows_per_shard,
             "rows_per_chunk": plan.rows_per_chunk,
-            "images_per_second": round(speed, 2),
+            "images_per_second": round(rate, 2),
         },
         "request": request.fingerprint(dataset),
         "provenance": {

@@ -10,15 +10,17 @@ from typing import Any
 
 from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import library_versions, require_equal
+from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
-from featcache.cache.writing import CacheStore, explain_full_disk
+from featcache.cache.writing import CacheStore, explain_full_disk, shards_left
 from featcache.datasets.dataset import Dataset
-from featcache.extraction.engines.engine import Brief, Engine
+from featcache.extraction.engines.engine import Brief, Engine, StationThere
 from featcache.extraction.engines.engines import ENGINES
 from featcache.extraction.engines.handing_out import HandingOut, everywhere
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import add_prompts, prompts_missing, requested_prompts
+from featcache.extraction.survey import Surveyed, told
 from featcache.extraction.waits import Waits
 from featcache.images.decoding import explain_lost_worker
 from featcache.places.folder import Folder, join
@@ -41,6 +43,7 @@ class ExtractionReport:
         encoding_seconds: Of that, decoding, encoding and writing images.
         waited: Of that, what was waited for: seconds by cause, see `extraction.waits`; of all places together.
         encoded_by: Rows that each place encoded, such as `cuda:0`.
+        checked: Images whose headers were looked at before any was encoded; None where that was left out.
     """
 
     cache: Cache
@@ -51,6 +54,7 @@ class ExtractionReport:
     encoding_seconds: float
     waited: Mapping[str, float]
     encoded_by: Mapping[str, int]
+    checked: int | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -71,7 +75,18 @@ class ExtractionReport:
             "images_per_second": self.images_per_second and round(self.images_per_second, 1),
             "waited": {cause: round(seconds, 3) for cause, seconds in self.waited.items()},
             "encoded_by": dict(self.encoded_by),
+            "checked": self.checked,
         }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What encoding did: images, the seconds that they took, who encoded them, and images looked at before."""
+
+    encoded: int = 0
+    seconds: float = 0.0
+    handed_out: HandingOut | None = None
+    checked: int | None = None
 
 
 def run_extraction(request: Request, *, progress: bool = True) -> ExtractionReport:
@@ -86,7 +101,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
         require_same_request(read_manifest(folder), request, dataset)
-    encoded, seconds, handed_out = 0, 0.0, None
+    run = _Run()
     if not folder.exists(COMPLETE):
         with (
             _reporting(progress) as reporter,
@@ -94,7 +109,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
             writing(folder, reporter.note) as held,
             explain_lost_worker(),
         ):
-            encoded, seconds, handed_out = _encode(request, dataset, folder, held, reporter)
+            run = _encode(request, dataset, folder, held, reporter)
     elif prompts_missing(request, dataset, folder):
         with explain_full_disk(folder), writing(folder):
             add_prompts(request, dataset, folder)
@@ -104,13 +119,14 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(
         cache=cache,
-        encoded=encoded,
-        resumed=sum(cache.rows.values()) - skipped - encoded,
+        encoded=run.encoded,
+        resumed=sum(cache.rows.values()) - skipped - run.encoded,
         skipped=skipped,
         seconds=time.monotonic() - began,
-        encoding_seconds=seconds,
-        waited=Waits().seconds | (handed_out.waited if handed_out else {}),
-        encoded_by=dict(handed_out.rows) if handed_out else {},
+        encoding_seconds=run.seconds,
+        waited=Waits().seconds | (run.handed_out.waited if run.handed_out else {}),
+        encoded_by=dict(run.handed_out.rows) if run.handed_out else {},
+        checked=run.checked,
     )
 
 
@@ -134,14 +150,13 @@ def require_same_request(manifest: Mapping[str, Any], request: Request, dataset:
     require_equal(kept, asked, manifest["name"])
 
 
-def _encode(
-    request: Request, dataset: Dataset, folder: Folder, held: Held, reporter: Reporter
-) -> tuple[int, float, HandingOut | None]:
-    """Encode what is missing; returns the number of images, the seconds that they took, and who encoded them."""
+def _encode(request: Request, dataset: Dataset, folder: Folder, held: Held, reporter: Reporter) -> _Run:
+    """Encode what is missing."""
     brief = Brief(request.elsewhere(), dataset, folder, held.token, library_versions())
     engine: Engine = ENGINES[request.engine]()
     with engine.stations(brief) as stations:
         everywhere(stations, "load")
+        checked = _survey(request, dataset, folder, stations[0], reporter)
         everywhere(stations[:1], "prepare")
         everywhere(stations, "check")
         store = CacheStore(folder, read_manifest(folder))
@@ -163,7 +178,28 @@ def _encode(
     folder.consolidate()
     held.check()
     write_sealed(folder, COMPLETE, done | {"seconds": round(seconds, 3)})
-    return store.encoded() - before, seconds, handing_out
+    return _Run(store.encoded() - before, seconds, handing_out, checked)
+
+
+def _survey(
+    request: Request, dataset: Dataset, folder: Folder, station: StationThere, reporter: Reporter
+) -> int | None:
+    """Look at the headers of what is to be encoded; how many images those are, or None where it was left out.
+
+    Raises:
+        DataError: Images cannot be read and the run is to fail then.
+    """
+    rows = {split: len(part) for split, part in dataset.splits.items()}
+    parts = [(split, range(count)) for split, count in rows.items()]
+    if folder.exists(MANIFEST):
+        left = shards_left(folder, ShardPlan.from_manifest(read_manifest(folder)))
+        parts = [(shard.split, range(shard.start, shard.stop)) for shard in left]
+    surveyed: Surveyed | None = station.call("survey", parts).result()
+    if surveyed is None:
+        return None
+    if surveyed.unreadable:
+        told(surveyed, request, request.cache_name(dataset), reporter.note)
+    return surveyed.images
 
 
 def _reporting(progress: bool) -> AbstractContextManager[Reporter]:

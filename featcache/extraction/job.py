@@ -209,7 +209,9 @@ def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.nda
         if reason:
             image_id = str(decode_ids(job.ids[split][row : row + 1])[0])
             if not job.skip_unreadable:
-                message = f"cannot read {image_id} ({split} row {row}): {reason}; "
+                others = sum(map(bool, batch.reasons)) - 1
+                more = f"; {others} more of its batch likewise, --check lists what headers tell" if others else ""
+                message = f"cannot read {image_id} ({split} row {row}): {reason}{more}; "
                 raise DataError(message + "mend the file, or type --on-error skip to leave its row empty")
             result.bad.append({"row": row, "id": image_id, "reason": reason})
     where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)

@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from featcache.cache import layout
-from featcache.cache.layout import COMPLETE, MANIFEST, ROOT_GROUP, STATE
+from featcache.cache.layout import COMPLETE, MANIFEST
 from featcache.cache.manifest import views_of
-from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
-from featcache.cache.writing import pending_shards
+from featcache.cache.writing import shards_left
 from featcache.extraction.extract import require_same_request
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import prompts_missing
-from featcache.places.folder import Folder, array_in, join
+from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 
 
@@ -88,7 +87,7 @@ def planned(request: Request) -> Planned:
     manifest = read_manifest(folder)
     require_same_request(manifest, request, dataset)
     plan = ShardPlan.from_manifest(manifest)
-    missing = _left(folder, plan)
+    missing = shards_left(folder, plan)
     every = sum(1 for split in plan.rows for _ in plan.shards(split))
     return Planned(
         name=name,
@@ -101,14 +100,3 @@ def planned(request: Request) -> Planned:
         pictures_left=sum(len(shard) * (1 + views.get(shard.split, 0)) for shard in missing),
         images_per_second=manifest["plan"]["images_per_second"],
     )
-
-
-def _left(folder: Folder, plan: ShardPlan) -> list[Shard]:
-    """The shards that are not done; of what has no array yet, all."""
-    if not folder.exists(ROOT_GROUP):
-        return [shard for split in plan.rows for shard in plan.shards(split)]
-    group, left = folder.group("r"), list[Shard]()
-    for split in plan.rows:
-        states = layout.array(split, STATE)
-        left += pending_shards(array_in(group, states), plan, split)[0] if states in group else plan.shards(split)
-    return left

@@ -44,6 +44,7 @@ class Request:
     on_error: OnError = "fail"
     limit: int | None = None
     max_bytes: int = MOST_BYTES
+    check: bool | None = None
     seed: int = 0
     engine: str = DEFAULT_ENGINE
     device: str = "auto"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from featcache.datasets.readers.in_time import in_time
 from featcache.errors import DataError, ModelError
 from featcache.images.decode import decode
 
@@ -111,7 +112,7 @@ def _decode_some(encoder: Encoder, reader: Reader, ids: Sequence[str], count: in
     pixels = []
     for image_id in ids[:count]:
         try:
-            pixels.append(encoder.pixels(decode(reader.read(image_id))))
+            pixels.append(encoder.pixels(decode(in_time(reader.read, image_id))))
         except (DataError, OSError):
             continue  # the run itself will say so
     return pixels

@@ -21,7 +21,9 @@ from featcache.extraction.engines.engine import Brief
 from featcache.extraction.fast_decoding import cosine_to_exact
 from featcache.extraction.job import Job
 from featcache.extraction.requested_prompts import add_prompts
-from featcache.extraction.speed import default_workers
+from featcache.extraction.speed import default_batch_size, default_workers, images_per_second
+from featcache.extraction.survey import Surveyed, costs_little, survey
+from featcache.places.folder import is_url
 from featcache.places.lock import Watched
 
 TELL = 0.5
@@ -64,6 +66,7 @@ class Station:
         self.brief, self._device, self._cores = brief, device, cores
         self._feed, self._finished = deque[Shard](), deque[Shard]()
         self._running: Generator[tuple[int, int]] | None = None
+        self._speeds: dict[int, float] = {}
 
     def load(self) -> None:
         """Look around, and load the encoder.
@@ -73,6 +76,7 @@ class Station:
             DataError: The images are not seen from here, or libraries have other versions than where the command was
                 typed.
         """
+        began = time.monotonic()
         self._look()
         request = self.brief.request
         self.encoder = Encoder.load(
@@ -84,6 +88,24 @@ class Station:
         )
         asked = request.workers
         self._workers = default_workers(self.encoder.device, self._cores) if asked is None else asked
+        self._starting = time.monotonic() - began
+
+    def survey(self, parts: Sequence[tuple[str, range]]) -> Surveyed | None:
+        """Look at the headers of images that are to be encoded, if that was asked for or costs little; else None.
+
+        Args:
+            parts: Splits and rows.
+
+        Raises:
+            DataError: The system killed a process.
+        """
+        request, dataset = self.brief.request, self.brief.dataset
+        asked = request.check
+        if asked is None and not is_url(dataset.location):
+            size = request.batch_size if isinstance(request.batch_size, int) else None
+            rate = self._speed(size or default_batch_size(self.encoder.device))
+            asked = costs_little(dataset, parts, rate=rate, starting=self._starting, workers=self._workers)
+        return survey(dataset, parts, self._workers) if asked else None
 
     def prepare(self) -> None:
         """Make the cache, or make sure that it is of the same numbers: one station does, before all others.
@@ -92,7 +114,7 @@ class Station:
             CacheMismatch: There is one of something different.
         """
         request, dataset, folder = self.brief.request, self.brief.dataset, self.brief.folder
-        manifest = agreed_manifest(request, dataset, folder, self.encoder, self._workers)
+        manifest = agreed_manifest(request, dataset, folder, self.encoder, self._speed)
         CacheStore(folder, manifest).prepare(
             {split: (part.ids, part.labels) for split, part in dataset.splits.items()},
             views_of(manifest["identity"]),
@@ -162,6 +184,15 @@ class Station:
             if some and len(missing) == len(some):
                 message = f"the images are not seen from there: {dataset.location} lacks {missing[0]} ({split}); "
                 raise DataError(message + "put them at the same path")
+
+    def _speed(self, batch_size: int) -> float:
+        """Images a second here, measured once."""
+        if batch_size not in self._speeds:
+            reader, first = self.brief.dataset.reader, next(iter(self.brief.dataset.splits.values()))
+            self._speeds[batch_size] = images_per_second(
+                self.encoder, reader, first.ids, batch_size=batch_size, workers=self._workers
+            )
+        return self._speeds[batch_size]
 
     def _new_job(self) -> Job:
         skip = self.brief.request.on_error == "skip"

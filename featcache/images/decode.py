@@ -12,7 +12,9 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from functools import cache
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -22,14 +24,15 @@ from featcache.errors import ImageError
 # Resizing the short side to S makes the long side S times this ratio: one pixel by a million would fill the memory.
 MAX_ASPECT_RATIO = 1000
 
-_JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
-_JPEG_TAIL = 4096  # bytes in which a JPEG's end is looked for: programs may write something behind it
+_JPEG_BEGINS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
+TAIL = 4096
+"""Bytes in which a file's end is looked for: programs may write something behind it."""
 
-# What Pillow's decoders raise on damaged input: they leave their parsers' errors as they are.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, EOFError,
     ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
+"""What Pillow's decoders raise on damaged input: they leave their parsers' errors as they are."""
 
 
 def decode(raw: bytes | np.ndarray | Image.Image, *, draft: int | None = None) -> Image.Image:
@@ -55,11 +58,33 @@ def decode(raw: bytes | np.ndarray | Image.Image, *, draft: int | None = None) -
         warnings.simplefilter("ignore")  # remarks on metadata; what matters is whether the pixels come
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         image = _load(raw, draft)
-    _check(image)
+    check(image)
     if isinstance(image.info.get("transparency"), bytes):
         # A palette with transparency: convert("RGB") would drop this entry itself, but with a warning for each image.
         del image.info["transparency"]
     return image
+
+
+def opened(file: BinaryIO) -> Image.Image:
+    """An image of which the header is read, by Pillow or, in a phone's format, by pillow-heif where it is installed."""
+    if file.read(8)[4:] == b"ftyp":
+        _learn_heif()
+    file.seek(0)
+    return Image.open(file)
+
+
+@cache
+def _learn_heif() -> None:
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1  # as many images are decoded at once as there are cores
+        pillow_heif.register_heif_opener()
+
+
+def reason(error: Exception) -> str:
+    """Why an image is unreadable, by what reading or decoding it raised: never empty."""
+    return str(error) or type(error).__name__
 
 
 def jpeg_size(raw: bytes | np.ndarray | Image.Image) -> tuple[int, int] | None:
@@ -67,14 +92,14 @@ def jpeg_size(raw: bytes | np.ndarray | Image.Image) -> tuple[int, int] | None:
 
     What is None here may be an image for `decode`, or may be damaged: that is for `decode` to tell.
     """
-    if not isinstance(raw, bytes) or not raw.startswith(_JPEG_BEGINS) or _JPEG_ENDS not in raw[-_JPEG_TAIL:]:
+    if not isinstance(raw, bytes) or not raw.startswith(_JPEG_BEGINS) or JPEG_ENDS not in raw[-TAIL:]:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a decompression bomb, too
-            image = Image.open(io.BytesIO(raw))
-            _check(image)
-    except (ImageError, UserWarning, Image.DecompressionBombError, UnidentifiedImageError, *_DECODE_ERRORS):
+            image = opened(io.BytesIO(raw))
+            check(image)
+    except (ImageError, UserWarning, Image.DecompressionBombError, UnidentifiedImageError, *DECODE_ERRORS):
         return None
     return (image.height, image.width) if image.format == "JPEG" and image.mode in ("RGB", "L") else None
 
@@ -83,7 +108,7 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # any library may have set it; half an image is not the image
     try:
-        image = Image.open(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
+        image = opened(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
         if draft is not None:
             image.draft(None, (draft, draft))
         image.load()
@@ -92,7 +117,7 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     except UnidentifiedImageError as error:
         size = f" ({len(raw)} bytes)" if isinstance(raw, bytes) else ""
         raise ImageError(f"not an image, or its header is damaged{size}") from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ImageError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
@@ -105,12 +130,16 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
     if pixels.size == 0:
         raise ImageError(f"pixels are {pixels.shape}: there are none")
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    _check(image)
+    check(image)
     return image
 
 
-def _check(image: Image.Image) -> None:
-    """Refuse what open_clip's transform would fail on, or what would fill the memory there."""
+def check(image: Image.Image) -> None:
+    """Refuse what open_clip's transform would fail on, or what would fill the memory there.
+
+    Raises:
+        ImageError: It is such; pixels are looked at in modes I and F alone.
+    """
     short, long = sorted(image.size)
     if short == 0:
         raise ImageError(f"has no pixels ({image.width} x {image.height})")

@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from featcache.datasets.readers.in_time import in_time
 from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.content import content_digest
-from featcache.images.decode import decode, jpeg_size
+from featcache.images.decode import decode, jpeg_size, reason
 from featcache.images.resampling import Size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
@@ -145,12 +146,12 @@ class DecodedRows(Dataset[Told]):
             room = len(slot) - used - left - (pictures - 1) * square
             asked, content = time.perf_counter(), b""
             try:
-                raw = self._reader.read(str(image_id))
+                raw = in_time(self._reader.read, str(image_id))
                 reading += time.perf_counter() - asked
                 content = content_digest(raw)
                 loaded = self._load(raw, str(image_id), pictures - 1, room)
             except (DataError, OSError) as error:
-                told.reasons.append(str(error) or type(error).__name__)
+                told.reasons.append(reason(error))
                 told.contents.append(content)
                 continue
             for size, values, file in loaded:

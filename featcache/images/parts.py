@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
+from featcache.datasets.readers.in_time import in_time
 from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.decode import decode
@@ -85,7 +86,7 @@ def _bytes_of_a_picture(reader: Reader, ids: np.ndarray, content: Content) -> in
     sizes = []
     for image_id in decode_ids(ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]):
         try:
-            raw = reader.read(str(image_id))
+            raw = in_time(reader.read, str(image_id))
             image = decode(raw)
         except (DataError, OSError):
             continue  # the run itself will say so

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from featcache.errors import CacheError
 from featcache.places.folder import check_url, is_url, join, like_url, local_path
 
 DEFAULT_HOME = "~/.cache/featcache"
@@ -15,13 +16,17 @@ def resolve_root(root: str | Path | None = None) -> str:
     """The root: `root`, or `$FEATCACHE_HOME`, or `~/.cache/featcache`; a path made absolute, or a URL as it is.
 
     Raises:
-        CacheError: It is a URL that cannot be used.
+        CacheError: It is a URL that cannot be used, or a file.
     """
     chosen = str(root or os.environ.get("FEATCACHE_HOME") or DEFAULT_HOME)
     if like_url(chosen):
         check_url(chosen)
         return chosen.rstrip("/")
-    return str(local_path(chosen).resolve())
+    path = local_path(chosen).resolve()
+    if path.is_file():
+        given = "--root" if root else "FEATCACHE_HOME"
+        raise CacheError(f"{path} is a file, and the root that {given} names must be a folder: give another")
+    return str(path)
 
 
 def caches_location(root: str | Path | None = None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, TypeVar
 
@@ -38,12 +40,13 @@ def too_large(most: int) -> DataError:
     return DataError(f"has more than {most:,} bytes: give a larger --max-bytes if it is an image")
 
 
-def read_file(path: str, most: int) -> bytes:
-    """A file's bytes. Nothing that is no regular file is waited for.
+@contextmanager
+def opened_file(path: str, most: int) -> Iterator[BinaryIO]:
+    """A file, open. Nothing that is no regular file is waited for.
 
     Raises:
         DataError: It is no regular file, or has more than `most` bytes.
-        OSError: It cannot be read.
+        OSError: It cannot be opened.
     """
     # A pipe would be waited for until somebody opens its other end.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -51,6 +54,13 @@ def read_file(path: str, most: int) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise DataError(f"is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')} and no file")
+        check_size(found.st_size, most)
+        yield file
+
+
+def read_file(path: str, most: int) -> bytes:
+    """A file's bytes. Raises as `opened_file`, and OSError where it cannot be read."""
+    with opened_file(path, most) as file:
         return read_all(file, most)
 
 

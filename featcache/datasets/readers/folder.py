@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from featcache.datasets.readers.bounded import MOST_BYTES, read_file
+from featcache.datasets.readers.bounded import MOST_BYTES, opened_file, read_file
 from featcache.datasets.readers.image_files import is_hidden
+from featcache.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class FolderReader:
         """The file's bytes. Raises OSError or DataError where it cannot be read, see `read_file`."""
         return read_file(os.path.join(self.root, image_id), self.most)
 
+    def opened(self, image_id: str) -> AbstractContextManager[BinaryIO]:
+        """The file, open, to be read in part. Raises as `read`."""
+        return opened_file(os.path.join(self.root, image_id), self.most)
+
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
         """Bytes of each file; -1 where there is none."""
         root = str(self.root)
@@ -34,7 +40,8 @@ class FolderReader:
 
     def folders(self) -> list[str]:
         """Names of the folders right below, sorted, without hidden ones."""
-        return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir() and not is_hidden(entry.name))
+        with os.scandir(self.root) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
 
     def has(self, path: str) -> bool:
         """Whether there is such a file or folder below ("." is this one)."""
@@ -42,7 +49,7 @@ class FolderReader:
 
     def paths(self, folder: str = "") -> list[str]:
         """Every file below `folder`, however deep, sorted, without hidden files; links are followed."""
-        return sorted(_walk(str(self.root / folder), f"{folder}/" if folder else ""))
+        return sorted(_walk(str(self.root / folder), f"{folder}/" if folder else "", ()))
 
     def under(self, path: str) -> FolderReader:
         """The same for a folder further below."""
@@ -65,12 +72,26 @@ class FolderReader:
         return str(self.root)
 
 
-def _walk(folder: str, prefix: str) -> Iterator[str]:
+def followed(entry: os.DirEntry[str], above: Sequence[str]) -> Sequence[str]:
+    """The real paths of the folders above those in `entry`, a folder: more where it is a link.
+
+    Raises:
+        DataError: It is a link to a folder above, in which it would be found again and again.
+    """
+    if not entry.is_symlink():
+        return above
+    target, here = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
+    if any(folder == target or folder.startswith(target.rstrip("/") + "/") for folder in (*above, here)):
+        raise DataError(f"{entry.path} is a link to {target}, a folder that holds it: remove the link")
+    return (*above, here, target)
+
+
+def _walk(folder: str, prefix: str, above: Sequence[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_hidden(entry.name):
                 continue
             if entry.is_dir():
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", followed(entry, above))
             else:
                 yield prefix + entry.name

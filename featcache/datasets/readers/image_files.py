@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from typing import Protocol, Self
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".avif")
+HEIF_EXTENSIONS = (".heic", ".heif")
+"""Images of phones, which `pillow-heif` reads where it is installed."""
+
+
+@cache
+def reads_heif() -> bool:
+    """Whether `pillow-heif` is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def is_image(path: str) -> bool:
-    """Whether the file name ends as an image's does."""
-    return path.lower().endswith(IMAGE_EXTENSIONS)
+    """Whether the file name ends as that of an image does that can be read here."""
+    lower = path.lower()
+    return lower.endswith(IMAGE_EXTENSIONS) or (lower.endswith(HEIF_EXTENSIONS) and reads_heif())
+
+
+def extension_of(path: str) -> str:
+    """How a file's name ends, with the dot and in small letters; empty where it has no ending."""
+    return posixpath.splitext(path)[1].lower()
+
+
+def is_outside(path: str) -> bool:
+    """Whether a path in an archive leads out of it: it is absolute, or goes up."""
+    return path.startswith("/") or ".." in path.split("/")
 
 
 def is_hidden(path: str) -> bool:

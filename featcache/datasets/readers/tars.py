@@ -60,7 +60,7 @@ def _open(location: str) -> BinaryIO:
 def _members(tar: tarfile.TarFile, file: BinaryIO) -> Iterator[Member]:
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # the archive would remember all of them
-        path = info.name.removeprefix("./")
+        path = info.name.removeprefix("./").lstrip("/")  # as tar itself unpacks
         if info.isreg() and not info.issparse() and not is_hidden(path):
             yield Member(path, info.offset_data, info.size, partial(_content, file, info.offset_data, info.size))
 

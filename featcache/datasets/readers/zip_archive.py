@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from featcache.datasets.readers.bounded import MOST_BYTES, read_all
-from featcache.datasets.readers.image_files import ListedFiles, is_hidden
+from featcache.datasets.readers.bounded import MOST_BYTES, check_size, read_all
+from featcache.datasets.readers.image_files import ListedFiles, is_hidden, is_image, is_outside
 from featcache.errors import DataError
 
 
@@ -34,6 +34,7 @@ class ZipReader(ListedFiles):
             DataError: The archive or the member is damaged, or is not there, or has more than `most` bytes.
         """
         try:
+            check_size(self._archive().getinfo(self.prefix + image_id).file_size, self.most)  # as far as it says so
             with self._archive().open(self.prefix + image_id) as member:
                 return read_all(member, self.most)  # type: ignore[arg-type]
         except KeyError:
@@ -46,6 +47,10 @@ class ZipReader(ListedFiles):
         known = {info.filename: info.file_size for info in self._archive().infolist()}
         for image_id in ids:
             yield known.get(self.prefix + image_id, -1)
+
+    def outside(self) -> int:
+        """How many images have names that lead out of the archive; they are not among its paths."""
+        return sum(is_outside(name) and is_image(name) for name in self._archive().namelist())
 
     def under(self, path: str) -> ZipReader:
         """The same for a folder further below."""
@@ -76,5 +81,5 @@ class ZipReader(ListedFiles):
         for name in self._archive().namelist():
             if name.startswith(self.prefix) and not name.endswith("/"):
                 inner = name[len(self.prefix) :]
-                if not is_hidden(inner):
+                if not is_hidden(inner) and not is_outside(name):
                     yield inner

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from featcache.datasets.class_names import in_order, read_wordnet_names, spoken_names
@@ -15,7 +17,7 @@ from featcache.datasets.listing import (
     make_split,
     stratified_splits,
 )
-from featcache.datasets.readers.image_files import ImageFiles, is_image
+from featcache.datasets.readers.image_files import ImageFiles, extension_of, is_image
 from featcache.datasets.readers.zip_archive import ZipReader
 from featcache.datasets.sources.coop_split import list_coop_split
 from featcache.datasets.sources.source import Asked, Opened, Source
@@ -23,6 +25,10 @@ from featcache.errors import DataError
 
 Files = TypeVar("Files", bound=ImageFiles)
 
+NO_CLASS = "in no class folder"
+"""Why an image is left out that lies above all class folders."""
+NO_ENDING = "."
+"""What stands for a name that ends as no kind of file does."""
 WORDNET_LIST = "LOC_synset_mapping.txt"
 """ImageNet's list of WordNet ids and their names, which lies beside its folders."""
 
@@ -34,8 +40,16 @@ def recognises(asked: Asked) -> bool:
 
 def open_class_folders(asked: Asked) -> Opened:
     """List class folders, or the rows of a split file. Raises as `list_class_folders` and `list_coop_split`."""
-    files: ImageFiles = asked.folder if asked.is_folder else only_folder(ZipReader(asked.path))
-    return Opened(listing=list_files(files, asked), reader=files, name=asked.name, where=asked.where)
+    if asked.is_folder:
+        return Opened(listing=list_files(asked.folder, asked), reader=asked.folder, name=asked.name, where=asked.where)
+    archive = ZipReader(asked.path)
+    files = only_folder(archive)
+    listing = list_files(files, asked)
+    above = sum(map(is_image, archive.paths())) - sum(map(is_image, files.paths()))
+    counts = Counter(listing.left_out) + Counter(
+        {NO_CLASS: above, "with names that lead out of the zip": archive.outside()}
+    )
+    return Opened(listing=replace(listing, left_out=dict(counts)), reader=files, name=asked.name, where=asked.where)
 
 
 def list_files(files: ImageFiles, asked: Asked) -> Listing:
@@ -58,7 +72,7 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     """List a folder of class folders.
 
     Where all folders are named as splits are (train, val or valid or validation, test), the class folders are looked
-    for in each; a class is one that any split has. Hidden files and files that are not images are left out.
+    for in each; a class is one that any split has. Hidden files are left out, and files that are no images are counted.
 
     Args:
         files: Where the class folders lie.
@@ -93,8 +107,8 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     splits, made = complete_splits({n: s for n, s in found.items() if len(s)}, seed, carve_val=False)
     names = spoken_names(paths, _wordnet_names(files))
     origin = {"from": "folders", **made} if in_splits else made
-    left_out = {"in no class folder": stray} if stray else {}
-    listing = Listing(names, splits, origin, "folder names", tuple(paths), left_out)
+    left_out = +Counter({NO_CLASS: stray}) + sum((place.others for place in places.values()), Counter())
+    listing = Listing(names, splits, origin, "folder names", tuple(paths), dict(left_out))
     check_no_empty_class(listing, where)
     return listing
 
@@ -104,13 +118,15 @@ class _Place:
 
     Attributes:
         images: How many there are.
+        others: How many other files lie in folders, by how their names end.
     """
 
     def __init__(self, files: ImageFiles, prefix: str) -> None:
         self._prefix = prefix
         self._folders = (files.under(prefix.rstrip("/")) if prefix else files).folders()
-        below = (path[len(prefix) :] for path in files.paths(prefix.rstrip("/")) if is_image(path))
-        self._parents = [(path, path.rpartition("/")[0]) for path in below]
+        below = [path[len(prefix) :] for path in files.paths(prefix.rstrip("/"))]
+        self._parents = [(path, path.rpartition("/")[0]) for path in below if is_image(path)]
+        self.others = Counter(extension_of(path) or NO_ENDING for path in below if "/" in path and not is_image(path))
         self.images = len(self._parents)
 
     @property

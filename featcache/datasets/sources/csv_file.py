@@ -52,7 +52,12 @@ def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
                 )
             for row in reader:
                 rows.append(_row(row, path, reader.line_num, SPLIT in header))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        place = f"{path} line {len(rows) + 2} or one soon after"
+        raise DataError(
+            f"{place} is not CSV ({error}): a quote is not closed, or it is another kind of file"
+        ) from error
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a CSV file in UTF-8 ({error}): save it as one") from error
     if not rows:
         raise DataError(f"{path} has a header but no rows: write one line path,label for each image")

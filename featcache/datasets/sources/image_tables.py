@@ -7,7 +7,6 @@ else the one with most classes. The label -1 is none, as in Hugging Face's test 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from featcache.datasets.listing import Listing
 from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet, undamaged
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
 from featcache.datasets.sources.table import COLUMNS
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
+from featcache.records import parse_json
 
 STATE = "state.json"
 """What `save_to_disk` writes beside the files of a split: their names, among other things."""
@@ -61,8 +61,11 @@ class Columns:
 
 def _features(schema: Any) -> Mapping[str, Any]:
     """What the table's own description says of its columns."""
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    return described.get("info", {}).get("features") or {}
+    try:
+        found = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, LookupError, TypeError):  # none, or nothing that could be used: types of columns tell
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is(feature: Any, kind: str) -> bool:
@@ -107,13 +110,17 @@ def _files(asked: Asked) -> list[str]:
     """The tables of a folder; beside those that were saved there may be others, which `datasets` keeps to itself."""
     paths = asked.folder.paths()
     states = [path for path in paths if Path(path).name == STATE] if asked.holds == ".arrow" else []
-    saved = [
-        path.removesuffix(STATE) + each["filename"]
-        for path in states
-        for each in json.loads(asked.folder.read(path)).get("_data_files", [])
-    ]
+    saved = [path.removesuffix(STATE) + name for path in states for name in _saved(asked, path)]
     tables = [path for path in paths if path.lower().endswith(asked.holds) and Path(path).name not in METADATA]
     return saved or tables
+
+
+def _saved(asked: Asked, state: str) -> list[str]:
+    """The files that `save_to_disk` says it wrote."""
+    try:
+        return [str(each["filename"]) for each in parse_json(asked.folder.read(state)).get("_data_files", [])]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{asked.where}/{state} is damaged ({in_a_line(error)}): save the data set again") from error
 
 
 def list_tables(root: Path, files: Mapping[str, str | None], asked: Asked) -> tuple[Listing, TableReader]:

@@ -7,7 +7,7 @@ one such file for all images, or one in each folder of a split; an image's split
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import Any
 
@@ -30,7 +30,9 @@ def recognises(asked: Asked) -> bool:
     if not asked.exists or not asked.is_folder:
         return False
     return any(
-        FILE_NAME in row and _label_in(row) for path in _files(asked.folder) for row in _first(asked.folder, path)
+        FILE_NAME in row and _label_in(row)
+        for path in tables_beside(asked.folder, METADATA)
+        for row in _first(asked.folder, path)
     )
 
 
@@ -42,7 +44,7 @@ def open_metadata(asked: Asked) -> Opened:
     """
     asked.take_no_split_file("put the images of each split into a folder train, val or test")
     asked.take_no_class_depth()
-    files, pairs = _files(asked.folder), {}
+    files, pairs = tables_beside(asked.folder, METADATA), {}
     for file in files:
         above = file.rpartition("/")[0]
         for number, row in enumerate(_rows(asked.folder, file), start=1):
@@ -70,10 +72,10 @@ def open_metadata(asked: Asked) -> Opened:
     return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
 
 
-def _files(folder: Folder) -> list[str]:
-    """Each folder's own; of several the first."""
+def tables_beside(folder: Folder, names: Sequence[str]) -> list[str]:
+    """Tables of files that have one of these names, in a folder and in its folders of splits; of several the first."""
     places = ["", *(f"{name}/" for name in folder.folders() if name.lower() in SPLIT_NAMES)]
-    found = (_there(folder, [place + name for name in METADATA]) for place in places)
+    found = (_there(folder, [place + name for name in names]) for place in places)
     return [files[0] for files in found if files]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from featcache.datasets.dataset import Reader
 from featcache.datasets.listing import Listing
-from featcache.datasets.readers.folder import FolderReader
+from featcache.datasets.readers.folder import FolderReader, followed
 from featcache.datasets.readers.image_files import is_hidden, is_image
 from featcache.datasets.readers.remote import shown
 from featcache.datasets.readers.url_folder import UrlFolder
@@ -110,7 +110,7 @@ class Asked:
         if not self.is_folder:
             return ""
         if not self.is_url:
-            return _held_in(self.path) or ""
+            return _held_in(str(self.path), ()) or ""
         paths = self.folder.paths()
         below = _held(path for path in paths if "/" in path)
         return (_held(paths) if below is None else below) or ""
@@ -164,11 +164,11 @@ class Source:
     open: Callable[[Asked], Opened]
 
 
-def _held_in(folder: Path) -> str | None:
+def _held_in(folder: str, above: Sequence[str]) -> str | None:
     """The same of a folder on this machine, by the first folder below that says so; None where nothing does."""
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not is_hidden(entry.name)]
-    below = (_held_in(Path(entry.path)) for entry in shown if entry.is_dir())
+    below = (_held_in(entry.path, followed(entry, above)) for entry in shown if entry.is_dir())
     return next((kind for kind in below if kind is not None), _held(entry.name for entry in shown))
 
 

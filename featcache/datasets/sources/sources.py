@@ -26,6 +26,11 @@ class Entry(NamedTuple):
 
 
 ENTRIES = {
+    "onehot": Entry(
+        "featcache.datasets.sources.onehot_file:ONEHOT_FILE",
+        "",
+        "a folder of images with _classes.csv, or such a CSV: filename and a column for each class, one 1 a row",
+    ),
     "csv": Entry(
         "featcache.datasets.sources.csv_file:CSV",
         "a .csv",

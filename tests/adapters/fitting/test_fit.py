@@ -15,6 +15,7 @@ from adapters import methods
 from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
 from adapters.tasks import split_rows
+from featcache.records import unsealed
 
 Make = Callable[..., Any]
 
@@ -53,7 +54,7 @@ def test_every_method_is_fitted_scored_and_saved(make_cache: Make, tmp_path: Pat
     report = fit(method, cache=cache, shots=4, seed=2, root=str(tmp_path))
     content = report.to_json()
     assert json.loads(json.dumps(content)) == content
-    assert json.loads((Path(report.run) / "metrics.json").read_text()) == content
+    assert unsealed(json.loads((Path(report.run) / "metrics.json").read_text())) == content
     assert (report.method, report.dataset, report.model, report.shots, report.seed) == (method, "shapes", "tiny", 4, 2)
     assert report.rows == {"support": 16, "val": 48, "test": 48}
     assert set(report.seconds) == {"load", "fit", "evaluate"}

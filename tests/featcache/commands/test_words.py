@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from featcache.commands.words import classes, counts, decoded, encoder, split_origin
+import pytest
+
+from featcache.commands import words
+from featcache.commands.words import classes, counts, decoded, encoder, left_out_words, split_origin
 
 
 def test_facts_in_words() -> None:
@@ -18,3 +21,15 @@ def test_fast_decoding_is_told_with_its_cosine() -> None:
     ((name, told),) = decoded({"cosine_to_exact": near})
     assert name == "decode fast"
     assert told == "cosine to exact decoding 0.99871 on average, 0.99000 at least, over 18 images"
+
+
+def test_what_is_left_out_is_told_by_endings_and_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = {".svg": 3, "in no class folder": 1200, ".pdf": 12, ".": 1, ".heic": 2}
+    monkeypatch.setattr(words, "reads_heif", lambda: True)
+    told = left_out_words({"provenance": {"left_out": counted}})
+    assert told == ["1,200 images in no class folder", "1 without an ending, 2 .heic, 12 .pdf, 3 .svg"]
+    monkeypatch.setattr(words, "reads_heif", lambda: False)
+    assert left_out_words({"provenance": {"left_out": counted}})[1].endswith(
+        "3 .svg; pip install 'featcache[heif]' lets .heic be read"
+    )
+    assert left_out_words({"provenance": {}}) == []

@@ -38,3 +38,12 @@ def test_what_cannot_live_behind_a_url_lives_at_home(tmp_path: Path, monkeypatch
     assert local_home("s3://bucket/x") == tmp_path
     monkeypatch.setenv("FEATCACHE_HOME", "s3://bucket/home")
     assert local_home() == Path(DEFAULT_HOME).expanduser()
+
+
+def test_a_root_that_is_a_file_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FEATCACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CacheError, match=r"file is a file, and the root that FEATCACHE_HOME names must be a folder"):
+        caches_location()
+    with pytest.raises(CacheError, match="that --root names"):
+        resolve_root(tmp_path / "file")

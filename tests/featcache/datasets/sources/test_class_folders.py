@@ -163,3 +163,39 @@ def test_ids_of_wordnet_are_named_by_the_list_beside_them(tmp_path: Path) -> Non
     dataset = load_dataset(str(tmp_path))
     assert dataset.class_names == ("a fish", "goldfish")
     assert dataset.labels == ("n01440764", "n01443537")
+
+
+def test_other_files_are_counted_by_their_endings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_class_folders(tmp_path, {"cat": 5, "dog/puppy": 5})
+    for name in ("cat/a.PDF", "cat/b.pdf", "dog/puppy/c.svg", "dog/README", "cat/.hidden.pdf", "beside.txt"):
+        (tmp_path / name).write_text("no image")
+    assert load_dataset(str(tmp_path)).provenance["left_out"] == {".pdf": 2, ".svg": 1, ".": 1}
+    monkeypatch.setattr("featcache.datasets.readers.image_files.reads_heif", lambda: False)
+    (tmp_path / "cat/d.heic").write_text("a photo")
+    assert load_dataset(str(tmp_path)).provenance["left_out"][".heic"] == 1
+
+
+def test_members_of_a_zip_that_lead_out_of_it_are_counted_and_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("set/a/1.png", "set/a/2.png", "set/b/1.png", "set/b/2.png", "/etc/1.png", "../c/1.png", "top.png"):
+            archive.writestr(name, tiny_png(1))
+    dataset = load_dataset(str(tmp_path / "set.zip"))
+    assert dataset.class_names == ("a", "b")
+    assert dataset.provenance["left_out"] == {"in no class folder": 1, "with names that lead out of the zip": 2}
+
+
+@pytest.mark.parametrize("links", [{"cat/again": ".."}, {"cat/x": "../dog", "dog/y": "../cat"}])
+def test_a_link_to_a_folder_above_is_named(tmp_path: Path, links: dict[str, str]) -> None:
+    make_class_folders(tmp_path / "set", {"cat": 3, "dog": 3})
+    for place, target in links.items():
+        (tmp_path / "set" / place).symlink_to(target)
+    with pytest.raises(DataError, match=r"is a link to .*, a folder that holds it: remove the link") as raised:
+        load_dataset(str(tmp_path / "set"))
+    assert str(raised.value).count("again") < 2
+
+
+def test_a_link_that_makes_no_loop_is_followed(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "elsewhere", {"dog": 4})
+    make_class_folders(tmp_path / "set", {"cat": 4})
+    (tmp_path / "set/dog").symlink_to(tmp_path / "elsewhere/dog")
+    assert load_dataset(str(tmp_path / "set")).class_names == ("cat", "dog")

@@ -61,3 +61,9 @@ def test_csv_errors(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load_dataset(write_csv(tmp_path / "x.csv", text))
     assert "\n" not in str(caught.value)
+
+
+def test_a_field_without_end_is_told_by_its_line(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "long.csv", "path,label\na.png,x\nb.png," + "y" * 1_000_000 + "\n")
+    with pytest.raises(DataError, match=r"long\.csv line 3 or one soon after is not CSV \(field larger than .*a quote"):
+        load_dataset(file)

@@ -1,0 +1,94 @@
+"""Tables with a column for each class, as Roboflow exports them: `filename,cat,dog`, and a 1 in the image's column.
+
+The file is `_classes.csv` beside its images, one for all or one in each folder of a split, or any CSV of that form that
+is given itself. An image has one class here: a row with several is refused, and one with none has no label.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from io import TextIOWrapper
+
+from featcache.datasets.labelled import Row, list_labelled, splits_in
+from featcache.datasets.sources.metadata_file import Folder, tables_beside
+from featcache.datasets.sources.source import Asked, Opened, Source
+from featcache.errors import DataError, in_a_line
+
+NAMES = ("_classes.csv",)
+FILE_COLUMNS = ("filename", "file_name", "image")
+"""What the first column is called, that of files."""
+
+
+def recognises(asked: Asked) -> bool:
+    """A folder with such files, or a CSV that begins so."""
+    if not asked.exists:
+        return False
+    if asked.suffix == ".csv":
+        return _is_onehot(asked.folder, asked.file_name)
+    return asked.is_folder and any(_is_onehot(asked.folder, file) for file in tables_beside(asked.folder, NAMES))
+
+
+def open_onehot(asked: Asked) -> Opened:
+    """List the images that the files name, in their order.
+
+    Raises:
+        DataError: A file cannot be read, an image has several classes, is not there or is listed twice, or as
+            `list_labelled`.
+    """
+    asked.take_no_split_file("put the images of each split into a folder train, valid or test")
+    asked.take_no_class_depth()
+    files = [asked.file_name] if asked.suffix == ".csv" else tables_beside(asked.folder, NAMES)
+    labels: dict[str, str] = {}
+    for file in files:
+        above = file.rpartition("/")[0]
+        for line, name, classes in _rows(asked.folder, file):
+            where, image = f"{asked.folder}/{file} line {line}", f"{above}/{name}".lstrip("/")
+            if len(classes) > 1:
+                raise DataError(
+                    f"{where}: {name} has {len(classes)} classes, {', '.join(classes[:3])}: an image has one class "
+                    "here; leave such rows out, or write a CSV with the columns path,label"
+                )
+            if image in labels:
+                raise DataError(f"{where} lists {image} twice: keep one of the rows")
+            labels[image] = classes[0] if classes else ""
+    if missing := asked.folder.missing(labels):
+        counted = f"{len(missing)} of {len(labels)} files in {files[0]} do not exist, first {missing[0]}"
+        raise DataError(f"{asked.where}: {counted}: names are relative to that file")
+    listing = list_labelled(
+        map(Row, labels, labels.values(), splits_in([path.rpartition("/")[0] for path in labels])),
+        where=asked.where,
+        seed=asked.seed,
+        splits_from="folders",
+        names_from=f"columns of {files[0]}",
+    )
+    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+
+
+def _is_onehot(folder: Folder, file: str) -> bool:
+    """Whether the first row of a table is of this form; what cannot be read is for others to say."""
+    try:
+        return next(_rows(folder, file), None) is not None
+    except (DataError, OSError):
+        return False
+
+
+def _rows(folder: Folder, file: str) -> Iterator[tuple[int, str, list[str]]]:
+    """(line, file name, classes) of each row."""
+    try:
+        with TextIOWrapper(folder.open(file), encoding="utf-8-sig", newline="") as text:
+            rows = csv.reader(text, skipinitialspace=True)
+            _, *classes = header = [name.strip() for name in next(rows, [""])]
+            if header[0] not in FILE_COLUMNS or not classes:
+                raise DataError(f"{folder}/{file} does not begin with filename and classes")
+            for row in filter(None, rows):
+                name, *marks = map(str.strip, row)
+                if len(marks) != len(classes) or not set(marks) <= {"0", "1"}:
+                    line = f"{folder}/{file} line {rows.line_num}"
+                    raise DataError(f"{line}: expected a file name and a 0 or 1 for each of {len(classes)} classes")
+                yield rows.line_num, name, [one for one, mark in zip(classes, marks, strict=True) if mark == "1"]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{folder}/{file} is not CSV in UTF-8 ({in_a_line(error)}): save it as one") from error
+
+
+ONEHOT_FILE = Source(recognises=recognises, open=open_onehot)
