@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 from featcache.encoders import models
+from featcache.encoders.checkpoints import plain_checkpoint
 from featcache.errors import ModelError
 from featcache.places.hub import offline_at_once
 
@@ -46,10 +47,13 @@ def load_model(info: models.ModelInfo) -> torch.nn.Module:
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("error", message=".*QuickGELU mismatch.*", category=UserWarning)
         torch.default_generator.manual_seed(RANDOM_SEED)  # the weights, if random; nothing otherwise
+        pretrained = None if info.pretrained in (models.LOCAL, models.HUB, models.RANDOM) else info.pretrained
+        if pretrained and Path(pretrained).is_file():
+            pretrained = str(stack.enter_context(plain_checkpoint(Path(pretrained))))
         try:
             model: torch.nn.Module = open_clip.create_model(
                 models.open_clip_name(info.architecture),
-                None if info.pretrained in (models.LOCAL, models.HUB, models.RANDOM) else info.pretrained,
+                pretrained,
                 load_weights=not random,
                 require_pretrained=not random,
                 force_quick_gelu=info.quick_gelu,
