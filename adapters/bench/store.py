@@ -40,7 +40,7 @@ class Row:
 
     `params` are the hyper-parameters as asked for, `hyperparameters` as used after selection, both as JSON. `how` is a
     key of `adapters.bench.protocols.learning.HOW`. `key` is the cell's; the other names are those of `Part` and of a
-    report.
+    report. `labels_digest` is that of mended labels; empty: they are the data set's own.
     """
 
     protocol: str
@@ -74,6 +74,7 @@ class Row:
     version: str
     created: str
     key: str
+    labels_digest: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,7 @@ class Record:
             version=identity["version"],
             created=now(timespec="milliseconds"),
             key=cell.key,
+            labels_digest=cache.mended.digest if cache.mended else "",
         )
         return cls(row, part.reliability, part.tested, part.correct)
 
@@ -139,6 +141,7 @@ class Record:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`."""
+        content = {"labels_digest": "", **content}  # earlier cells lack it
         row = Row(**{field.name: content[field.name] for field in fields(Row)})
         tested = _unpack(content["tested"], content["test_rows"])
         return cls(row, content["reliability"], tested, _unpack(content["correct"], row.rows))

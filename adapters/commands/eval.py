@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,9 @@ def evaluate(
     run: RunName,
     cache: Annotated[str | None, typer.Option(help="The cache it was fitted on, if that has moved.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV of id,label to score on. Default: the labels that it was fitted with.")
+    ] = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -28,7 +32,8 @@ def evaluate(
     """Score a saved head again, class by class."""
     from adapters.runs.evaluate import evaluate
 
-    found = evaluate(run, cache=open_cache(cache, root) if cache else None, split=split, root=root, device=device)
+    opened = open_cache(cache, root) if cache else None
+    found = evaluate(run, cache=opened, split=split, labels=labels, root=root, device=device)
     show(found.to_json, lambda: evaluation_page(found), json=json)
 
 
@@ -43,6 +48,7 @@ def evaluation_page(found: Evaluation) -> Page:
         *([("top 5", percent(scores.top5))] if scores.top5 is not None else []),
         ("NLL, Brier", f"{scores.nll:.4f}, {scores.brier:.4f}"),
         ("ECE", percent(scores.ece)),
+        *([("labels", found.labels)] if found.labels else []),
     ]
     classes = Table(
         ("class", "images", "accuracy"),
@@ -60,7 +66,7 @@ def evaluation_page(found: Evaluation) -> Page:
 
 def _comparison(found: Evaluation) -> str:
     if found.reproduced is None:
-        return "No accuracy of this split was saved to compare with."
+        return "No accuracy of this split and these labels was saved to compare with."
     if found.reproduced:
         return "The saved accuracy is reproduced."
     return Styled(f"The saved accuracy is another: {percent(found.stored['accuracy'])}.", "red")

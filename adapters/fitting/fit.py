@@ -211,6 +211,7 @@ def fit_and_score(
             "calibrate": calibrate,
             "allow_fewer": allow_fewer,
         },
+        labels=cache.mended and cache.mended.to_json(),
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -219,6 +220,7 @@ def fit_and_score(
         "prompts": [task.text.name, task.text.prompts],
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
+        **({"labels": cache.mended.digest} if cache.mended else {}),
     }
     return Fitted(head, task, report, index_content, configuration)
 
@@ -290,6 +292,7 @@ def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, An
             encoder=dict(cache.encoder),
             cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
             dataset=report.dataset,
+            **({"labels": report.labels} if report.labels else {}),
         )
         write_json(fresh / METRICS, report.to_json())
         write_json(fresh / INDICES, index_content)

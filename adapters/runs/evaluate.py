@@ -15,6 +15,7 @@ from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
+from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import read_split
 
@@ -33,11 +34,12 @@ class Evaluation:
         method: name of its method.
         cache: where the cache is.
         split: the split that was scored.
+        labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
         images: rows scored.
         accuracy: recomputed, in [0, 1].
         ece: recomputed, in [0, 1], over bins of equal width.
         scores: all of them, with intervals.
-        stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score.
+        stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score on these labels.
         reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
         confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
@@ -47,6 +49,7 @@ class Evaluation:
     method: str
     cache: str
     split: str
+    labels: str | None
     images: int
     accuracy: float
     ece: float
@@ -62,7 +65,13 @@ class Evaluation:
 
 
 def evaluate(
-    run: str | Path, *, cache: Cache | None = None, split: str = "test", root: str | None = None, device: str = "auto"
+    run: str | Path,
+    *,
+    cache: Cache | None = None,
+    split: str = "test",
+    labels: str | Path | None = None,
+    root: str | None = None,
+    device: str = "auto",
 ) -> Evaluation:
     """Score a saved run on a split of its cache.
 
@@ -70,6 +79,7 @@ def evaluate(
         run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
         cache: an opened cache; None opens the one that the run was fitted on. It must be the same one.
         split: `train`, `val` or `test`.
+        labels: a file of mended labels to score on; None: those that the run was fitted with.
         root: where runs are looked for.
         device: where the head computes.
 
@@ -84,10 +94,13 @@ def evaluate(
     if cache is None:
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
+    cache = with_labels(cache, report, labels)
     rows = read_split(cache, split)
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
-    stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
+    same_labels = (cache.mended and cache.mended.digest) == labels_digest(report)
+    accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
+    stored = {"accuracy": accuracy, "ece": width_ece}
     names = tuple(head.config["class_names"])
     counts = confusion_matrix(logits, rows.labels, len(names))
     return Evaluation(
@@ -95,6 +108,7 @@ def evaluate(
         method=report.method,
         cache=cache.path,
         split=split,
+        labels=cache.mended and cache.mended.told,
         images=len(rows),
         accuracy=scores.accuracy,
         ece=ece(logits, rows.labels),
