@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapters.auditing.audit import audit
     from adapters.errors import AdapterError, RunError, TaskError
     from adapters.fitting.in_python import fit
     from adapters.fitting.recommended import recommended
@@ -56,6 +57,7 @@ _OTHERS = {
     "TaskError": "adapters.errors",
     "accuracy": "adapters.metrics",
     "alpha_path": "adapters.selection.exact_alpha",
+    "audit": "adapters.auditing.audit",
     "ece": "adapters.metrics",
     "fit": "adapters.fitting.in_python",
     "fit_many": "adapters.training.stacking",
@@ -95,6 +97,7 @@ __all__ = [
     "ZeroShotLinearProbe",
     "accuracy",
     "alpha_path",
+    "audit",
     "ece",
     "fit",
     "fit_many",

@@ -104,7 +104,7 @@ def plan(
 
 def _identity(recipe: Entrant, cache: Cache, targets: Sequence[Cache], shots: int, seed: int) -> dict[str, Any]:
     settings = recipe.settings
-    mended = [each.mended and each.mended.digest for each in (cache, *targets)]
+    mended = [each.mended.digest if each.mended else "" for each in (cache, *targets)]
     text = cache.text if settings.prompts is None else cache.text_set(settings.prompts)
     head = recipe.build(logit_scale=float(text.logit_scale), seed=seed)
     return {

@@ -66,7 +66,7 @@ def bench(
         check_suffix(plot)  # before the work, not after it
     results = run(
         methods,
-        caches=[open_cache(name, root, labels) for name in cache or [None]],
+        caches=[open_cache(name, root, labels) for name in cache or [""]],
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
         select=select,

@@ -211,7 +211,7 @@ def fit_and_score(
             "calibrate": calibrate,
             "allow_fewer": allow_fewer,
         },
-        labels=cache.mended and cache.mended.to_json(),
+        labels=cache.mended.to_json() if cache.mended else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen

@@ -118,7 +118,7 @@ def compare(
         less = None if first is None else difference(right, first)
         first = right if first is None else first
         found.append(Compared(str(each.path), report, score_logits(logits, test.labels), less))
-    return Comparison(tuple(found), _differing(reports), cache.mended and cache.mended.told)
+    return Comparison(tuple(found), _differing(reports), cache.mended.told if cache.mended else None)
 
 
 def _differing(reports: Sequence[Report]) -> dict[str, list[Any]]:

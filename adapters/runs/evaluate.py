@@ -98,7 +98,7 @@ def evaluate(
     rows = read_split(cache, split)
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
-    same_labels = (cache.mended and cache.mended.digest) == labels_digest(report)
+    same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
     accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
     stored = {"accuracy": accuracy, "ece": width_ece}
     names = tuple(head.config["class_names"])
@@ -108,7 +108,7 @@ def evaluate(
         method=report.method,
         cache=cache.path,
         split=split,
-        labels=cache.mended and cache.mended.told,
+        labels=cache.mended.told if cache.mended else None,
         images=len(rows),
         accuracy=scores.accuracy,
         ece=ece(logits, rows.labels),

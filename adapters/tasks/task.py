@@ -156,7 +156,7 @@ def _named(entries: Iterable[IndexEntry], split: CachedSplit, source: str) -> np
     labels, mended = split.labels, split.labels != split.stored_labels
     rows = match_rows(entries, split.ids, labels, source=source, split=split.name, mended=mended)
     rows = rows[split.labelled[rows]]
-    return rows[np.argsort(labels[rows], kind="stable")]
+    return np.asarray(rows[np.argsort(labels[rows], kind="stable")])
 
 
 def _check_shots(

@@ -15,7 +15,7 @@ import difflib
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +99,8 @@ def read_labels_file(path: str | Path) -> LabelsFile:
             other = found.setdefault((line.split, line.id), line)
             if other.label != line.label:
                 raise CacheError(
-                    f"--labels {place} calls {line.id} both {other.label!r} and {line.label!r}; expected one label an image"
+                    f"--labels {place} calls {line.id} both {other.label!r} and {line.label!r}; expected one label for "
+                    "each image"
                 )
     except csv.Error as error:
         raise CacheError(f"--labels {place} is no CSV ({error}); {EXPECTED}") from error
@@ -125,7 +126,7 @@ def _lines(text: str, place: Path) -> Iterator[Line]:
 
 
 def new_labels(
-    labels_file: LabelsFile, ids: dict[str, Sequence[str]], class_names: Sequence[str]
+    labels_file: LabelsFile, ids: Mapping[str, Iterable[str]], class_names: Sequence[str]
 ) -> dict[str, dict[int, int]]:
     """The label of every row that the file names, by split.
 
@@ -147,7 +148,7 @@ def new_labels(
             f"--labels {labels_file.path}: {label!r} is no class of the cache (of {wrong[0].id}; {_count(wrong)}); "
             f"{hint}expected one of its {len(class_names)} class names: {_some(class_names)}"
         )
-    where: dict[tuple[str, str], list[int]] = {}
+    where: dict[tuple[str, str], list[int]] = {}  # of an id that a split has twice, both rows
     for split, names in ids.items():
         for row, image_id in enumerate(names):
             where.setdefault((split, str(image_id)), []).append(row)
@@ -163,7 +164,7 @@ def new_labels(
     if unknown:
         first = unknown[0]
         place = f"split {first.split!r} of the cache" if first.split else "the cache"
-        example = next((str(names[0]) for names in ids.values() if len(names)), "")
+        example = next((image_id for _, image_id in where), "none at all")
         raise CacheError(
             f"--labels {labels_file.path}: {place} has no image {first.id!r} ({_count(unknown)}); expected ids such as "
             f"{example}: type `adapters audit --csv FILE` for a file to edit"

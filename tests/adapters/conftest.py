@@ -107,6 +107,10 @@ class FakeCache:
     def text(self) -> FakeText:
         return next(iter(self.texts.values()))
 
+    @property
+    def prompt_sets(self) -> tuple[str, ...]:
+        return tuple(self.texts)
+
     def text_set(self, name: str) -> FakeText:
         return self.texts[name]
 
