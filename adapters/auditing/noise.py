@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from adapters.arrays import Doubles, Floats, Ints
 from adapters.metrics import log_softmax
 
-PRIOR = 5.0
+PRIOR = 20.0
 """Images of each class that the prior of its row of Q is worth."""
 FIRST_GUESS = 0.02
 """Share of wrong labels to begin with."""
@@ -52,6 +52,21 @@ class Understood:
         """Probabilities (R, C) of the true class of rows, given their labels too."""
         joint = np.exp(log_softmax(self.mixed(zero_shot, learned))) * self.confusion.T[labels]
         return np.asarray(joint / joint.sum(1, keepdims=True))
+
+    def odds(self, zero_shot: Floats, learned: Floats, labels: Ints) -> tuple[Doubles, Doubles, Ints]:
+        """Of rows the log-odds (R,) that the label is wrong, with Q and without, and the most probable other class.
+
+        Without Q all wrong labels are alike: log p of the most probable other class less log p of the label.
+        """
+        log_p = log_softmax(self.mixed(zero_shot, learned))
+        at = np.arange(len(labels)), labels
+        joint = log_p + np.log(self.confusion.T[labels])
+        of_label, own = joint[at], log_p[at]
+        joint[at] = log_p[at] = -np.inf
+        other = joint.argmax(1)
+        most = joint.max(1)
+        of_others = most + np.log(np.exp(joint - most[:, None]).sum(1))
+        return of_others - of_label, log_p.max(1) - own, other
 
     def mixed(self, zero_shot: Floats, learned: Floats) -> Doubles:
         """Logits (R, C) of the true class, without the label."""
