@@ -3,12 +3,12 @@
     python -m benchmarks.audit --set features.npz [--seeds 1-5] [--share 0.05] [--cleanlab PYTHON]
     python -m benchmarks.audit --speed
 
-Labels are flipped at random, to the class whose text is most similar, and to the class whose mean image is. Told are the
+Labels are flipped at random, to the class whose text is most similar, and to that whose mean image is. Told are the
 area under the ROC curve and the average precision of the ranking, and of the images that are told how many were flipped
 (precision; what was wrong before counts against it) and how many of the flipped are told (recall).
 
 cleanlab is given the same out-of-sample probabilities. Shown are the best average precisions of its `find_label_issues`
-(images that it does not list come last) and of its label quality scores, each by whichever of its three scores did best.
+(images that it does not list come last) and of its label quality scores, each by whichever of three scores did best.
 It is no dependency of this project, and its licence is the AGPL: `--cleanlab` names the Python of an environment of its
 own. A file has `text_features`, and `…_features` and `…_labels` of `train16`, `val` and `test` (see `feature_sets`).
 """

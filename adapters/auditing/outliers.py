@@ -1,7 +1,7 @@
 """Images that no class explains: far from every class, as the discriminant of all other images measures it.
 
-Far is what lies beyond Tukey's outer fence of the logarithm of the distances to the nearest class: the upper quartile
-and three times the distance between the quartiles.
+Far is what lies beyond Tukey's outer fence of the distances to the nearest class: the upper quartile and three times the
+distance between the quartiles.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def far(distances: Doubles) -> tuple[Ints, float]:
     """Numbers of the images beyond the fence, farthest first, and the fence, in the unit of the distances (N,)."""
     if not np.isfinite(distances).all():
         return np.empty(0, np.int64), float("inf")
-    low, high = np.quantile(np.log(np.maximum(distances, 1e-12)), [0.25, 0.75])
-    fence = float(np.exp(high + OUTER * (high - low)))
+    low, high = np.quantile(distances, [0.25, 0.75])
+    fence = float(high + OUTER * (high - low))
     found = np.flatnonzero(distances > fence)
     return found[np.argsort(-distances[found], kind="stable")], fence
 

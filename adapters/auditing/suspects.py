@@ -5,9 +5,9 @@ calibrated while some labels are wrong (`noise`). A second round learns with eac
 was right, so that wrong labels spoil the class means no more. Told are the images whose label is more likely wrong
 than right.
 
-They are ranked by the mean of two log-odds that the label is wrong: with the estimated confusions, as for what is told,
-and without. The first alone ranks by how common a confusion is as much as by what the image shows; the mean was measured
-to rank better (benchmarks/RESULTS.md).
+They are ranked by the mean of two log-odds that the label is wrong: with the estimated confusions, as for what is
+told, and without. The first alone ranks by how common a confusion is as much as by what the image shows; the mean was
+measured to rank better.
 """
 
 from __future__ import annotations
