@@ -6,6 +6,7 @@
     head = adapters.recommended("clip").fit(task.support.inputs, task.support.labels, text=task.text)
     head.decision_function(X)
     head.save("runs/a"); adapters.load("runs/a")
+    adapters.audit(cache).mislabelled  # what is wrong with the data
 
 Names are imported when they are first used, so that `import adapters` itself is quick.
 """

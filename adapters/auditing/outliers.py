@@ -1,7 +1,7 @@
 """Images that no class explains: far from every class, as the discriminant of all other images measures it.
 
-Far is what lies beyond Tukey's outer fence of the distances to the nearest class: the upper quartile and three times the
-distance between the quartiles.
+Far is what lies beyond Tukey's outer fence of the distances to the nearest class: the upper quartile and three times
+the distance between the quartiles.
 """
 
 from __future__ import annotations

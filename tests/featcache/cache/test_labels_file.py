@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.cache.labels_file import read_labels_file
+from featcache.cache.labels_file import new_labels, read_labels_file
 from featcache.errors import CacheError
 from featcache.show.spreadsheet import spreadsheet
 from tests.conftest import ImageFolder
-
-
-@pytest.fixture
-def cache(root: Path, image_folder: ImageFolder) -> featcache.Cache:
-    folder = image_folder(per_class=6)
-    return featcache.extract("tiny", str(folder), name="c", workers=0, device="cpu", progress=False)
 
 
 def written(path: Path, text: str) -> Path:
@@ -25,7 +19,9 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_labels_are_mended_and_nothing_is_written(cache: featcache.Cache, tmp_path: Path) -> None:
+def test_labels_are_mended_and_nothing_is_written(root: Path, image_folder: ImageFolder, tmp_path: Path) -> None:
+    folder = image_folder(per_class=6)
+    cache = featcache.extract("tiny", str(folder), name="c", workers=0, device="cpu", progress=False)
     train, test = cache["train"], cache["test"]
     other = (int(train.labels[0]) + 1) % 3
     lines = [
@@ -52,43 +48,42 @@ def test_labels_are_mended_and_nothing_is_written(cache: featcache.Cache, tmp_pa
 
 def test_the_digest_is_that_of_what_it_says(tmp_path: Path) -> None:
     one = read_labels_file(written(tmp_path / "a.csv", "id,label\na.png,x\n=b.png,\n"))
-    saved_again = "﻿split;label;note;id\r\n;x;;a.png\r\n;;said;'=b.png\r\n;;;\r\n"
+    saved_again = "\ufeffsplit;label;note;id\r\n;x;;a.png\r\n;;said;'=b.png\r\n;;;\r\n"
     assert read_labels_file(written(tmp_path / "b.csv", saved_again)).digest == one.digest
     assert read_labels_file(written(tmp_path / "c.csv", "id,label\na.png,y\n=b.png,\n")).digest != one.digest
 
 
-def test_a_split_says_which_of_equal_ids(cache: featcache.Cache, tmp_path: Path) -> None:
-    cache["test"].ids[0] = cache["train"].ids[0]
-    first, second, third = cache.class_names
-    lines = f"id,label,split\n{cache['train'].ids[0]},{second},test\n{cache['train'].ids[0]},{third},\n"
-    mended = cache.relabelled(written(tmp_path / "l.csv", lines))
-    assert (mended["train"].labels[0], mended["test"].labels[0]) == (2, 1)
+IDS = {"train": ["a.png", "b.png"], "test": ["a.png", "c.png"]}
+CLASSES = ("cat", "horse")
+
+
+def test_a_split_says_which_of_equal_ids(tmp_path: Path) -> None:
+    file = read_labels_file(written(tmp_path / "l.csv", "id,label,split\na.png,cat,test\na.png,horse,\nc.png,,\n"))
+    assert new_labels(file, IDS, CLASSES) == {"train": {0: 1}, "test": {0: 0, 1: -1}}
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("id,label\nno.png,{a}\nnor.png,{a}\n", "the cache has no image 'no.png' (2 such lines); expected ids such as"),
-        ("id,label,split\n{id},{a},test\n", "split 'test' of the cache has no image"),
-        ("id,label\n{id},{a}x\n", "'{a}x' is no class of the cache (of {id}; 1 such line); did you mean '{a}'?"),
-        ("id,label\n{id},{a}\n{id},{b}\n", "calls {id} both '{a}' and '{b}'; expected one label"),
+        ("id,label\nno.png,cat\nnor.png,cat\n", "the cache has no image 'no.png' (2 such lines); expected ids such as"),
+        ("id,label,split\nb.png,cat,test\n", "split 'test' of the cache has no image 'b.png'"),
+        ("id,label\na.png,cats\n", "'cats' is no class of the cache (of a.png; 1 such line); did you mean 'cat'?"),
+        ("id,label\na.png,cat\na.png,horse\n", "calls a.png both 'cat' and 'horse'; expected one label"),
         ("name,label\n", "has no column 'id'; expected a CSV file with the columns id and label"),
-        ("id,label\n{id}\n", "line 2: 1 cells; expected"),
+        ("id,label\na.png\n", "line 2: 1 cells; expected"),
         ("", "has no column 'id'"),
     ],
 )
-def test_a_bad_file_is_one_line(cache: featcache.Cache, tmp_path: Path, text: str, expected: str) -> None:
-    first, second, _ = cache.class_names
-    names = {"id": cache["train"].ids[0], "a": first, "b": second}
+def test_a_bad_file_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(CacheError) as error:
-        cache.relabelled(written(tmp_path / "l.csv", text.format(**names)))
-    assert expected.format(**names) in str(error.value)
+        new_labels(read_labels_file(written(tmp_path / "l.csv", text)), IDS, CLASSES)
+    assert expected in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_not_there_or_no_text(cache: featcache.Cache, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="No such file or directory; expected a CSV file"):
-        cache.relabelled(tmp_path / "none.csv")
+        read_labels_file(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"id,label\n\xff\xfe,\n")
     with pytest.raises(CacheError, match="is not UTF-8; save it as CSV UTF-8"):
-        cache.relabelled(tmp_path / "bytes.csv")
+        read_labels_file(tmp_path / "bytes.csv")
