@@ -187,7 +187,7 @@ def main() -> None:
                 f"{mean.scores:.4f} | {mean.told:.0f} | {mean.precision:.3f} | {mean.recall:.3f} | {mean.seconds:.1f} |"
             )
     if asked.speed:
-        print("| rows | classes | labels, s | twins, s |\n|---|---|---|---|")
+        print("\n| rows | classes | labels, s | twins, s |\n|---|---|---|---|")
         for rows, classes in SIZES:
             print(speed(rows, classes))
 

@@ -66,7 +66,8 @@ def evaluation_page(found: Evaluation) -> Page:
 
 def _comparison(found: Evaluation) -> str:
     if found.reproduced is None:
-        return "No accuracy of this split and these labels was saved to compare with."
+        on_these = " on these labels" if found.labels else ""
+        return f"No accuracy of this split{on_these} was saved to compare with."
     if found.reproduced:
         return "The saved accuracy is reproduced."
     return Styled(f"The saved accuracy is another: {percent(found.stored['accuracy'])}.", "red")

@@ -34,7 +34,6 @@ class Evaluation:
         method: name of its method.
         cache: where the cache is.
         split: the split that was scored.
-        labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
         images: rows scored.
         accuracy: recomputed, in [0, 1].
         ece: recomputed, in [0, 1], over bins of equal width.
@@ -43,13 +42,13 @@ class Evaluation:
         reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
         confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
+        labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
     """
 
     run: str
     method: str
     cache: str
     split: str
-    labels: str | None
     images: int
     accuracy: float
     ece: float
@@ -58,6 +57,7 @@ class Evaluation:
     reproduced: bool | None
     per_class: list[dict[str, Any]]
     confusions: list[dict[str, Any]]
+    labels: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above."""
