@@ -29,7 +29,7 @@ PRIOR = 20.0
 FIRST_GUESS = 0.02
 """Share of wrong labels to begin with."""
 ROUNDS = 10
-SEEN = 1 << 21
+SEEN = 1 << 19
 """Logits that the scales are fitted on at most; of more, those of rows drawn at random."""
 BLOCK = 1 << 22
 
