@@ -48,7 +48,7 @@ def featcache_app() -> typer.Typer:
 
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
-    from adapters.commands import bench, compare, eval, fit, list, predict, runs, search
+    from adapters.commands import audit, bench, compare, eval, fit, list, predict, runs, search
     from featcache.commands.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
@@ -56,6 +56,7 @@ def adapters_app() -> typer.Typer:
         "Train lightweight heads on cached CLIP features in seconds, and score them honestly.",
         start="adapters fit --shots 4   (after `featcache extract --model tiny --dataset digits`)",
     )
+    app.command("audit", cls=Command)(audit.audit)
     app.command("fit", cls=CommandOfMethod)(fit.fit)
     app.command("search", cls=CommandOfMethod)(search.search)
     app.command("bench", cls=ContinuedCommand)(bench.bench)

@@ -6,6 +6,7 @@
     head = adapters.recommended("clip").fit(task.support.inputs, task.support.labels, text=task.text)
     head.decision_function(X)
     head.save("runs/a"); adapters.load("runs/a")
+    adapters.audit(cache).mislabelled  # what is wrong with the data
 
 Names are imported when they are first used, so that `import adapters` itself is quick.
 """
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapters.auditing.audit import audit
     from adapters.errors import AdapterError, RunError, TaskError
     from adapters.fitting.in_python import fit
     from adapters.fitting.recommended import recommended
@@ -56,6 +58,7 @@ _OTHERS = {
     "TaskError": "adapters.errors",
     "accuracy": "adapters.metrics",
     "alpha_path": "adapters.selection.exact_alpha",
+    "audit": "adapters.auditing.audit",
     "ece": "adapters.metrics",
     "fit": "adapters.fitting.in_python",
     "fit_many": "adapters.training.stacking",
@@ -95,6 +98,7 @@ __all__ = [
     "ZeroShotLinearProbe",
     "accuracy",
     "alpha_path",
+    "audit",
     "ece",
     "fit",
     "fit_many",

@@ -104,6 +104,7 @@ def plan(
 
 def _identity(recipe: Entrant, cache: Cache, targets: Sequence[Cache], shots: int, seed: int) -> dict[str, Any]:
     settings = recipe.settings
+    mended = [each.mended.digest if each.mended else "" for each in (cache, *targets)]
     text = cache.text if settings.prompts is None else cache.text_set(settings.prompts)
     head = recipe.build(logit_scale=float(text.logit_scale), seed=seed)
     return {
@@ -113,6 +114,7 @@ def _identity(recipe: Entrant, cache: Cache, targets: Sequence[Cache], shots: in
         "shots": shots,
         "seed": seed,
         "cache": cache.digest,
+        **({"labels": mended} if any(mended) else {}),
         "prompts": [text.name, text.prompts],
         "targets": [[target.digest, target.text.name, target.text.prompts] for target in targets],
         **options_of(settings),

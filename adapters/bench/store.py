@@ -41,7 +41,7 @@ class Row:
 
     `params` are the hyper-parameters as asked for, `hyperparameters` as used after selection, both as JSON. `how` is a
     key of `adapters.bench.protocols.learning.HOW`. `key` is the cell's; the other names are those of `Part` and of a
-    report.
+    report. `labels_digest` is that of mended labels; empty: they are the data set's own.
     """
 
     protocol: str
@@ -75,6 +75,7 @@ class Row:
     version: str
     created: str
     key: str
+    labels_digest: str = ""
 
 
 class Large(TypedDict):
@@ -144,6 +145,7 @@ class Record:
             version=identity["version"],
             created=now(timespec="milliseconds"),
             key=cell.key,
+            labels_digest=cache.mended.digest if cache.mended else "",
         )
         return cls(row, part.reliability, part.tested, part.correct)
 

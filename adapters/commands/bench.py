@@ -10,7 +10,7 @@ import typer
 from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import AllowFewer, Prompts, Seeds, Shots, numbers, select_option
+from adapters.commands.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
 from featcache.commands.choices import choice
 from featcache.commands.options import Device, Json, Root
 from featcache.commands.show import show, tell
@@ -41,6 +41,7 @@ def bench(
         bool, typer.Option("--calibrate", help="Also fit temperatures on what --select allows.")
     ] = False,
     prompts: Prompts = None,
+    labels: Labels = None,
     allow_fewer: AllowFewer = False,
     out: Annotated[
         Path | None, typer.Option(help="Where results are kept and continued. Default: a folder under ROOT/bench.")
@@ -65,7 +66,7 @@ def bench(
         check_suffix(plot)  # before the work, not after it
     results = run(
         methods,
-        caches=[open_cache(name, root) for name in cache] if cache else [open_cache(None, root)],
+        caches=[open_cache(name, root, labels) for name in cache or [""]],
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
         select=select,

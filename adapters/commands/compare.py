@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Names (see adapters runs) or folders.")],
     cache: Annotated[str | None, typer.Option(help="The cache they were fitted on, if that has moved.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV of id,label to score all on. Default: the labels that they share.")
+    ] = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -26,7 +30,8 @@ def compare(
     """Compare saved heads on the same test rows: scores, paired differences to the first, and what differs in them."""
     from adapters.runs.compare import compare
 
-    found = compare(runs, cache=open_cache(cache, root) if cache else None, root=root, device=device)
+    opened = open_cache(cache, root) if cache else None
+    found = compare(runs, cache=opened, labels=labels, root=root, device=device)
     show(found.to_json, lambda: comparison_page(found), json=json)
 
 
@@ -47,7 +52,8 @@ def comparison_page(found: Comparison) -> Page:
     names = [each.name for each in found.runs]
     settings = Table(("setting", *names), differ, "What differs in their settings")
     note = "Less the first: points, with the 95 % interval of the paired difference; in bold where it excludes 0."
-    return Page([scored, *([settings] if differ else []), note])
+    labels = [f"Mended labels: {found.labels}."] if found.labels else []
+    return Page([scored, *([settings] if differ else []), note, *labels])
 
 
 def _short(value: Any) -> str:

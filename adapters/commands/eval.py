@@ -29,6 +29,9 @@ def evaluate(
             help="Also write a row an image: label, prediction, how sure, and the most similar shot.",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV of id,label to score on. Default: the labels that it was fitted with.")
+    ] = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -39,13 +42,9 @@ def evaluate(
 
     if images:
         check_images_file(images)
+    opened = open_cache(cache, root) if cache else None
     found = evaluate(
-        run,
-        cache=open_cache(cache, root) if cache else None,
-        split=split,
-        root=root,
-        device=device,
-        by_image=images is not None,
+        run, cache=opened, split=split, labels=labels, root=root, device=device, by_image=images is not None
     )
     if images and found.by_image is not None:
         write_image_rows(images, found.by_image)
@@ -63,6 +62,7 @@ def evaluation_page(found: Evaluation) -> Page:
         *([("top 5", percent(scores.top5))] if scores.top5 is not None else []),
         ("NLL, Brier", f"{scores.nll:.4f}, {scores.brier:.4f}"),
         ("ECE", percent(scores.ece)),
+        *([("labels", found.labels)] if found.labels else []),
     ]
     classes = Table(
         ("class", "images", "accuracy"),
@@ -80,7 +80,8 @@ def evaluation_page(found: Evaluation) -> Page:
 
 def _comparison(found: Evaluation) -> str:
     if found.reproduced is None:
-        return "No accuracy of this split was saved to compare with."
+        on_these = " on these labels" if found.labels else ""
+        return f"No accuracy of this split{on_these} was saved to compare with."
     if found.reproduced:
         return "The saved accuracy is reproduced."
     return Styled(f"The saved accuracy is another: {percent(found.stored['accuracy'])}.", "red")

@@ -10,7 +10,7 @@ import typer
 
 from adapters.commands.caches import open_cache
 from adapters.commands.next_step import next_step
-from adapters.commands.shared_options import AllowFewer, OneCache, Prompts, numbers, select_option
+from adapters.commands.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
 from adapters.methods import DEFAULT
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
 from featcache.commands.options import Device, Json, Root
@@ -43,6 +43,7 @@ def fit(
     indices: Annotated[
         Path | None, typer.Option(help="A CoOp index file (shot_4-seed_1.json) that names the shots.")
     ] = None,
+    labels: Labels = None,
     allow_fewer: AllowFewer = False,
     prompts: Prompts = None,
     calibrate: Annotated[
@@ -70,7 +71,7 @@ def fit(
     params = parse_options(method, words)
     several = [seed] if seeds is None else numbers("--seeds", seeds)
     options: dict[str, Any] = dict(
-        cache=open_cache(cache, root),
+        cache=open_cache(cache, root, labels),
         shots=shots,
         select=select,
         params=params,
@@ -169,6 +170,8 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
     by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
     facts.append(("chosen by", by))
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))
+    if report.labels is not None:
+        facts.append(("labels", f"mended by {report.labels['file']}"))
     if report.note:
         facts.append((Styled("note", "yellow"), report.note))
     from adapters.runs.mirror import kept_at

@@ -29,6 +29,7 @@ def next_step(report: Report, root: str | None) -> NextStep:
     assert baseline is not None
     assert tested is not None
     where = f"--cache {shlex.quote(report.cache_name)}"
+    where += f" --labels {shlex.quote(report.labels['file'])}" if report.labels else ""
     if baseline["balanced_accuracy_interval"][0] <= 1 / report.classes and report.method != DEFAULT:
         why = "zero-shot is at chance: other words for the classes cost only text"
         return NextStep(f"featcache text {shlex.quote(report.cache_name)} --templates FILE{again(root)}", why)
@@ -45,6 +46,7 @@ def _asked(report: Report) -> str:
     """The options that the run was asked for, with several seeds."""
     asked: dict[str, Any] = report.asked or {}
     words = ["--shots", str(report.shots), "--seeds", SEEDS, "--cache", report.cache_name, "--prompts", report.prompts]
+    words += ["--labels", report.labels["file"]] if report.labels else []
     words += ["--select", asked["select"]] if asked.get("select") else []
     words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer") if asked.get(name)]
     for name, value in (asked.get("options") or {}).items():

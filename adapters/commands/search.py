@@ -10,6 +10,7 @@ import typer
 from adapters.commands.caches import open_cache
 from adapters.commands.shared_options import (
     AllowFewer,
+    Labels,
     Method,
     OneCache,
     Prompts,
@@ -36,6 +37,7 @@ def search(
         typer.Option("--halving", help="Give up all but the best third after a ninth and after a third of the steps."),
     ] = False,
     prompts: Prompts = None,
+    labels: Labels = None,
     allow_fewer: AllowFewer = False,
     out: Annotated[
         Path | None, typer.Option(help="Where results are kept. Default: a folder under ROOT/search.")
@@ -63,7 +65,7 @@ def search(
     results = run(
         method,
         parse_grid(method, words),
-        cache=open_cache(cache, root),
+        cache=open_cache(cache, root, labels),
         shots=numbers("--shots", shots),
         seeds=numbers("--seeds", seeds),
         select=select,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,12 @@ OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or UR
 Prompts = Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")]
 AllowFewer = Annotated[
     bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="A CSV of id,label with mended labels; an empty label leaves the image out (adapters audit --csv)."
+    ),
 ]
 Shots = Annotated[str, typer.Option(help="Numbers of labelled images a class.")]
 Seeds = Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")]

@@ -212,6 +212,7 @@ def fit_and_score(
             "calibrate": calibrate,
             "allow_fewer": allow_fewer,
         },
+        labels=cache.mended.to_json() if cache.mended else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -220,6 +221,7 @@ def fit_and_score(
         "prompts": [task.text.name, task.text.prompts],
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
+        **({"labels": cache.mended.digest} if cache.mended else {}),
     }
     return Fitted(head, task, report, index_content, configuration)
 
@@ -291,6 +293,7 @@ def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, An
             encoder=dict(cache.encoder),
             cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
             dataset=report.dataset,
+            **({"labels": report.labels} if report.labels else {}),
         )
         write_json(fresh / METRICS, sealed(report.to_json()))
         write_json(fresh / INDICES, index_content)

@@ -15,6 +15,7 @@ from adapters.methods import load
 from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
 from adapters.runs.evaluate import check_cache
+from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.runs.report import Report
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import read_split
@@ -55,10 +56,12 @@ class Comparison:
     Attributes:
         runs: at least two.
         settings: of what differs between them, its name and each run's value.
+        labels: the file of mended labels that they were scored on, and what that changes; None: the data set's own.
     """
 
     runs: tuple[Compared, ...]
     settings: dict[str, list[Any]]
+    labels: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON-able values."""
@@ -71,22 +74,28 @@ class Comparison:
             }
             for each in self.runs
         ]
-        return {"runs": runs, "settings": self.settings}
+        return {"runs": runs, "settings": self.settings, "labels": self.labels}
 
 
 def compare(
-    runs: Sequence[str | Path], *, cache: Cache | None = None, root: str | None = None, device: str = "auto"
+    runs: Sequence[str | Path],
+    *,
+    cache: Cache | None = None,
+    labels: str | Path | None = None,
+    root: str | None = None,
+    device: str = "auto",
 ) -> Comparison:
     """Score saved runs again on the test split of their cache, and compare them with the first.
 
     Args:
         runs: folders of runs, or names, at least two; all fitted on one cache.
         cache: an opened cache; None opens the one that the first run was fitted on.
+        labels: a file of mended labels to score all on; None: those that they were fitted with.
         root: where runs are looked for.
         device: where heads compute.
 
     Raises:
-        RunError: fewer than two runs, no such run, or runs of different caches.
+        RunError: fewer than two runs, no such run, or runs of different caches or labels.
         CacheError: the runs' cache is gone.
     """
     if len(runs) < 2:
@@ -94,6 +103,10 @@ def compare(
     saved = [find_run(run, root=root) for run in runs]
     reports = [each.require_report() for each in saved]
     cache = featcache.open(reports[0].cache) if cache is None else cache
+    given = labels is not None or cache.mended is not None
+    if not given and len({labels_digest(report) for report in reports}) > 1:
+        raise RunError("the runs were fitted with different labels: type --labels FILE with those to score all on")
+    cache = with_labels(cache, reports[0], labels)
     test = read_split(cache, "test")
     found: list[Compared] = []
     first: np.ndarray | None = None
@@ -105,7 +118,7 @@ def compare(
         less = None if first is None else difference(right, first)
         first = right if first is None else first
         found.append(Compared(str(each.path), report, score_logits(logits, test.labels), less))
-    return Comparison(tuple(found), _differing(reports))
+    return Comparison(tuple(found), _differing(reports), cache.mended.told if cache.mended else None)
 
 
 def _differing(reports: Sequence[Report]) -> dict[str, list[Any]]:

@@ -18,6 +18,7 @@ from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import INDICES
 from adapters.runs.image_rows import image_rows
+from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
@@ -40,11 +41,12 @@ class Evaluation:
         accuracy: recomputed, in [0, 1].
         ece: recomputed, in [0, 1], over bins of equal width.
         scores: all of them, with intervals.
-        stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score.
+        stored: `accuracy` and `ece` as `adapters fit` saved them; None for what it did not score on these labels.
         reproduced: whether the recomputed accuracy is the stored one; None where nothing was stored.
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
         confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
         by_image: a record an image (`adapters.runs.image_rows`); None where it was not asked for.
+        labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
     """
 
     run: str
@@ -60,6 +62,7 @@ class Evaluation:
     per_class: list[dict[str, Any]]
     confusions: list[dict[str, Any]]
     by_image: list[dict[str, Any]] | None = None
+    labels: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above, without the images."""
@@ -73,6 +76,7 @@ def evaluate(
     *,
     cache: Cache | None = None,
     split: str = "test",
+    labels: str | Path | None = None,
     root: str | None = None,
     device: str = "auto",
     by_image: bool = False,
@@ -83,6 +87,7 @@ def evaluate(
         run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
         cache: an opened cache; None opens the one that the run was fitted on. It must be the same one.
         split: `train`, `val` or `test`.
+        labels: a file of mended labels to score on; None: those that the run was fitted with.
         root: where runs are looked for.
         device: where the head computes.
         by_image: also tell of every image.
@@ -98,10 +103,13 @@ def evaluate(
     if cache is None:
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
+    cache = with_labels(cache, report, labels)
     rows = read_split(cache, split)
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
-    stored = {"accuracy": report.accuracy.get(split), "ece": report.ece.get(split)}
+    same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
+    accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
+    stored = {"accuracy": accuracy, "ece": width_ece}
     names = tuple(head.config["class_names"])
     counts = confusion_matrix(logits, rows.labels, len(names))
     return Evaluation(
@@ -109,6 +117,7 @@ def evaluate(
         method=report.method,
         cache=cache.path,
         split=split,
+        labels=cache.mended.told if cache.mended else None,
         images=len(rows),
         accuracy=scores.accuracy,
         ece=ece(logits, rows.labels),

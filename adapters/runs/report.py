@@ -50,6 +50,8 @@ class Report:
         imbalance: rows of the largest class over those of the smallest that has any, of the test split.
         explanation: of `auto`, `why` and the `candidates` of its mixture; None for others.
         asked: what was asked for beside method, cache, shots and seed: `select`, `options`, `calibrate`, `allow_fewer`.
+        labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
+            `changed` and `left_out`; None: the labels are the data set's own.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -84,6 +86,7 @@ class Report:
     remarks: list[str] | None = None
     explanation: dict[str, Any] | None = None
     asked: dict[str, Any] | None = None
+    labels: dict[str, Any] | None = None
 
     @property
     def uneven(self) -> bool:

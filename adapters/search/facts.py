@@ -31,6 +31,7 @@ class Facts:
         dataset: the cache's data set; `model` and `pretrained` its encoder; `prompts` the name of the prompt set.
         cache: where it is; `cache_name` and `cache_digest` what identifies it.
         version: of featcache.
+        labels: of mended labels the file; `labels_digest` of what it says; empty: they are the data set's own.
     """
 
     method: str
@@ -47,6 +48,8 @@ class Facts:
     cache_name: str
     cache_digest: str
     version: str
+    labels: str = ""
+    labels_digest: str = ""
 
     @property
     def regime(self) -> Regime:
@@ -71,6 +74,8 @@ class Facts:
             cache_name=cache.name,
             cache_digest=cache.digest,
             version=package_version(),
+            labels=cache.mended.file if cache.mended else "",
+            labels_digest=cache.mended.digest if cache.mended else "",
         )
 
 

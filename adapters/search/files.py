@@ -23,6 +23,8 @@ from featcache.places.home import local_home
 from featcache.places.turns import held
 from featcache.places.whole import make_folder, remove_partial_files, write_whole
 
+LABELS = ("labels", "labels_digest")
+"""Facts that a folder's name depends on only where labels were mended."""
 _TYPES = dict.fromkeys(("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy"), "float")
 _TYPES["stopped_at"] = "int"
 
@@ -33,7 +35,8 @@ def folder_for(facts: Facts, out: Path | str | None, root: str | None) -> Path:
     Raises:
         RunError: it cannot be made.
     """
-    asked = json.dumps(asdict(facts), sort_keys=True, default=str)
+    said = {name: value for name, value in asdict(facts).items() if name not in LABELS or value}
+    asked = json.dumps(said, sort_keys=True, default=str)
     name = slug(f"{facts.cache_name}-{facts.method}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}")
     return made(local_home(root) / "search" / name if out is None else Path(out).expanduser(), "--out")
 

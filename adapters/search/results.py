@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -98,6 +99,7 @@ class Results:
         one = of_most[0]
         options = " ".join(f"--{name.replace('_', '-')} {str(value).lower()}" for name, value in one.setting.items())
         draw = f"--shots {one.shots} --seed {one.seed} --select none --cache {self.facts.cache_name}"
+        draw += f" --labels {shlex.quote(self.facts.labels)}" if self.facts.labels else ""
         return f"adapters fit {self.facts.method} {draw} {options}"
 
     def to_json(self) -> dict[str, Any]:
@@ -169,6 +171,7 @@ class Results:
                     "select": facts.select,
                     "cache": facts.cache_name,
                     "cache_digest": facts.cache_digest,
+                    "labels_digest": facts.labels_digest,
                     "prompts": facts.prompts,
                     "version": facts.version,
                 }

@@ -85,6 +85,7 @@ def match_rows(
     *,
     source: str,
     split: str,
+    mended: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Find the cache's row of every entry.
 
@@ -97,6 +98,7 @@ def match_rows(
         labels: the split's class indices, (N,).
         source: the file's name, for messages.
         split: the split's name, for messages.
+        mended: rows (N,) whose label was mended, of which the file may know the other one.
 
     Returns:
         Row numbers, one an entry and in their order.
@@ -121,7 +123,7 @@ def match_rows(
         row = found[0]
         if row in rows:
             raise TaskError(f"index file {source}: {entry.impath} is listed twice: list every image once")
-        if labels[row] != entry.label:
+        if labels[row] != entry.label and not (mended is not None and mended[row]):
             raise TaskError(
                 f"index file {source}: {entry.impath} has label {entry.label}, the cache has {labels[row]}: "
                 "the file's class order differs from the cache's; give an index file of the same classes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
-from adapters.tasks.index_files import IndexFile, index_content, match_rows, read_index_file
+from adapters.tasks.index_files import IndexEntry, IndexFile, index_content, match_rows, read_index_file
 from adapters.tasks.sampling import check_draw, sample_shots, too_few
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:
-    from featcache.cache.reading import Cache
+    from featcache.cache.reading import Cache, CachedSplit
     from featcache.cache.text_sets import TextFeatures
 
 VAL_KSHOT_MAX = 4  # CoOp validates on min(K, 4) images a class
@@ -85,12 +86,13 @@ class Task:
                 train.labels, train.labelled, class_names=names, shots=shots, seed=seed, allow_fewer=allow_fewer
             )
         else:
-            rows = match_rows(index_file.train, train.ids, train.labels, source=index_file.name, split="train")
-            rows = _by_class(rows[train.labelled[rows]], train.labels)
+            rows = _named(index_file.train, train, index_file.name)
             _check_shots(rows, train.labels, names, shots, allow_fewer, index_file.name)
         if not len(rows):
             raise TaskError(f"cache {cache.name} has no valid train image: give another --cache")
         notes = _fewer_note(np.bincount(train.labels[rows], minlength=len(names)), names, shots)
+        if cache.mended is not None:
+            notes = (f"mended labels: {cache.mended.told}", *notes)
         return cls(cache, text, shots, seed, allow_fewer, index_file, notes, rows)
 
     @cached_property
@@ -119,9 +121,7 @@ class Task:
             return None
         split = self.cache["val"]
         if self.index_file is not None and self.index_file.val:
-            source = self.index_file.name
-            rows = match_rows(self.index_file.val, split.ids, split.labels, source=source, split="val")
-            rows = _by_class(rows[split.labelled[rows]], split.labels)
+            rows = _named(self.index_file.val, split, self.index_file.name)
         else:
             rows = sample_shots(
                 split.labels,
@@ -151,8 +151,12 @@ class Task:
         return index_content(parts, self.text.class_names)
 
 
-def _by_class(rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return rows[np.argsort(labels[rows], kind="stable")]
+def _named(entries: Iterable[IndexEntry], split: CachedSplit, source: str) -> npt.NDArray[np.int64]:
+    """The labelled rows of a split that an index file names, by class."""
+    labels, mended = split.labels, split.labels != split.stored_labels
+    rows = match_rows(entries, split.ids, labels, source=source, split=split.name, mended=mended)
+    rows = rows[split.labelled[rows]]
+    return np.asarray(rows[np.argsort(labels[rows], kind="stable")])
 
 
 def _check_shots(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from featcache.cache.labels_file import LabelsFile, Mended, new_labels, read_labels_file
 from featcache.cache.layout import (
     COMPLETE,
     CONTENT,
@@ -44,10 +47,13 @@ class CachedSplit:
     Attributes are read when first asked for and then kept.
     """
 
-    def __init__(self, name: str, group: zarr.Group, expected: Expected) -> None:
+    def __init__(
+        self, name: str, group: zarr.Group, expected: Expected, mended: Mapping[int, int] | None = None
+    ) -> None:
         self.name = name
         self._group = group
         self._expected = expected
+        self._mended = dict(mended or {})
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._ahead: dict[str, np.ndarray] = {}
 
@@ -69,7 +75,19 @@ class CachedSplit:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64 class indices into the cache's class names; -1 for an image without a label."""
+        """(N,) int64 class indices into the cache's class names; -1 for an image without a label.
+
+        Of a cache with mended labels (`Cache.relabelled`) the mended ones: whoever reads labels reads these.
+        """
+        if not self._mended:
+            return self.stored_labels
+        labels = self.stored_labels.copy()
+        labels[list(self._mended)] = list(self._mended.values())
+        return labels
+
+    @cached_property
+    def stored_labels(self) -> np.ndarray:
+        """(N,) int64: the labels as the data set gave them."""
         labels = self._read(LABELS)
         counted = self._expected.labelled
         if counted is not None and counted != (found := int((labels != UNLABELLED).sum())):
@@ -194,7 +212,7 @@ def read_shards(array: zarr.Array[Any]) -> np.ndarray:
     return values
 
 
-LOADED = {"images": IMAGES, "labels": LABELS, "ids": IDS, "valid": STATE}
+LOADED = {"images": IMAGES, "stored_labels": LABELS, "ids": IDS, "valid": STATE}
 """What `load` reads, and the array that each needs."""
 
 
@@ -210,6 +228,7 @@ class Cache:
         folder: Where it is.
         manifest: `manifest.json`: what it is made from.
         completion: `complete.json`: when it was finished, unreadable rows of each split, seconds of encoding.
+        mended: what a labels file made of the labels (`relabelled`); None: they are those of the data set.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -222,6 +241,8 @@ class Cache:
             raise CacheIncomplete(message)
         self.completion: dict[str, Any] = complete
         self._splits: dict[str, CachedSplit] = {}
+        self._mended: dict[str, dict[int, int]] = {}
+        self.mended: Mended | None = None
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{split} {n}" for split, n in self.rows.items())
@@ -291,8 +312,32 @@ class Cache:
                 message = f"the metadata of {split} in {self.path} is damaged ({in_a_line(error)}); type "
                 raise CacheIncomplete(message + f"`featcache verify {self.path} --repair`") from error
             labelled = self.completion.get("labelled", {}).get(split)
-            self._splits[split] = CachedSplit(split, group, Expected(self.manifest, split, labelled))
+            self._splits[split] = CachedSplit(
+                split, group, Expected(self.manifest, split, labelled), self._mended.get(split)
+            )
         return self._splits[split]
+
+    def relabelled(self, labels: str | Path | LabelsFile) -> Cache:
+        """The same cache with mended labels, whatever is then done with it; nothing is written.
+
+        Args:
+            labels: a CSV file of `id,label` (`featcache.cache.labels_file`); an empty label leaves the image out.
+
+        Raises:
+            CacheError: the file cannot be read, or names images or classes that the cache lacks.
+        """
+        file = labels if isinstance(labels, LabelsFile) else read_labels_file(labels)
+        found = new_labels(file, {split: self[split].ids for split in self.splits}, self.class_names)
+        changed, left_out = {}, {}
+        for split, rows in found.items():
+            before = self[split].stored_labels
+            differ = [label for row, label in rows.items() if label != before[row]]
+            left_out[split] = differ.count(UNLABELLED)
+            changed[split] = len(differ) - left_out[split]
+        other = copy.copy(self)
+        other._splits, other._mended = {}, found
+        other.mended = Mended(file.path, file.digest, changed, left_out)
+        return other
 
     def load(self) -> Cache:
         """Read `images`, `labels`, `ids` and `valid` of all splits at once, which is faster from far away.

@@ -22,7 +22,7 @@ from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import add_prompts, prompts_missing, requested_prompts
 from featcache.extraction.survey import Surveyed, told
 from featcache.extraction.waits import Waits
-from featcache.images.decoding import explain_lost_worker
+from featcache.images.lost_worker import explain_lost_worker
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import Held, forget_the_dead, writing

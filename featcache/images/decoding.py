@@ -28,6 +28,7 @@ from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.content import content_digest
 from featcache.images.decode import decode, jpeg_size, reason
+from featcache.images.lost_worker import explain_lost_worker
 from featcache.images.resampling import Size
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
-INTERRUPTION = 0.2
-"""Seconds in which what ended a decoding process comes here too, if it was sent to all of the run."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
 
@@ -224,22 +223,6 @@ def load_parts(
                 yield part
             for part in reading:
                 part.wait()
-
-
-@contextmanager
-def explain_lost_worker() -> Iterator[None]:
-    """Turn into a line what torch says of a decoding process that was killed.
-
-    It says so where its part is asked for, or wherever the main thread is when the system tells that it ended.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        time.sleep(INTERRUPTION)
-        message = "a decoding process was killed, most likely for want of memory; "
-        raise DataError(message + "type --workers 1 or 0") from error
 
 
 def _in_slots(parts: Iterable[tuple[str, range]], slots: int) -> Iterator[Part]:

@@ -19,6 +19,7 @@ from featcache.datasets.readers.in_time import in_time
 from featcache.errors import DataError, ImageError
 from featcache.ids import decode_ids
 from featcache.images.decode import DECODE_ERRORS, JPEG_ENDS, TAIL, check, decode, opened, reason
+from featcache.images.lost_worker import explain_lost_worker
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Reader
@@ -83,8 +84,6 @@ def look_at(
         yield from map(headers.__getitem__, parts)
         return
     from torch.utils.data import DataLoader
-
-    from featcache.images.decoding import explain_lost_worker
 
     loader: DataLoader[Any] = DataLoader(
         headers,  # type: ignore[arg-type]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from featcache.cache.labels_file import LabelsFile, Mended, new_labels, read_labels_file
 
 
 @dataclass
@@ -20,9 +22,16 @@ class FakeSplit:
     valid: np.ndarray
     all_views: np.ndarray | None = None
     taken: list[int] = field(default_factory=list)  # rows of views that were read
+    name: str = "train"
+    own_labels: np.ndarray | None = None
+    content: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def stored_labels(self) -> np.ndarray:
+        return self.labels if self.own_labels is None else self.own_labels
 
     @property
     def labelled(self) -> np.ndarray:
@@ -78,6 +87,7 @@ class FakeCache:
         }
     )
 
+    mended: Mended | None = None
     how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
 
     @property
@@ -97,11 +107,27 @@ class FakeCache:
     def text(self) -> FakeText:
         return next(iter(self.texts.values()))
 
+    @property
+    def prompt_sets(self) -> tuple[str, ...]:
+        return tuple(self.texts)
+
     def text_set(self, name: str) -> FakeText:
         return self.texts[name]
 
     def __getitem__(self, split: str) -> FakeSplit:
         return self.parts[split]
+
+    def relabelled(self, labels: Any) -> FakeCache:
+        """As a real cache does it."""
+        file = labels if isinstance(labels, LabelsFile) else read_labels_file(labels)
+        new = new_labels(file, {name: list(part.ids) for name, part in self.parts.items()}, self.class_names)
+        parts = {}
+        for name, part in self.parts.items():
+            mended = part.labels.copy()
+            mended[list(new[name])] = list(new[name].values())
+            parts[name] = replace(part, labels=mended, own_labels=part.labels)
+        nothing = dict.fromkeys(parts, 0)
+        return replace(self, parts=parts, mended=Mended(file.path, file.digest, nothing, nothing))
 
 
 CLASSES = ("annual crop", "forest", "river", "sea")

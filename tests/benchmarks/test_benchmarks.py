@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import alpha_path, scale
+from benchmarks import alpha_path, audit, scale
 
 BENCHMARKS = {
     "alpha_path",
+    "audit",
     "auto",
     "certified_top_k",
     "clip_recipe",
@@ -134,6 +135,14 @@ def test_auto(tables: Tables, features: Path) -> None:
         ("features:noisy", "2"),
     ]
     assert all(float(row["auto"]) > 50 for row in rows[:2])
+
+
+def test_audit(tables: Tables, features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "SIZES", ((300, 5),))
+    rows, timed = tables("audit", "--set", str(features), "--seeds", "1-1", "--speed")
+    assert [row["flipped to"] for row in rows] == list(audit.KINDS)
+    assert all(float(row["AUROC"]) > 0.98 and float(row["recall"]) > 0.8 for row in rows)
+    assert [row["rows"] for row in timed] == ["300"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by Linux's /proc")

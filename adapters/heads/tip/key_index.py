@@ -79,6 +79,12 @@ def search(index: Any, queries: Floats, neighbours: int) -> tuple[Floats, Ints]:
     return np.where(found < 0, np.float32(-np.inf), cosines), np.maximum(found, 0)
 
 
+def search_within(index: Any, queries: Floats, least: float) -> tuple[Ints, Ints, Floats]:
+    """Numbers of queries and keys (P,), and cosines (P,), of all pairs whose cosine is above `least`, by query."""
+    limits, cosines, found = index.range_search(queries, least)
+    return np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), found, cosines
+
+
 def on_gpu(index: Any) -> Any:
     """A flat index on the first GPU where FAISS has one, otherwise the index itself."""
     import faiss
