@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.commands.answers_told import answers_told
 from adapters.commands.caches import open_cache
 from adapters.commands.shared_options import RunName
 from adapters.show.numbers import percent, within
@@ -62,6 +63,7 @@ def evaluation_page(found: Evaluation) -> Page:
         *([("top 5", percent(scores.top5))] if scores.top5 is not None else []),
         ("NLL, Brier", f"{scores.nll:.4f}, {scores.brier:.4f}"),
         ("ECE", percent(scores.ece)),
+        *answers_told(found.answers),
         *([("labels", found.labels)] if found.labels else []),
     ]
     classes = Table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapters.commands.answers_told import answers_told
 from adapters.commands.caches import open_cache
 from adapters.commands.next_step import next_step
 from adapters.commands.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
@@ -49,6 +50,20 @@ def fit(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also fit a temperature on what --select allows; accuracy stays.")
     ] = False,
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help='Also learn to answer "none of these": at most this share of known images is refused, such as 0.05.',
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Also learn to answer with sets of classes that hold the truth in this share of cases, such as 0.9.",
+        ),
+    ] = None,
     meta_train: Annotated[
         list[str] | None,
         typer.Option(help="Of meta: a cache to learn on before adapting to this one; may be given several times."),
@@ -79,6 +94,8 @@ def fit(
         allow_fewer=allow_fewer,
         prompts=prompts,
         calibrate=calibrate,
+        reject=reject,
+        coverage=coverage,
         meta_train=[open_cache(name, root) for name in meta_train or []],
         out=out,
         root=root,
@@ -167,6 +184,7 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
         facts.append(("alpha", report.alpha_text))
     if report.temperature != 1.0:
         facts.append(("temperature", f"{report.temperature:.3g}"))
+    facts += answers_told(report.answers)
     by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
     facts.append(("chosen by", by))
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))

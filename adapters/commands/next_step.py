@@ -49,6 +49,8 @@ def _asked(report: Report) -> str:
     words += ["--labels", report.labels["file"]] if report.labels else []
     words += ["--select", asked["select"]] if asked.get("select") else []
     words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer") if asked.get(name)]
+    for name in ("reject", "coverage"):
+        words += [f"--{name}", f"{asked[name]:g}"] if asked.get(name) else []
     for name, value in (asked.get("options") or {}).items():
         words += [f"--{name.replace('_', '-')}", str(value).lower() if isinstance(value, bool | None) else str(value)]
     return shlex.join(words)

@@ -48,8 +48,9 @@ def predict(
 def predictions_page(found: Predictions) -> Page:
     """The most probable classes of each image, and below them why some have none."""
     most = max((len(item.classes) for item in found.items), default=0)
+    with_sets = any(item.set is not None for item in found.items)
     table = Table(
-        ("image", *(f"{rank + 1}." for rank in range(most))),
+        ("image", *(f"{rank + 1}." for rank in range(most)), *(["set"] if with_sets else [])),
         [_row(item, most) for item in found.items if item.error is None],
         title=f"{Path(found.run).name} · {found.model}",
     )
@@ -59,4 +60,7 @@ def predictions_page(found: Predictions) -> Page:
 
 def _row(item: Prediction, most: int) -> list[str]:
     ranked = [f"{entry.name} {percent(entry.probability)}" for entry in item.classes]
-    return [item.file, *ranked, *[""] * (most - len(ranked))]
+    if item.rejected:
+        ranked[0] = Styled(f"none of these ({ranked[0]})", "yellow")
+    in_set = [] if item.set is None else [", ".join(item.set) or "(none)"]
+    return [item.file, *ranked, *[""] * (most - len(ranked)), *in_set]

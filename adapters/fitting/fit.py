@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
+from adapters.answers.answers import Answers, check_shares, told_of
+from adapters.answers.files import write_answers
 from adapters.errors import AdapterError
 from adapters.fitting.examination import examine
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
@@ -54,6 +56,7 @@ class Fitted:
         report: the numbers; its `run` is empty.
         index_content: the few-shot set, as an index file holds it.
         configuration: what a run is named after: what was asked for, and not what was chosen then.
+        answers: what it answers beside one class.
     """
 
     head: Head
@@ -61,6 +64,7 @@ class Fitted:
     report: Report
     index_content: Mapping[str, Any]
     configuration: Mapping[str, Any]
+    answers: Answers = field(default_factory=Answers)
 
 
 def fit(
@@ -79,6 +83,8 @@ def fit(
     device: str = "auto",
     calibrate: bool = False,
     meta_train: Sequence[Cache] = (),
+    reject: float | None = None,
+    coverage: float | None = None,
 ) -> Report:
     """Fit one head on K shots a class, score it and save it.
 
@@ -99,6 +105,8 @@ def fit(
         calibrate: fit a temperature on what the selection regime allows (`adapters.selection.calibration`).
         meta_train: caches of the same encoder to learn an online head's weights on; the head is then adapted to this
             cache's support by a forward pass.
+        reject: also learn to answer "none of these", so that at most this share of known images is refused.
+        coverage: also learn sets of classes that hold the truth in this share of cases (`adapters.answers`).
 
     Raises:
         AdapterError: no such method, or arguments that it does not take.
@@ -122,9 +130,11 @@ def fit(
         device=device,
         calibrate=calibrate,
         meta_train=meta_train,
+        reject=reject,
+        coverage=coverage,
     )
     folder = _target(fitted.report, fitted.configuration, out, root)
-    report = _save(fitted.head, fitted.task, replace(fitted.report, run=str(folder)), fitted.index_content, folder)
+    report = _save(fitted, folder)
     if out is None:
         push(root)
     return report
@@ -144,15 +154,21 @@ def fit_and_score(
     device: str = "auto",
     calibrate: bool = False,
     meta_train: Sequence[Cache] = (),
+    reject: float | None = None,
+    coverage: float | None = None,
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
     asked_for = None if select is None else parse_select(select)
     recipe = Recipe(method, shots, params or {}, asked_for, calibrate, device)
     regime = recipe.regime
-    if meta_train and calibrate and regime.on_shots:
+    check_shares(reject, coverage)
+    asked_more = {"calibrate": calibrate and regime.on_shots}
+    asked_more |= {"reject": reject is not None, "coverage": coverage is not None}
+    if meta_train and any(asked_more.values()) and regime.rows is None:
         # Its folds would learn anew on the target's shots, which is not the head that is kept.
+        option = "--" + next(name for name, given in asked_more.items() if given)
         others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
-        raise AdapterError(f"--meta-train with --calibrate needs --select {others}; or leave --calibrate out")
+        raise AdapterError(f"--meta-train with {option} needs --select {others}; or leave {option} out")
     clock = _Clock()
     task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
     for other in meta_train:
@@ -167,6 +183,7 @@ def fit_and_score(
     chosen = recipe.choose(asked, task)
     head = _fit(chosen, task, base)
     calibration_note = recipe.calibrated(head, task)
+    answers = Answers.learn(head, task, regime, reject=reject, coverage=coverage)
     seconds["fit"] = clock.lap()
 
     examined = examine(head, methods.zero_shot(task.text), task)
@@ -211,8 +228,11 @@ def fit_and_score(
             "options": {name: jsonable(value) for name, value in (params or {}).items()},
             "calibrate": calibrate,
             "allow_fewer": allow_fewer,
+            "reject": reject,
+            "coverage": coverage,
         },
         labels=cache.mended.to_json() if cache.mended else None,
+        answers=told_of(answers, head, task.test) if reject is not None or coverage is not None else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -222,8 +242,9 @@ def fit_and_score(
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
         **({"labels": cache.mended.digest} if cache.mended else {}),
+        **{name: share for name, share in (("reject", reject), ("coverage", coverage)) if share is not None},
     }
-    return Fitted(head, task, report, index_content, configuration)
+    return Fitted(head, task, report, index_content, configuration, answers)
 
 
 def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
@@ -283,20 +304,24 @@ def _target(report: Report, configuration: Mapping[str, Any], out: Path | str | 
     return runs_folder(root) / slug(report.dataset) / slug(f"{Path(report.model).name}-{report.pretrained}") / name
 
 
-def _save(head: Head, task: Task, report: Report, index_content: Mapping[str, Any], folder: Path) -> Report:
+def _save(fitted: Fitted, folder: Path) -> Report:
+    task, report = fitted.task, replace(fitted.report, run=str(folder))
     cache, text = task.cache, task.text
     with replaced_folder(folder) as fresh:
-        head.save(
+        facts: dict[str, Any] = {"labels": report.labels} if report.labels else {}
+        if report.answers:
+            facts["answers"] = write_answers(fitted.answers, fresh)
+        fitted.head.save(
             fresh,
             class_names=list(text.class_names),
             prompts={"name": text.name, "prompts": [list(prompts) for prompts in text.prompts]},
             encoder=dict(cache.encoder),
             cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
             dataset=report.dataset,
-            **({"labels": report.labels} if report.labels else {}),
+            **facts,
         )
         write_json(fresh / METRICS, sealed(report.to_json()))
-        write_json(fresh / INDICES, index_content)
+        write_json(fresh / INDICES, fitted.index_content)
         (fresh / CARD).write_text(model_card(report, text, cache.encoder), encoding="utf-8")
     return report
 

@@ -26,6 +26,8 @@ def fit(
     allow_fewer: bool = False,
     device: str = "auto",
     meta_train: Sequence[Cache] = (),
+    reject: float | None = None,
+    coverage: float | None = None,
     **options: Any,
 ) -> Head:
     """Draw K shots a class, choose and fit a head as the command line does, and score it; nothing is saved.
@@ -42,6 +44,9 @@ def fit(
         allow_fewer: use a class that has fewer than K images as it is.
         device: auto, cpu, cuda or mps.
         meta_train: of meta, caches to learn on before adapting to this one.
+        reject: also learn to answer "none of these"; what comes of it on the test split is in `report_.answers`. Only
+            what `adapters fit` saves keeps it.
+        coverage: likewise sets of classes (`adapters.answers`).
         **options: hyper-parameters of the method, such as `alpha=0.4`; they are not chosen over.
 
     Returns:
@@ -64,6 +69,8 @@ def fit(
         device=device,
         calibrate=calibrate,
         meta_train=meta_train,
+        reject=reject,
+        coverage=coverage,
     )
     fitted.head.report_ = fitted.report
     return fitted.head

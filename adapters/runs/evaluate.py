@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 import featcache
+from adapters.answers.answers import told_of
+from adapters.answers.files import read_answers
 from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import ece
@@ -46,6 +48,7 @@ class Evaluation:
         per_class: `class`, `images` and `accuracy` (None without images) of every class, in class order.
         confusions: `class`, `predicted`, `images` and `share` (of the class's images), most frequent first, at most 10.
         by_image: a record an image (`adapters.runs.image_rows`); None where it was not asked for.
+        answers: what it answers beside one class, as `Report.answers`, on this split; None: nothing.
         labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
     """
 
@@ -63,6 +66,7 @@ class Evaluation:
     confusions: list[dict[str, Any]]
     by_image: list[dict[str, Any]] | None = None
     labels: str | None = None
+    answers: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above, without the images."""
@@ -100,6 +104,7 @@ def evaluate(
     saved = find_run(run, root=root)
     report = saved.require_report()
     head = load(saved.path, device=device)
+    answers = read_answers(saved.path, head.config)
     if cache is None:
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
@@ -126,7 +131,8 @@ def evaluate(
         reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
         per_class=per_class(counts, names),
         confusions=top_confusions(counts, names),
-        by_image=image_rows(logits, rows, split, names, shots_of(saved.path, cache)) if by_image else None,
+        answers=None if answers.reject is None and answers.coverage is None else told_of(answers, head, rows),
+        by_image=image_rows(logits, rows, split, names, shots_of(saved.path, cache), answers) if by_image else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Where a run is saved, under which name, and how its folder is put in place whole.
 
 A run folder holds `config.json` and `model.safetensors` (the head), `README.md` (its model card), `metrics.json` (the
-report) and `indices.json` (the few-shot set).
+report) and `indices.json` (the few-shot set); `answers.safetensors` where it can answer more than a class.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from adapters.answers.files import ANSWERS
 from adapters.errors import RunError
 from featcache.places.turns import exchange, held
 from featcache.places.whole import PARTIAL, make_folder, settle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD, METRICS, INDICES = "README.md", "metrics.json", "indices.json"
-RUN_FILES = frozenset({CONFIG, WEIGHTS, CARD, METRICS, INDICES})
+EVERY_RUN_FILES = frozenset({CONFIG, WEIGHTS, CARD, METRICS, INDICES})
+"""What each run has."""
+RUN_FILES = EVERY_RUN_FILES | {ANSWERS}
+"""What a run may have."""
 
 
 def run_name(method: str, shots: int, seed: int, select: str, configuration: Mapping[str, Any]) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from adapters.answers.answers import Answers
 from adapters.arrays import Floats, Ints, unit
 from adapters.errors import AdapterError
 from adapters.metrics import row_blocks, softmax
@@ -26,16 +28,19 @@ COLUMNS = {
     "probability": "float",
     "label_probability": "float",
     "margin": "float",
+    "set": "str",
+    "rejected": "bool",
     "nearest": "str",
 }
 """What is told of an image, and its type: the probabilities of the predicted class and of the label, the margin between
-the two most probable classes (all in [0, 1]), and the id of the most similar shot."""
+the two most probable classes (all in [0, 1]), the set of classes and whether it is none of them (where that was
+learned), and the id of the most similar shot."""
 
 SUFFIXES = (".csv", ".parquet")
 
 
 def image_rows(
-    logits: Floats, rows: SplitRows, split: str, class_names: Sequence[str], support: SplitRows
+    logits: Floats, rows: SplitRows, split: str, class_names: Sequence[str], support: SplitRows, answers: Answers
 ) -> list[dict[str, Any]]:
     """A record an image under the names of `COLUMNS`, in the order of the split.
 
@@ -45,10 +50,12 @@ def image_rows(
         split: what their split is called.
         class_names: C.
         support: the shots, rows of the train split.
+        answers: what the head answers beside one class.
     """
     names = np.asarray(class_names, dtype=object)
     nearest = nearest_shots(rows, support, same_split=split == "train")
     found: list[dict[str, Any]] = []
+    refused = _refused(answers, rows)
     for block in row_blocks(len(rows)):
         p, labels = softmax(logits[block]), rows.labels[block]
         each = np.arange(len(p))
@@ -62,10 +69,27 @@ def image_rows(
             p[each, predicted].tolist(),
             p[each, labels].tolist(),
             (p[each, predicted] - second).tolist(),
+            _sets(answers, p, class_names),
+            refused[block],
             [None if shot < 0 else str(support.ids[shot]) for shot in nearest[block]],
         )
         found += [dict(zip(COLUMNS, cells, strict=True)) for cells in zip(*columns, strict=True)]
     return found
+
+
+def _refused(answers: Answers, rows: SplitRows) -> list[bool | None]:
+    found: list[bool | None] = []
+    for images in rows.blocks():
+        rejected = answers.rejected(images)
+        found += [None] * len(images) if rejected is None else rejected.tolist()
+    return found
+
+
+def _sets(answers: Answers, p: NDArray[np.float64], class_names: Sequence[str]) -> list[str | None]:
+    sets = answers.sets(p)
+    if sets is None:
+        return [None] * len(p)
+    return ["; ".join(class_names[c] for c in np.flatnonzero(row).tolist()) for row in sets]
 
 
 def nearest_shots(rows: SplitRows, support: SplitRows, *, same_split: bool) -> Ints:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from adapters.runs.folder import METRICS, RUN_FILES
+from adapters.runs.folder import EVERY_RUN_FILES, METRICS, RUN_FILES
 from featcache.errors import CacheError
 from featcache.places.folder import Folder, is_url, join
 from featcache.places.home import resolve_root, runs_folder
@@ -58,10 +58,11 @@ def push(root: str | None, *, wait: bool = True) -> None:
 
 def _push(copy: Path, there: Folder, root: str | None) -> None:
     name, report = _name(copy, root), (copy / METRICS).read_bytes()
-    if not {entry.name for entry in copy.iterdir()} >= RUN_FILES:
+    here = {entry.name for entry in copy.iterdir()}
+    if not here >= EVERY_RUN_FILES:
         return
     there.remove(f"{name}/{METRICS}")
-    for file in sorted(RUN_FILES - {METRICS}):
+    for file in sorted((RUN_FILES & here) - {METRICS}):
         there.write(f"{name}/{file}", (copy / file).read_bytes())
     there.write(f"{name}/{METRICS}", report)
     _mark(copy, report)

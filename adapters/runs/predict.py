@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from adapters.answers.answers import Answers
+from adapters.answers.files import read_answers
+from adapters.arrays import Floats
 from adapters.errors import AdapterError, RunError
 from adapters.methods import load
 from adapters.metrics import softmax
 from adapters.runs.catalogue import find_run
+from adapters.scores import tempered_logits
 from adapters.tasks.same_encoder import first_difference
 from featcache.errors import ImageError
 from featcache.places.folder import is_url
@@ -46,11 +51,16 @@ class Prediction:
         file: the path, as given or as found in a given folder.
         classes: best first; empty for an image that cannot be read.
         error: why it cannot be read; None for the others.
+        set: the classes that hold the truth in the share of cases that `adapters fit --coverage` was given; None: it
+            was not.
+        rejected: whether it is none of the classes, by `adapters fit --reject`; None: it was not given.
     """
 
     file: str
     classes: tuple[RankedClass, ...] = ()
     error: str | None = None
+    set: tuple[str, ...] | None = None
+    rejected: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Predictions:
         return sum(item.error is not None for item in self.items)
 
     def to_json(self) -> dict[str, Any]:
-        """The predictions as JSON-able values; each item has `file`, `classes` (`name`, `probability`) and `error`."""
+        """The predictions as JSON-able values; each item has the names of `Prediction`."""
         return {**asdict(self), "failed": self.failed}
 
 
@@ -122,6 +132,7 @@ def predict(
         raise AdapterError(f"no such file or folder: {images[0]}; {remedy}")
     from featcache.extraction.speed import default_batch_size
 
+    answers = read_answers(saved.path, config)
     encoder, note = load_encoder(config["encoder"], saved.name, device=device)
     names = tuple(config["class_names"])
     # Heads that were saved before they said how their cache was encoded, or by hand, lack the last two.
@@ -132,12 +143,14 @@ def predict(
     for start in range(0, len(files), batch_size):
         batch = [_pixels(found, encoder) for found in files[start : start + batch_size]]
         readable = [pixels for pixels in batch if not isinstance(pixels, str)]
-        probabilities = iter(_probabilities(head, encoder, readable, **how) if readable else ())
+        told = iter(_told(head, answers, _embeddings(encoder, readable, **how), batch_size) if readable else ())
         for found, pixels in zip(files[start : start + batch_size], batch, strict=True):
             if isinstance(pixels, str):
                 items.append(Prediction(found.file, error=pixels))
             else:
-                items.append(Prediction(found.file, rank(next(probabilities), names, top_k)))
+                p, held, rejected = next(told)
+                in_set = None if held is None else tuple(names[c] for c in np.flatnonzero(held).tolist())
+                items.append(Prediction(found.file, rank(p, names, top_k), set=in_set, rejected=rejected))
     model = f"{encoder.identity['architecture']} ({encoder.identity['pretrained']})"
     return Predictions(str(saved.path), head.method, model, note, tuple(items))
 
@@ -216,16 +229,23 @@ def _pixels(found: FoundImage, encoder: Encoder) -> torch.Tensor | str:
         return error.strerror or str(error)
 
 
-def _probabilities(
-    head: Head, encoder: Encoder, pixels: Sequence[torch.Tensor], *, batch_size: int, dtype: str, **_: Any
-) -> np.ndarray:
-    """Class probabilities (B, C) of at most `batch_size` images."""
+def _embeddings(encoder: Encoder, pixels: Sequence[torch.Tensor], *, batch_size: int, dtype: str, **_: Any) -> Floats:
+    """Embeddings (B, D) of at most `batch_size` images, as a cache keeps them."""
     import torch
 
-    embeddings = encoder.encode_images(torch.stack(list(pixels)), pad_to=batch_size).astype(dtype).astype(np.float32)
+    return encoder.encode_images(torch.stack(list(pixels)), pad_to=batch_size).astype(dtype).astype(np.float32)
+
+
+def _told(
+    head: Head, answers: Answers, embeddings: Floats, batch_size: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
+    """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""
     # As for the encoder: the head's matrix products may round differently with another number of rows.
     whole = np.resize(embeddings, (batch_size, embeddings.shape[1]))
-    return softmax(head.decision_function(whole)[: len(embeddings)] / head.temperature_)
+    p = softmax(tempered_logits(head, whole))
+    sets, rejected = answers.sets(p), answers.rejected(whole)
+    for row in range(len(embeddings)):
+        yield p[row], None if sets is None else sets[row], None if rejected is None else bool(rejected[row])
 
 
 def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[RankedClass, ...]:
@@ -241,11 +261,13 @@ def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[R
 
 
 def predictions_csv(predictions: Predictions) -> str:
-    """One line a file: `file, class_1, probability_1, class_2, ..., error`, as a spreadsheet opens it."""
+    """One line a file: `file, class_1, probability_1, ..., set, rejected, error`, as a spreadsheet opens it."""
     depth = max((len(item.classes) for item in predictions.items), default=0)
     ranks = [name for place in range(1, depth + 1) for name in (f"class_{place}", f"probability_{place}")]
     rows = []
     for item in predictions.items:
         cells = [cell for ranked in item.classes for cell in (ranked.name, f"{ranked.probability:.6f}")]
-        rows.append([item.file, *cells, *[""] * (2 * depth - len(cells)), item.error or ""])
-    return spreadsheet(["file", *ranks, "error"], rows)
+        in_set = None if item.set is None else "; ".join(item.set)
+        rejected = None if item.rejected is None else str(item.rejected).lower()
+        rows.append([item.file, *cells, *[""] * (2 * depth - len(cells)), in_set, rejected, item.error or ""])
+    return spreadsheet(["file", *ranks, "set", "rejected", "error"], rows)

@@ -48,6 +48,8 @@ class Report:
         difference: `accuracy` of the head less that of zero-shot on the test split, and its 95 % `interval`.
         largest_class: its share of the test split.
         imbalance: rows of the largest class over those of the smallest that has any, of the test split.
+        answers: what `reject` and `coverage` were asked for, `note`, and what came of them on the test split:
+            `refused`, `covered` with `covered_interval`, `size` and `empty` of the sets; None: nothing was asked for.
         explanation: of `auto`, `why` and the `candidates` of its mixture; None for others.
         asked: what was asked for beside method, cache, shots and seed: `select`, `options`, `calibrate`, `allow_fewer`.
         labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
@@ -87,6 +89,7 @@ class Report:
     explanation: dict[str, Any] | None = None
     asked: dict[str, Any] | None = None
     labels: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
 
     @property
     def uneven(self) -> bool:

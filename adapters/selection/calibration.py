@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from sklearn.base import clone
 
 from adapters.errors import AdapterError
 from adapters.metrics import softmax
-from adapters.support import shot_folds
+from adapters.selection.left_out import left_out
 
 if TYPE_CHECKING:
-    from adapters.arrays import Floats, Ints
+    from adapters.arrays import Ints
     from adapters.head import Head
     from adapters.selection.regimes import Lesson, Regime
 
-FOLDS = 4
-"""Folds over the shots where they alone may be looked at: the head is fitted that many times more."""
 _BLOCK = 4096
 """Rows whose probabilities are held in memory at once."""
 
@@ -71,7 +68,7 @@ def fit_temperature(logits: ArrayLike, y: ArrayLike) -> float:
 def calibrate(head: Head, task: Lesson, regime: Regime) -> str:
     """Set `temperature_` of a fitted head, from what the selection regime allows.
 
-    Where that is the shots alone, the head is fitted again on all but some of them, `FOLDS` times, and the temperature
+    Where that is the shots alone, the head is fitted again on all but some of them (`left_out`), and the temperature
     is that of the logits of the shots left out. Otherwise it is that of the held-out rows. Predictions do not change.
 
     Args:
@@ -88,23 +85,15 @@ def calibrate(head: Head, task: Lesson, regime: Regime) -> str:
     held_out = regime.held_out(task)
     if held_out is not None:
         logits, labels = head.decision_function(held_out[0]), held_out[1]
-    elif folds := shot_folds(task.support.labels, FOLDS):
-        logits, labels = _left_out(head, task, folds)
+    elif unseen := [
+        (other.decision_function(task.support.images[out]), task.support.labels[out])
+        for other, _, out in left_out(head, task)
+    ]:
+        logits, labels = (np.concatenate(parts) for parts in zip(*unseen, strict=True))
     else:
         return "not calibrated: one shot a class leaves no row to fit a temperature on"
     head.temperature_ = fit_temperature(logits, labels)
     return ""
-
-
-def _left_out(head: Head, task: Lesson, folds: list[tuple[Ints, Ints]]) -> tuple[Floats, Ints]:
-    """Logits and labels of support rows, each by a head that was fitted without it."""
-    support = task.support
-    logits, labels = [], []
-    for kept, out in folds:
-        other = clone(head).fit(support.inputs[kept], support.labels[kept], text=task.text)
-        logits.append(other.decision_function(support.images[out]))
-        labels.append(support.labels[out])
-    return np.concatenate(logits), np.concatenate(labels)
 
 
 def _slope(scores: NDArray[np.generic], labels: Ints, of_label: NDArray[np.float64], inverse: float) -> float:

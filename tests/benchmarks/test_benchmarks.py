@@ -21,6 +21,7 @@ BENCHMARKS = {
     "extract",
     "large",
     "many_trainings",
+    "reject",
     "remote",
     "scale",
     "whole_process",
@@ -161,3 +162,13 @@ def test_whole_process(tables: Tables, digits_root: Path, monkeypatch: pytest.Mo
     seconds = {row["stage"]: float(row["seconds"]) for row in rows}
     assert {"import torch", "start, parse, save, exit", "fit", "in all"} <= set(seconds)
     assert sum(seconds.values()) == pytest.approx(2 * seconds["in all"], abs=0.1)
+
+
+def test_reject(tables: Tables, digits_root: Path) -> None:
+    small = ("--sets", "digits-tiny", "--shots", "2", "--seeds", "1-2", "--root", str(digits_root))
+    (rows,) = tables("reject", *small)
+    assert [row["score"] for row in rows][-1] == "likeness"
+    for row in rows:
+        area, passed = (float(number) for number in row["2 shots: AUROC, FPR"].split(", "))
+        assert 0 <= passed <= 100
+        assert 40 < area <= 100

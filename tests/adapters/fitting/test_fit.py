@@ -15,7 +15,7 @@ from adapters import methods
 from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
 from adapters.tasks import split_rows
-from featcache.records import unsealed
+from featcache.records import SEAL, unsealed
 
 Make = Callable[..., Any]
 
@@ -241,6 +241,7 @@ def test_weights_learnt_on_another_encoder_are_refused(make_cache: Make, tmp_pat
     config = Path(learnt.run) / "config.json"
     content = json.loads(config.read_text())
     content["encoder"]["weights_sha256"] = "0" * 64
+    del content[SEAL]
     config.write_text(json.dumps(content))
     with pytest.raises(AdapterError, match="learnt on another encoder"):
         fit("meta", cache=cache, shots=2, root=str(tmp_path), params={"meta": learnt.run})

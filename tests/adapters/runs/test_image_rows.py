@@ -47,7 +47,9 @@ def test_every_image_is_told_as_the_head_sees_it(make_cache: Make, tmp_path: Pat
 
 
 def test_both_kinds_of_file_hold_the_rows(tmp_path: Path) -> None:
-    row: dict[str, Any] = dict(zip(COLUMNS, ["=a.png", "test", "-x", "@y", 0.5, 0.25, 0.25, None], strict=True))
+    row: dict[str, Any] = dict(
+        zip(COLUMNS, ["=a.png", "test", "-x", "@y", 0.5, 0.25, 0.25, "@y; -x", True, None], strict=True)
+    )
     for suffix in (".csv", ".parquet"):
         check_images_file(tmp_path / f"rows{suffix}")
         write_image_rows(tmp_path / f"rows{suffix}", [row])

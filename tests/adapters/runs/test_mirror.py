@@ -16,7 +16,7 @@ from adapters.fitting.fit import fit
 from adapters.runs import mirror
 from adapters.runs.catalogue import SavedRun, find_run, list_runs
 from adapters.runs.evaluate import evaluate
-from adapters.runs.folder import RUN_FILES
+from adapters.runs.folder import EVERY_RUN_FILES
 from adapters.runs.predict import predict
 from featcache.errors import CacheError
 from featcache.places import home
@@ -184,7 +184,7 @@ def test_listing_beside_a_push_leaves_the_run_to_it(make_cache: Callable[..., An
     bucket.before_write = list_meanwhile
     report = fit("zero-shot", cache=make_cache(), shots=1, root=ROOT)
     assert names(beside) == {Path(report.run).name}
-    assert len(written) == len(set(written)) == len(RUN_FILES)
+    assert len(written) == len(set(written)) == len(EVERY_RUN_FILES)
     assert names(list_runs(ROOT)) == names(beside) == set(bucket.runs())
     bucket.held.clear()
     assert list_runs(ROOT) == []  # now that the store had it, it is gone with the store's

@@ -161,16 +161,22 @@ def test_ranks_break_ties_in_class_order() -> None:
 
 def test_csv_has_one_line_a_file_whatever_its_name(tmp_path: Path) -> None:
     items = (
-        Prediction('a,"b".png', (RankedClass("sea, lake", 0.75), RankedClass("river", 0.25))),
+        Prediction(
+            'a,"b".png',
+            (RankedClass("sea, lake", 0.75), RankedClass("river", 0.25)),
+            None,
+            ("sea, lake", "river"),
+            True,
+        ),
         Prediction("bad.png", error="the file is empty"),
     )
     text = predictions_csv(Predictions("run", "tip", "tiny", "", items))
     assert text[0] == BYTE_ORDER_MARK
     lines = list(csv.reader(io.StringIO(text[1:])))
     assert lines == [
-        ["file", "class_1", "probability_1", "class_2", "probability_2", "error"],
-        ['a,"b".png', "sea, lake", "0.750000", "river", "0.250000", ""],
-        ["bad.png", "", "", "", "", "the file is empty"],
+        ["file", "class_1", "probability_1", "class_2", "probability_2", "set", "rejected", "error"],
+        ['a,"b".png', "sea, lake", "0.750000", "river", "0.250000", "sea, lake; river", "true", ""],
+        ["bad.png", "", "", "", "", "", "", "the file is empty"],
     ]
 
 

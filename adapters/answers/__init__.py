@@ -1,0 +1,1 @@
+"""What a head answers beside one class: none of these, and sets of classes."""
