@@ -25,16 +25,15 @@ import obstore
 import zarr
 from fsspec.asyn import sync
 
+from benchmarks.made_up import manifest
 from benchmarks.timing import timed
 from featcache.cache import layout
 from featcache.cache.catalogue import list_caches
 from featcache.cache.layout import IDS, IMAGES, LABELS, STATE
-from featcache.cache.manifest import FORMAT
 from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.places.bucket import Bucket, store_at
 from featcache.places.folder import Folder, join
-from featcache.records import digest
 
 ROOT = "s3://bucket/root"
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -100,11 +99,11 @@ def server(latency: float) -> Iterator[Callable[[], int]]:
 
 
 def manifest_of(name: str, rows: int, dim: int, rows_per_shard: int) -> dict[str, Any]:
-    """As much of a manifest as is asked for here."""
+    """Its manifest, with the benchmark's splits."""
     splits = {split: int(rows * share) for split, share in SHARES.items()}
-    identity = {"encoder": {"dim": dim}, "dtype": "float16", "batch_size": 256, "dataset": {"class_names": []}}
+    dataset = {"name": "made up", "class_names": [], "rows": splits, "listing_sha256": "made up"}
     plan = {"rows": splits, "rows_per_shard": rows_per_shard, "rows_per_chunk": 1024}
-    return {"format": FORMAT, "name": name, "digest": digest(identity), "identity": identity, "plan": plan}
+    return manifest(name, dataset, plan, dim=dim)
 
 
 def write(folder: Folder, manifest: dict[str, Any], embeddings: np.ndarray) -> None:

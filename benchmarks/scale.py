@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 import featcache
+from benchmarks.made_up import manifest
 from benchmarks.timing import timed
 from featcache.cache.layout import COMPLETE, ENCODED, MANIFEST
-from featcache.cache.manifest import FORMAT
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.datasets.dataset import Dataset
@@ -40,7 +40,6 @@ from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import CONTENT_BYTES, Ids, blocks, repeated_id
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
-from featcache.records import digest
 from featcache.utc import now
 from featcache.verification.verify import verify_store
 
@@ -201,28 +200,15 @@ class Steps:
         return CacheStore(self.cache, self.cache.read_json(MANIFEST))
 
     def _manifest(self, dataset: Dataset) -> dict[str, Any]:
-        identity: dict[str, Any] = {
-            "dataset": dataset_identity(dataset),
-            "encoder": {"dim": self.dim, "precision": "fp32"},
-            "views": None,
-            "dtype": "float16",
-            "batch_size": 256,
-        }
+        own = dataset_identity(dataset)
         plan = ShardPlan.for_speed(
-            identity["dataset"]["rows"],
+            own["rows"],
             batch_size=256,
             rows_per_second=self.images_per_second,
             bytes_per_row=4 * AS_WIDE_AS,
         )
         cut = {"rows": plan.rows, "rows_per_shard": plan.rows_per_shard, "images_per_second": self.images_per_second}
-        return {
-            "format": FORMAT,
-            "name": NAME,
-            "digest": digest(identity),
-            "identity": identity,
-            "plan": cut,
-            "request": self.request.fingerprint(dataset),
-        }
+        return {**manifest(NAME, own, cut, dim=self.dim), "request": self.request.fingerprint(dataset)}
 
     def _write(self, store: CacheStore, shards: list[Shard]) -> None:
         for shard in shards:

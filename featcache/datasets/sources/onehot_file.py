@@ -78,7 +78,7 @@ def _rows(folder: Folder, file: str) -> Iterator[tuple[int, str, list[str]]]:
     try:
         with TextIOWrapper(folder.open(file), encoding="utf-8-sig", newline="") as text:
             rows = csv.reader(text, skipinitialspace=True)
-            _, *classes = header = [name.strip() for name in next(rows, [""])]
+            _, *classes = header = [name.strip() for name in next(rows, [])] or [""]
             if header[0] not in FILE_COLUMNS or not classes:
                 raise DataError(f"{folder}/{file} does not begin with filename and classes")
             for row in filter(None, rows):

@@ -206,7 +206,7 @@ def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
     write_tar(tmp_path / "bare.tar", {"a.png": b"", "a.json": b'{"caption": "x"}', "a.txt": b"x"})
     refuses("bare.tar", r"1 images and no labels: put a \.cls .*--save_additional_columns")
     write_tar(tmp_path / "broken.tar", {"a.png": b"", "a.json": b"{"})
-    refuses("broken.tar", r"broken\.tar: a\.json is not JSON")
+    refuses("broken.tar", r"broken\.tar: a\.json cannot be read: it is not JSON")
     refuses("whole.tar", "a split file does not go with whole.tar: name tars as their split", split_file="x.json")
     refuses("whole.tar", "--class-depth is for a folder", class_depth=2)
     write_tar(tmp_path / "far.tar", samples(["0", "2"]))
