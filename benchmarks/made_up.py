@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from featcache.cache.manifest import FORMAT, digest
+from featcache.cache.manifest import FORMAT
+from featcache.records import digest
 from featcache.utc import now
 
 
