@@ -34,6 +34,7 @@ from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.places.bucket import Bucket, store_at
 from featcache.places.folder import Folder, join
+from featcache.utc import now
 
 ROOT = "s3://bucket/root"
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -121,7 +122,8 @@ def write(folder: Folder, manifest: dict[str, Any], embeddings: np.ndarray) -> N
             store.write(ShardResult(shard, embeddings[: len(shard)], None, states, content))
     store.require_complete()
     folder.consolidate()
-    folder.write_json(layout.COMPLETE, {"finished": "2026-01-01T00:00:00Z", "unreadable": {}, "seconds": 1.0})
+    rows = manifest["plan"]["rows"]
+    folder.write_json(layout.COMPLETE, {"finished": now(), "rows": rows, "unreadable": {}, "seconds": 1.0})
 
 
 def prove(folder: Folder, manifest: dict[str, Any]) -> None:

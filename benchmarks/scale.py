@@ -172,7 +172,9 @@ class Steps:
         with self._step("count the rows that have an embedding"):
             assert store.encoded() == self.rows
         self.cache.consolidate()
-        self.cache.write_json(COMPLETE, {"finished": now(), "rows": store.plan.rows, "unreadable": unreadable})
+        self.cache.write_json(
+            COMPLETE, {"finished": now(), "rows": store.plan.rows, "unreadable": unreadable, "seconds": 0.0}
+        )
 
     def open(self) -> None:
         """A look at a finished cache."""
