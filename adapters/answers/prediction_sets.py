@@ -3,7 +3,7 @@
 Of probabilities p (C,) with classes in falling order, ties in class order, the score of class y is
 
     s_y = sum of the probabilities before y     for all but the first,
-    s_y = -p_y                                  for the first,
+    s_y = log of the sum of all others, < 0     for the first,
 
 and the set at threshold q is {y: s_y <= q}. These are the adaptive sets of Romano, Sesia and Candes (arXiv 2006.02544),
 where a class enters when what came before it does not suffice; ties among first classes, which that score leaves to
@@ -35,7 +35,10 @@ def set_scores(p: NDArray[np.float64]) -> NDArray[np.float64]:
     order = np.argsort(-p, axis=1, kind="stable")
     falling = np.take_along_axis(p, order, 1)
     ranked = np.cumsum(falling, axis=1) - falling
-    ranked[:, 0] = -falling[:, 0]
+    with np.errstate(divide="ignore"):
+        ranked[:, 0] = np.log(
+            falling[:, 1:].sum(1)
+        )  # not 1 - p: heads that are sure of all images differ in the others
     scores = np.empty_like(ranked)
     np.put_along_axis(scores, order, ranked, 1)
     return scores

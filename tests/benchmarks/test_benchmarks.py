@@ -17,6 +17,7 @@ BENCHMARKS = {
     "auto",
     "certified_top_k",
     "clip_recipe",
+    "coverage",
     "defaults",
     "extract",
     "large",
@@ -172,3 +173,12 @@ def test_reject(tables: Tables, digits_root: Path) -> None:
         area, passed = (float(number) for number in row["2 shots: AUROC, FPR"].split(", "))
         assert 0 <= passed <= 100
         assert 40 < area <= 100
+
+
+def test_coverage(tables: Tables, digits_root: Path) -> None:
+    (rows,) = tables("coverage", "--shots", "4", "--splits", "20", "--methods", "zero-shot", "--root", str(digits_root))
+    assert [row["learned from"] for row in rows] == ["20 splits", "the shots"]
+    for asked in (80, 90, 95):
+        covered = float(rows[0][f"{asked} %: covered, size"].split(",")[0])
+        assert abs(covered - asked) < 2.5
+    assert abs(float(rows[0]["refuse 10 %"]) - 10) < 3

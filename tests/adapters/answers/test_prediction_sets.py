@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +27,8 @@ def test_scores_are_what_comes_before_a_class(weights: list[float]) -> None:
     (scores,) = set_scores(p[None])
     order = sorted(range(len(p)), key=lambda c: (-p[c], c))
     for place, c in enumerate(order):
-        expected = -p[c] if place == 0 else sum(p[other] for other in order[:place])
+        before, rest = (sum(p[other] for other in part) for part in (order[:place], order[1:]))
+        expected = before if place else (math.log(rest) if rest else -math.inf)
         assert scores[c] == pytest.approx(expected)
 
 
@@ -39,6 +42,14 @@ def test_mean_coverage_over_random_splits_is_what_was_asked_for(coverage: float)
         sets = prediction_sets(p[new], set_thresholds(p[held], labels[held], coverage))
         found.append(sets[np.arange(len(new)), labels[new]].mean())
     assert abs(np.mean(found) - coverage) < 0.01
+
+
+def test_a_head_that_is_sure_of_every_image_is_covered_as_often_as_asked_for() -> None:
+    p, labels = world(2000, seed=7)
+    sure = softmax(60 * np.log(p))
+    assert (sure.max(1) == 1).mean() > 0.5
+    sets = prediction_sets(sure[1000:], set_thresholds(sure[:1000], labels[:1000], 0.3))
+    assert abs(sets[np.arange(1000), labels[1000:]].mean() - 0.3) < 0.05
 
 
 def test_few_images_give_every_class_and_never_less_than_asked() -> None:
