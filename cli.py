@@ -129,6 +129,7 @@ def _run(app: typer.Typer) -> None:
         _fail(f"{place}{error.strerror or error}; give a path that can be read and written")
     except KeyboardInterrupt:
         status = INTERRUPTED
+    _hear_no_more()
     if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
         goes_on = "; the same command continues where this one stopped" if _continues(app) else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
@@ -144,6 +145,12 @@ def _interrupt(signal_sent: int, frame: FrameType | None) -> None:
     sys.unraisablehook = lambda unraisable: None
     _sent.append(signal_sent)
     raise KeyboardInterrupt
+
+
+def _hear_no_more() -> None:
+    """Ignore interruptions: the work is done and told, and only the interpreter ends, which takes its time."""
+    for signal_sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_sent, signal.SIG_IGN)
 
 
 def _continues(app: typer.Typer) -> bool:
@@ -162,5 +169,6 @@ def _command() -> str:
 def _fail(message: str) -> None:
     from featcache.errors import in_a_line, visible
 
+    _hear_no_more()
     print(f"error: {visible(in_a_line(Exception(message)))}", file=sys.stderr)
     sys.exit(2)
