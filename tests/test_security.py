@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import os
 import stat
 import subprocess
@@ -11,11 +12,14 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from adapters.bench.formats.latex import _escape
+from adapters.errors import RunError
 from adapters.runs.folder import slug
+from adapters.runs.predict import check_encoder
 from adapters.show.tidy import csv_bytes
 from featcache.datasets.load import load_dataset
 from featcache.errors import CacheError, FeatcacheError, visible
@@ -144,3 +148,21 @@ def test_new_files_follow_the_umask(umask: str, tmp_path: Path) -> None:
     assert not wrong
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
     assert not [path for path in folders if stat.S_IMODE(path.stat().st_mode) != 0o777 & ~int(umask, 8)]
+
+
+def test_downloads_are_held_to_a_checksum_in_their_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from open_clip.pretrained import download_pretrained_from_url
+
+    class Answer(io.BytesIO):
+        headers: ClassVar[dict[str, str]] = {"Content-Length": "5"}
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda url: Answer(b"other"))
+    with pytest.raises(RuntimeError, match="SHA256 checksum does not"):
+        download_pretrained_from_url(f"https://openaipublic.example/{'a' * 64}/RN50.pt", str(tmp_path))
+
+
+def test_weights_of_a_saved_head_are_held_to_its_digest() -> None:
+    expected = {"architecture": "tiny", "pretrained": "local", "weights_sha256": "a" * 64, "transform_sha256": "b" * 64}
+    check_encoder(expected, expected, "mine")
+    with pytest.raises(RunError, match="run mine was fitted on tiny"):
+        check_encoder(expected, {**expected, "weights_sha256": "c" * 64}, "mine")
