@@ -150,6 +150,7 @@ def test_new_files_follow_the_umask(umask: str, tmp_path: Path) -> None:
     assert not [path for path in folders if stat.S_IMODE(path.stat().st_mode) != 0o777 & ~int(umask, 8)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves the file to be closed
 def test_downloads_are_held_to_a_checksum_in_their_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from open_clip.pretrained import download_pretrained_from_url
 
