@@ -7,12 +7,13 @@ what is heavy when it is called, so that `--help` answers at once. Results go to
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -136,7 +137,7 @@ def _run(app: typer.Typer) -> None:
     if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
         gc.freeze()
     if status == INTERRUPTED and _sent:
-        status = 128 + _sent[-1]
+        _end_now(128 + _sent[-1])
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -145,6 +146,14 @@ def _interrupt(signal_sent: int, frame: FrameType | None) -> None:
     sys.unraisablehook = lambda unraisable: None
     _sent.append(signal_sent)
     raise KeyboardInterrupt
+
+
+def _end_now(status: int) -> NoReturn:
+    """End, but do not take the interpreter down under threads of libraries, which were never told to stop."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _hear_no_more() -> None:
