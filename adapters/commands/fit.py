@@ -53,15 +53,15 @@ def fit(
     reject: Annotated[
         float | None,
         typer.Option(
-            metavar="RATE",
-            help='Also learn to answer "none of these": at most this share of known images is refused, such as 0.05.',
+            metavar="SHARE",
+            help='Also learn to answer "none of these", for at most this share (0 to 1) of known images, such as 0.05.',
         ),
     ] = None,
     coverage: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Also learn to answer with sets of classes that hold the truth in this share of cases, such as 0.9.",
+            help="Also learn to answer with sets of classes that hold the truth in this share (0 to 1) of cases, such as 0.9.",
         ),
     ] = None,
     meta_train: Annotated[
