@@ -61,7 +61,7 @@ def fit(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Also learn to answer with sets of classes that hold the truth in this share (0 to 1) of cases, such as 0.9.",
+            help="Also learn sets of classes that hold the truth in this share (0 to 1) of cases, such as 0.9.",
         ),
     ] = None,
     meta_train: Annotated[
