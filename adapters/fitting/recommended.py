@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from adapters.arrays import Floats, to_float32, to_numpy
-from adapters.errors import TaskError
+from adapters.errors import AdapterError, TaskError
 from adapters.fitting.recipe import Recipe
 from adapters.head import Head
 from adapters.tasks.split_rows import SplitRows
@@ -79,6 +79,11 @@ class Recommended(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises:
             AdapterError: no such method, a parameter that it does not take, or shapes that do not fit together.
         """
+        if not hasattr(text, "logit_scale"):
+            raise AdapterError(
+                f"text is {type(text).__name__} without the encoder's logit_scale; give cache.text, or an object with "
+                ".weights() and .logit_scale"
+            )
         given = GivenShots(X, y, text)
         shots = int(np.unique(given.support.labels, return_counts=True)[1].max())
         recipe = Recipe(self.method, shots, self.params or {}, device=self.device)
