@@ -1,4 +1,4 @@
-"""Answers on disk, beside the head that they belong to: `answers.safetensors` in the folder of a run."""
+"""Answers on disk, beside the head that they belong to: thresholds in its config, arrays in a file of their own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from adapters.answers.likeness import Likeness
 from adapters.errors import RunError
 from featcache.places.whole import write_whole
 from featcache.records import Malformed, checked
-
-ANSWERS = "answers.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class AnswersConfig:
     sha256: str
 
 
-def write_answers(answers: Answers, folder: Path) -> dict[str, Any]:
+def write_answers(answers: Answers, path: Path) -> dict[str, Any]:
     """Write the arrays, and give what the head's config is to say of them under `answers`."""
     arrays: dict[str, np.ndarray] = {}
     if answers.likeness is not None:
@@ -49,13 +47,13 @@ def write_answers(answers: Answers, folder: Path) -> dict[str, Any]:
     if answers.thresholds is not None:
         arrays["thresholds"] = answers.thresholds
     content = save_tensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    write_whole(folder / ANSWERS, content)
+    write_whole(path, content)
     threshold = answers.threshold if np.isfinite(answers.threshold) else None
     digest = hashlib.sha256(content).hexdigest()
     return asdict(AnswersConfig(answers.reject, threshold, answers.coverage, answers.note, digest))
 
 
-def read_answers(folder: Path, config: Mapping[str, Any]) -> Answers:
+def read_answers(path: Path, config: Mapping[str, Any]) -> Answers:
     """The answers of a saved head by its config; none where it was not asked for any.
 
     Raises:
@@ -63,7 +61,6 @@ def read_answers(folder: Path, config: Mapping[str, Any]) -> Answers:
     """
     if not config.get("answers"):
         return Answers()
-    path = folder / ANSWERS
     try:
         told = checked(config["answers"], AnswersConfig)
         content = path.read_bytes()

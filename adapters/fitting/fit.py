@@ -20,6 +20,7 @@ from adapters.errors import AdapterError
 from adapters.fitting.examination import examine
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
 from adapters.runs.folder import (
+    ANSWERS,
     CARD,
     INDICES,
     METRICS,
@@ -310,7 +311,7 @@ def _save(fitted: Fitted, folder: Path) -> Report:
     with replaced_folder(folder) as fresh:
         facts: dict[str, Any] = {"labels": report.labels} if report.labels else {}
         if report.answers:
-            facts["answers"] = write_answers(fitted.answers, fresh)
+            facts["answers"] = write_answers(fitted.answers, fresh / ANSWERS)
         fitted.head.save(
             fresh,
             class_names=list(text.class_names),

@@ -18,7 +18,7 @@ from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import ece
 from adapters.runs.catalogue import find_run
-from adapters.runs.folder import INDICES
+from adapters.runs.folder import ANSWERS, INDICES
 from adapters.runs.image_rows import image_rows
 from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.scores import Scores, logits_in_blocks, score_logits
@@ -104,7 +104,7 @@ def evaluate(
     saved = find_run(run, root=root)
     report = saved.require_report()
     head = load(saved.path, device=device)
-    answers = read_answers(saved.path, head.config)
+    answers = read_answers(saved.path / ANSWERS, head.config)
     if cache is None:
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)

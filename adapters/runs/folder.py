@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.answers.files import ANSWERS
 from adapters.errors import RunError
 from featcache.places.turns import exchange, held
 from featcache.places.whole import PARTIAL, make_folder, settle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD, METRICS, INDICES = "README.md", "metrics.json", "indices.json"
+ANSWERS = "answers.safetensors"
 EVERY_RUN_FILES = frozenset({CONFIG, WEIGHTS, CARD, METRICS, INDICES})
 """What each run has."""
 RUN_FILES = EVERY_RUN_FILES | {ANSWERS}

@@ -20,6 +20,7 @@ from adapters.errors import AdapterError, RunError
 from adapters.methods import load
 from adapters.metrics import softmax
 from adapters.runs.catalogue import find_run
+from adapters.runs.folder import ANSWERS
 from adapters.scores import tempered_logits
 from adapters.tasks.same_encoder import first_difference
 from featcache.errors import ImageError
@@ -132,7 +133,7 @@ def predict(
         raise AdapterError(f"no such file or folder: {images[0]}; {remedy}")
     from featcache.extraction.speed import default_batch_size
 
-    answers = read_answers(saved.path, config)
+    answers = read_answers(saved.path / ANSWERS, config)
     encoder, note = load_encoder(config["encoder"], saved.name, device=device)
     names = tuple(config["class_names"])
     # Heads that were saved before they said how their cache was encoded, or by hand, lack the last two.

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from adapters.answers.answers import Answers
-from adapters.answers.files import ANSWERS, read_answers
+from adapters.answers.files import read_answers
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit, fit_and_score
 from adapters.methods import load
 from adapters.runs.evaluate import evaluate
+from adapters.runs.folder import ANSWERS
 from adapters.selection.regimes import REGIMES
 
 Make = Callable[..., Any]
@@ -29,7 +30,7 @@ def test_what_was_learned_is_saved_and_answers_again(make_cache: Make, tmp_path:
     rows = "48 validation rows" if select == "val" else "32 shots (left out in turn)"
     assert report.answers["note"].startswith(f"thresholds learned from {rows}")
     head = load(report.run)
-    answers = read_answers(Path(report.run), head.config)
+    answers = read_answers(Path(report.run) / ANSWERS, head.config)
     images, labels = cache["test"].images, cache["test"].labels
     rejected, sets = answers.rejected(images), answers.sets(head.predict_proba(images).astype(np.float64))
     assert rejected is not None
@@ -60,7 +61,7 @@ def test_nothing_is_saved_where_nothing_was_asked_for(make_cache: Make, tmp_path
     assert report.answers is None
     assert not (Path(report.run) / ANSWERS).exists()
     head = load(report.run)
-    assert read_answers(Path(report.run), head.config).rejected(np.ones((1, 4), np.float32)) is None
+    assert read_answers(Path(report.run) / ANSWERS, head.config).rejected(np.ones((1, 4), np.float32)) is None
 
 
 @pytest.mark.parametrize("asked", [{"reject": 2.0}, {"reject": 0.0}, {"coverage": 1.0}, {"coverage": -0.5}])
