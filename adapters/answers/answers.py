@@ -158,8 +158,10 @@ def answered(answers: Answers, head: Head, blocks: Iterable[Floats], labels: Int
     return Answered(share, *covered, float(size.mean()), float((size == 0).mean()))
 
 
-def told_of(answers: Answers, head: Head, rows: SplitRows) -> dict[str, Any]:
-    """What was asked for, where it was learned, and what came of it on a split, as JSON-able values."""
+def told_of(answers: Answers, head: Head, rows: SplitRows) -> dict[str, Any] | None:
+    """What was asked for, where it was learned, and what came of it on a split, as JSON-able values; None: nothing."""
+    if answers.reject is None and answers.coverage is None:
+        return None
     asked = {"reject": answers.reject, "coverage": answers.coverage, "note": answers.note}
     return {**asked, **asdict(answered(answers, head, rows.blocks(), rows.labels))}
 

@@ -233,7 +233,7 @@ def fit_and_score(
             "coverage": coverage,
         },
         labels=cache.mended.to_json() if cache.mended else None,
-        answers=told_of(answers, head, task.test) if reject is not None or coverage is not None else None,
+        answers=told_of(answers, head, task.test),
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen

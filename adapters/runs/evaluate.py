@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from adapters.runs.image_rows import image_rows
 from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
+from featcache.records import parse_json
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -131,7 +131,7 @@ def evaluate(
         reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
         per_class=per_class(counts, names),
         confusions=top_confusions(counts, names),
-        answers=None if answers.reject is None and answers.coverage is None else told_of(answers, head, rows),
+        answers=told_of(answers, head, rows),
         by_image=image_rows(logits, rows, split, names, shots_of(saved.path, cache), answers) if by_image else None,
     )
 
@@ -144,7 +144,7 @@ def shots_of(run: Path, cache: Cache) -> SplitRows:
     """
     path = run / INDICES
     try:
-        rows = np.asarray(json.loads(path.read_text(encoding="utf-8"))["train"]["indices"], dtype=np.int64)
+        rows = np.asarray(parse_json(path.read_bytes())["train"]["indices"], dtype=np.int64)
         return read_rows(cache["train"], rows, with_views=False)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} does not name rows of {cache.name}: the file is damaged, fit again") from error

@@ -7,7 +7,7 @@ one such file for all images, or one in each folder of a split; an image's split
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from typing import Any
 
@@ -57,17 +57,30 @@ def open_metadata(asked: Asked) -> Opened:
                 raise DataError(f"{asked.where}/{file} lists {image} twice: keep one of the rows")
             label = row.get(_label_in(row))
             pairs[image] = "" if label is None else str(label).strip()
-    if missing := asked.folder.missing(pairs):
-        message = (
-            f"{asked.where}: {len(missing)} of {len(pairs)} files in {files[0]} do not exist, first {missing[0]}: "
-        )
-        raise DataError(f"{message}paths are relative to that file")
+    return listed_beside(asked, pairs, table=files[0], names_from=f"labels in {files[0]}")
+
+
+def listed_beside(asked: Asked, labels: Mapping[str, str], *, table: str, names_from: str) -> Opened:
+    """The images of a folder that tables in it name, in their order; splits are folders.
+
+    Args:
+        asked: For the folder.
+        labels: By the paths of the images in it; empty for an image without a label.
+        table: The first of the tables, for messages.
+        names_from: Where class names come from, in words.
+
+    Raises:
+        DataError: An image is not there, or as `list_labelled`.
+    """
+    if missing := asked.folder.missing(labels):
+        counted = f"{len(missing)} of {len(labels)} files in {table} do not exist, first {missing[0]}"
+        raise DataError(f"{asked.where}: {counted}: paths are relative to that file")
     listing = list_labelled(
-        map(Row, pairs, pairs.values(), splits_in([path.rpartition("/")[0] for path in pairs])),
+        map(Row, labels, labels.values(), splits_in([path.rpartition("/")[0] for path in labels])),
         where=asked.where,
         seed=asked.seed,
         splits_from="folders",
-        names_from=f"labels in {files[0]}",
+        names_from=names_from,
     )
     return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
 

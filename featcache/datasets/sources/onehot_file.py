@@ -10,8 +10,7 @@ import csv
 from collections.abc import Iterator
 from io import TextIOWrapper
 
-from featcache.datasets.labelled import Row, list_labelled, splits_in
-from featcache.datasets.sources.metadata_file import Folder, tables_beside
+from featcache.datasets.sources.metadata_file import Folder, listed_beside, tables_beside
 from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.errors import DataError, in_a_line
 
@@ -52,17 +51,7 @@ def open_onehot(asked: Asked) -> Opened:
             if image in labels:
                 raise DataError(f"{where} lists {image} twice: keep one of the rows")
             labels[image] = classes[0] if classes else ""
-    if missing := asked.folder.missing(labels):
-        counted = f"{len(missing)} of {len(labels)} files in {files[0]} do not exist, first {missing[0]}"
-        raise DataError(f"{asked.where}: {counted}: names are relative to that file")
-    listing = list_labelled(
-        map(Row, labels, labels.values(), splits_in([path.rpartition("/")[0] for path in labels])),
-        where=asked.where,
-        seed=asked.seed,
-        splits_from="folders",
-        names_from=f"columns of {files[0]}",
-    )
-    return Opened(listing=listing, reader=asked.folder, name=asked.name, where=asked.where)
+    return listed_beside(asked, labels, table=files[0], names_from=f"columns of {files[0]}")
 
 
 def _is_onehot(folder: Folder, file: str) -> bool:
