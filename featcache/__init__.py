@@ -20,14 +20,15 @@ from featcache.datasets.readers.bounded import MOST_BYTES
 if TYPE_CHECKING:
     from featcache.cache.catalogue import latest, list_caches
     from featcache.cache.catalogue import open_cache as open
-    from featcache.cache.reading import Cache, CachedSplit
+    from featcache.cache.reading import Cache
+    from featcache.cache.split import CachedSplit
     from featcache.cache.text_sets import TextFeatures
 
 __all__ = ["Cache", "CachedSplit", "TextFeatures", "extract", "latest", "list_caches", "open"]
 
 _HOMES = {
     "Cache": ("featcache.cache.reading", "Cache"),
-    "CachedSplit": ("featcache.cache.reading", "CachedSplit"),
+    "CachedSplit": ("featcache.cache.split", "CachedSplit"),
     "TextFeatures": ("featcache.cache.text_sets", "TextFeatures"),
     "latest": ("featcache.cache.catalogue", "latest"),
     "list_caches": ("featcache.cache.catalogue", "list_caches"),

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from adapters.errors import TaskError
 
 if TYPE_CHECKING:
-    from featcache.cache.reading import Cache, CachedSplit
+    from featcache.cache.reading import Cache
+    from featcache.cache.split import CachedSplit
 
 BLOCK = 16_384
 """Rows that are read together where a split need not be in memory as a whole."""

@@ -17,7 +17,8 @@ from adapters.tasks.sampling import check_draw, sample_shots, too_few
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:
-    from featcache.cache.reading import Cache, CachedSplit
+    from featcache.cache.reading import Cache
+    from featcache.cache.split import CachedSplit
     from featcache.cache.text_sets import TextFeatures
 
 VAL_KSHOT_MAX = 4  # CoOp validates on min(K, 4) images a class

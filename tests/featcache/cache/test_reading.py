@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.cache import reading
+from featcache.cache import split as of_split
 from featcache.cache.manifest import FORMAT
 from featcache.cache.metadata import Expected
-from featcache.cache.reading import CachedSplit
+from featcache.cache.split import CachedSplit
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder
@@ -43,13 +43,13 @@ def test_loading_reads_all_splits_and_then_nothing_more(
 ) -> None:
     one_by_one, loaded = make(image_folder(), "c"), featcache.open("c")
     expected = {
-        split: [np.array(getattr(one_by_one[split], name)) for name in reading.LOADED] for split in one_by_one.splits
+        split: [np.array(getattr(one_by_one[split], name)) for name in of_split.LOADED] for split in one_by_one.splits
     }
-    monkeypatch.setattr(reading, "BLOCK", 1)  # every shard by itself, the last of them not full
+    monkeypatch.setattr(of_split, "BLOCK", 1)  # every shard by itself, the last of them not full
     loaded.load().load()
     shutil.rmtree(loaded.path)
     for split, values in expected.items():
-        for name, value in zip(reading.LOADED, values, strict=True):
+        for name, value in zip(of_split.LOADED, values, strict=True):
             assert np.array_equal(getattr(loaded[split], name), value), (split, name)
 
 
