@@ -35,10 +35,9 @@ def set_scores(p: NDArray[np.float64]) -> NDArray[np.float64]:
     order = np.argsort(-p, axis=1, kind="stable")
     falling = np.take_along_axis(p, order, 1)
     ranked = np.cumsum(falling, axis=1) - falling
+    # Not of 1 - p, which is 0 for many images of a very sure head.
     with np.errstate(divide="ignore"):
-        ranked[:, 0] = np.log(
-            falling[:, 1:].sum(1)
-        )  # not 1 - p: heads that are sure of all images differ in the others
+        ranked[:, 0] = np.log(falling[:, 1:].sum(1))
     scores = np.empty_like(ranked)
     np.put_along_axis(scores, order, ranked, 1)
     return scores
