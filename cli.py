@@ -30,7 +30,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
     from featcache.commands import datasets, extract, info, list, models, text, verify
-    from featcache.commands.command import Command, ContinuedCommand
+    from featcache.commands.shared.command import Command, ContinuedCommand
 
     app = _app(
         "featcache",
@@ -49,8 +49,9 @@ def featcache_app() -> typer.Typer:
 
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
-    from adapters.commands import audit, bench, compare, eval, fit, list, predict, runs, search
-    from featcache.commands.command import Command, CommandOfMethod, ContinuedCommand
+    from adapters.commands import audit, bench, fit, list, search
+    from adapters.commands.saved import compare, eval, predict, runs
+    from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
         "adapters",
@@ -70,7 +71,7 @@ def adapters_app() -> typer.Typer:
 
 
 def _app(name: str, told: str, *, start: str) -> typer.Typer:
-    from featcache.commands.command import Commands
+    from featcache.commands.shared.command import Commands
 
     app = typer.Typer(name=name, cls=Commands, help=told, epilog=f"Start with: {start}", **SETTINGS)
     app.callback()(_options)
@@ -164,7 +165,7 @@ def _hear_no_more() -> None:
 
 def _continues(app: typer.Typer) -> bool:
     """Whether the command that was typed goes on where it was stopped."""
-    from featcache.commands.command import ContinuedCommand
+    from featcache.commands.shared.command import ContinuedCommand
 
     typed = (command.cls for command in app.registered_commands if command.name == _command())
     return any(cls is not None and issubclass(cls, ContinuedCommand) for cls in typed)

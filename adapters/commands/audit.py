@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import Labels, Prompts
+from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show, tell
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show, tell
 from featcache.show.page import Facts, Page, Part, Table, Typed
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import typer
 
 from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
-from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
-from featcache.commands.choices import choice
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show, tell
+from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
+from featcache.commands.shared.choices import choice
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show, tell
 
 
 def bench(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.answers_told import answers_told
-from adapters.commands.caches import open_cache
-from adapters.commands.next_step import next_step
-from adapters.commands.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
+from adapters.commands.shared.answers_told import answers_told
+from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.next_step import next_step
+from adapters.commands.shared.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
 from adapters.methods import DEFAULT
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table, Typed
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def fit(
     Options of a method are given by their names, for example `--alpha 0.4 --epochs 50`;
     `adapters list METHOD` shows them with their defaults.
     """
-    from adapters.commands.options import method_and_options, parse_options
+    from adapters.commands.shared.options import method_and_options, parse_options
     from adapters.fitting.fit import fit
     from adapters.fitting.over_seeds import fit_over_seeds
 

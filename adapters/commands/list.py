@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from featcache.commands.options import Json
-from featcache.commands.show import show
+from featcache.commands.shared.options import Json
+from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table
 
 
@@ -18,7 +18,7 @@ def list_methods(
 ) -> None:
     """List the methods, or the options of one."""
     if method:
-        from adapters.commands.options import describe_options
+        from adapters.commands.shared.options import describe_options
 
         options = describe_options(method)
         show(lambda: {"method": method, "options": options}, lambda: options_page(method, options), json=json)

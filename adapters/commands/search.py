@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import (
+from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.shared_options import (
     AllowFewer,
     Labels,
     Method,
@@ -20,8 +20,8 @@ from adapters.commands.shared_options import (
     select_option,
 )
 from adapters.selection.regimes import SUPPORT
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show, tell
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show, tell
 from featcache.places.again import again
 
 
@@ -58,7 +58,7 @@ def search(
     Options of a method take several values, `--lr 1e-3,1e-2`, or ranges with both ends, `--alpha 0:1:0.05`;
     `adapters list METHOD` shows them. The whole grid is also kept as search.parquet and search.csv.
     """
-    from adapters.commands.options import method_and_options, parse_grid
+    from adapters.commands.shared.options import method_and_options, parse_grid
     from adapters.search.search import run
 
     method, words = method_and_options(method, context.args)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from featcache.commands.options import Json
-from featcache.commands.show import show
+from featcache.commands.shared.options import Json
+from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from featcache.commands.choices import choice
-from featcache.commands.class_words import class_words, classes_json
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show
-from featcache.commands.words import classes, counts, decoded, encoder, left_out, left_out_words, split_origin
+from featcache.commands.shared.choices import choice
+from featcache.commands.shared.class_words import class_words, classes_json
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show
+from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out, left_out_words, split_origin
 from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES

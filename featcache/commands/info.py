@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from featcache.commands.class_words import class_words, classes_json
-from featcache.commands.options import CacheName, Json, Root
-from featcache.commands.show import show
-from featcache.commands.words import classes, counts, decoded, encoder, left_out_words, split_origin
+from featcache.commands.shared.class_words import class_words, classes_json
+from featcache.commands.shared.options import CacheName, Json, Root
+from featcache.commands.shared.show import show
+from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out_words, split_origin
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:

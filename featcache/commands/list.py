@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from featcache.commands.options import Json, Root
-from featcache.commands.show import show
-from featcache.commands.words import encoder
+from featcache.commands.shared.options import Json, Root
+from featcache.commands.shared.show import show
+from featcache.commands.shared.words import encoder
 from featcache.show.page import Page, Styled, Table
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featcache.commands.options import Json
-from featcache.commands.show import show
+from featcache.commands.shared.options import Json
+from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Table
 
 if TYPE_CHECKING:

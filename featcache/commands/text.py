@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from featcache.commands.options import CacheName, Device, Json, Root
-from featcache.commands.show import show
+from featcache.commands.shared.options import CacheName, Device, Json, Root
+from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featcache.commands.options import CacheName, Device, Json, Root
-from featcache.commands.show import show
-from featcache.commands.words import counts
+from featcache.commands.shared.options import CacheName, Device, Json, Root
+from featcache.commands.shared.show import show
+from featcache.commands.shared.words import counts
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import adapters
-from adapters.commands.options import describe_options, parse_options
+from adapters.commands.shared.options import describe_options, parse_options
 from adapters.errors import AdapterError
 from adapters.methods import METHODS, describe_methods
 

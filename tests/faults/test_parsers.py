@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.commands.options import parse_grid, parse_options
+from adapters.commands.shared.options import parse_grid, parse_options
 from featcache.errors import FeatcacheError
 from tests.faults.readers import READERS
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from adapters.commands.list import methods_page, options_page
-from adapters.commands.options import describe_options
+from adapters.commands.shared.options import describe_options
 from adapters.methods import METHODS, describe_methods
 from tests.pages import assert_all_is_told
 from tests.processes import run

@@ -52,7 +52,7 @@ def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: s
 
 
 def parse(method: str) -> dict[str, Any]:
-    from adapters.commands.options import parse_grid
+    from adapters.commands.shared.options import parse_grid
 
     words = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
     return parse_grid(method, words)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.commands.compare import comparison_page
+from adapters.commands.saved.compare import comparison_page
 from adapters.errors import RunError
 from adapters.fitting.fit import fit
 from adapters.runs.compare import compare

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.commands.options import parse_grid, parse_options
+from adapters.commands.shared.options import parse_grid, parse_options
 from adapters.errors import AdapterError
 from adapters.search.grid import Grid
 

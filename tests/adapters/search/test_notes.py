@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.commands.options import parse_options
+from adapters.commands.shared.options import parse_options
 from adapters.fitting.fit import fit
 from tests.pages import drawn
 

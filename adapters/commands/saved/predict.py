@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.commands.shared_options import RunName
+from adapters.commands.shared.shared_options import RunName
 from adapters.show.numbers import percent
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show, tell
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show, tell
 from featcache.show.page import Page, Styled, Table
 from featcache.show.spreadsheet import BYTE_ORDER_MARK
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from featcache.commands.show import show, tell
+from featcache.commands.shared.show import show, tell
 from featcache.show.page import Page
 from tests.processes import program, run
 
@@ -75,7 +75,7 @@ def test_a_reader_that_stops_reading_is_no_failure(root: Path) -> None:
 
 def test_names_that_are_no_text_are_printed_all_the_same() -> None:
     code = (
-        "from featcache.commands.show import show\nfrom featcache.show.page import Page\n"
+        "from featcache.commands.shared.show import show\nfrom featcache.show.page import Page\n"
         "name = b'caf\\xe9.jpg'.decode('utf-8', 'surrogateescape')\n"
         "show(lambda: {'file': name}, lambda: Page([name]), json=True)\n"
         "show(lambda: None, lambda: Page([name]), json=False)"

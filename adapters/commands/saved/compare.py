@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.caches import open_cache
+from adapters.commands.shared.caches import open_cache
 from adapters.show.numbers import MISSING, percent, span, within
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show
 from featcache.show.page import Page, Styled, Table
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from adapters.errors import AdapterError
 from adapters.fitting.recipe import RUN_FACTS
 from adapters.methods import DEFAULT, METHODS
 from adapters.parameters import Kind, Parameter, parameters_of
-from featcache.commands.command import given_twice
+from featcache.commands.shared.command import given_twice
 
 SHORT = {"wd": "weight_decay"}
 """Other names of options."""

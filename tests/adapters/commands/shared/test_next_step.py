@@ -6,8 +6,8 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from adapters.commands.next_step import next_step
-from adapters.commands.options import parse_options
+from adapters.commands.shared.next_step import next_step
+from adapters.commands.shared.options import parse_options
 from tests.adapters.reports import REPORT, scores
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.show.numbers import percent
-from featcache.commands.options import Json, Root
-from featcache.commands.show import show
+from featcache.commands.shared.options import Json, Root
+from featcache.commands.shared.show import show
 from featcache.show.page import Page, Styled, Table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from featcache.commands.class_words import MOST, class_words, classes_json
+from featcache.commands.shared.class_words import MOST, class_words, classes_json
 from featcache.show.page import Page
 from tests.pages import assert_all_is_told
 from tests.pictures import make_class_folders

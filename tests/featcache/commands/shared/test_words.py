@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from featcache.commands import words
-from featcache.commands.words import classes, counts, decoded, encoder, left_out_words, split_origin
+from featcache.commands.shared import words
+from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out_words, split_origin
 
 
 def test_facts_in_words() -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share; those of `featcache` besides are in `featcache.commands.options`."""
+"""Options that several commands share; those of `featcache` besides are in `featcache.commands.shared.options`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from adapters.errors import AdapterError
 from adapters.selection.regimes import REGIMES
-from featcache.commands.choices import choice
+from featcache.commands.shared.choices import choice
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
 OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")]

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 import cli
-from featcache.commands.command import Command
+from featcache.commands.shared.command import Command
 
 
 @pytest.fixture

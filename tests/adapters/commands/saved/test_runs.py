@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.commands.runs import runs_json, runs_page
+from adapters.commands.saved.runs import runs_json, runs_page
 from adapters.runs.catalogue import SavedRun
 from tests.adapters.reports import WIDE
 from tests.pages import assert_all_is_told, texts

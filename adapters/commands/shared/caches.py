@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import featcache
-from featcache.commands.show import tell
+from featcache.commands.shared.show import tell
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache

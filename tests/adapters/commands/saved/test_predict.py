@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from adapters.commands.predict import predictions_page
+from adapters.commands.saved.predict import predictions_page
 from adapters.runs.predict import Prediction, Predictions, RankedClass
 from tests.pages import assert_all_is_told, texts
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from featcache.commands.choices import choice
+from featcache.commands.shared.choices import choice
 
 MEANINGS = {"near": "what lies beside", "far": "all the rest"}
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.commands.eval import evaluation_page
+from adapters.commands.saved.eval import evaluation_page
 from adapters.runs.evaluate import Evaluation
 from adapters.scores import Scores
 from tests.pages import assert_all_is_told, texts

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.commands.answers_told import answers_told
-from adapters.commands.caches import open_cache
-from adapters.commands.shared_options import RunName
+from adapters.commands.shared.answers_told import answers_told
+from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.shared_options import RunName
 from adapters.show.numbers import percent, within
-from featcache.commands.options import Device, Json, Root
-from featcache.commands.show import show
+from featcache.commands.shared.options import Device, Json, Root
+from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table
 
 if TYPE_CHECKING:

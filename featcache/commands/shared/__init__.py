@@ -1,0 +1,1 @@
+"""What several commands of `featcache` share: options, notices, words, and how results are shown."""
