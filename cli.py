@@ -29,7 +29,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
-    from featcache.commands import datasets, extract, info, list, models, text, verify
+    from featcache.commands import datasets, extract, import_embeddings, info, list, models, text, verify
     from featcache.commands.shared.command import Command, ContinuedCommand
 
     app = _app(
@@ -38,6 +38,7 @@ def featcache_app() -> typer.Typer:
         start="featcache extract --model tiny --dataset digits",
     )
     app.command("extract", cls=ContinuedCommand)(extract.extract)
+    app.command("import", cls=ContinuedCommand)(import_embeddings.import_embeddings)
     app.command("list", cls=Command)(list.list_caches)
     app.command("info", cls=Command)(info.info)
     app.command("verify", cls=Command)(verify.verify)

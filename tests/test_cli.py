@@ -18,7 +18,7 @@ from tests.processes import imported, mistake, run
 APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
 COMMANDS = [
-    *(("featcache", name) for name in ("extract", "list", "info", "verify", "text", "datasets", "models")),
+    *(("featcache", name) for name in ("extract", "import", "list", "info", "verify", "text", "datasets", "models")),
     *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "predict", "list", "runs")),
 ]
 

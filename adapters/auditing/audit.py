@@ -78,6 +78,7 @@ def audit(
         outliers=outliers(pool, judged.distance),
         unreadable=pool.unreadable,
         own_labels=_own_labels(cache),
+        note=cache.caveat,
         seconds=round(time.perf_counter() - began, 3),
     )
 

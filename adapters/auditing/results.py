@@ -58,6 +58,7 @@ class Audit:
         near_names: pairs of classes whose texts nearly coincide.
         outliers: images that no class explains, farthest first.
         unreadable: images without an embedding.
+        note: what must be known of the embeddings; may be empty.
         own_labels: the class name of every labelled row, by split and row.
         seconds: that it took.
     """
@@ -81,6 +82,7 @@ class Audit:
     unreadable: tuple[Image, ...]
     seconds: float
     own_labels: Mapping[tuple[str, int], str] = field(repr=False)
+    note: str = ""
 
     @property
     def small_classes(self) -> list[ClassFacts]:
@@ -93,6 +95,7 @@ class Audit:
             "cache": self.cache,
             "cache_digest": self.cache_digest,
             "labels": self.labels,
+            "note": self.note,
             "prompts": self.prompts,
             "images": self.images,
             "labelled": self.labelled,

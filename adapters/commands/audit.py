@@ -90,6 +90,7 @@ def _counts(found: Audit) -> list[tuple[str, str]]:
     unlabelled = found.images - found.labelled
     told += [("unlabelled", f"{unlabelled:,} images: they are looked at, but for labels")] if unlabelled else []
     told += [("labels", found.labels_told)] if found.labels_told else []
+    told += [("note", found.note)] if found.note else []
     return told
 
 

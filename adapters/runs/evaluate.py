@@ -50,6 +50,7 @@ class Evaluation:
         by_image: a record an image (`adapters.runs.image_rows`); None where it was not asked for.
         answers: what it answers beside one class, as `Report.answers`, on this split; None: nothing.
         labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
+        note: what must be known of the cache's embeddings; may be empty.
     """
 
     run: str
@@ -67,6 +68,7 @@ class Evaluation:
     by_image: list[dict[str, Any]] | None = None
     labels: str | None = None
     answers: dict[str, Any] | None = None
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above, without the images."""
@@ -123,6 +125,7 @@ def evaluate(
         cache=cache.path,
         split=split,
         labels=cache.mended.told if cache.mended else None,
+        note=cache.caveat,
         images=len(rows),
         accuracy=scores.accuracy,
         ece=ece(logits, rows.labels),

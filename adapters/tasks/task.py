@@ -94,6 +94,8 @@ class Task:
         notes = _fewer_note(np.bincount(train.labels[rows], minlength=len(names)), names, shots)
         if cache.mended is not None:
             notes = (f"mended labels: {cache.mended.told}", *notes)
+        if cache.caveat:
+            notes = (cache.caveat, *notes)
         return cls(cache, text, shots, seed, allow_fewer, index_file, notes, rows)
 
     @cached_property

@@ -15,6 +15,7 @@ FORMAT, BEFORE = "featcache/2", "featcache/1"
 # What a digest is of, in a message: the digests themselves tell a reader nothing.
 _DIGESTS = {
     "dataset.listing_sha256": "the images or their labels",
+    "values_sha256": "the embeddings",
     "images.sizes_sha256": "the images' file sizes",
     "weights_file_sha256": "the weights",
     "encoder.weights_sha256": "the weights",
@@ -37,13 +38,14 @@ class EncoderRecord(TypedDict):
     architecture: str
     pretrained: str
     weights_sha256: str
-    quick_gelu: bool
-    image_size: int | list[int]
+    quick_gelu: bool | None
+    image_size: int | list[int] | None
     dim: int
     transform: str
     transform_sha256: str
     precision: str
     precision_by: NotRequired[str]
+    origin: NotRequired[str]
 
 
 class ViewsRecord(TypedDict):

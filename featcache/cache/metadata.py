@@ -11,6 +11,7 @@ from featcache.cache import layout
 from featcache.cache.layout import CONTENT, IDS, IMAGES, LABELS, STATE, VIEWS
 from featcache.cache.plan import ShardPlan
 from featcache.errors import CacheIncomplete
+from featcache.origin import made_by
 
 
 class Expected:
@@ -20,10 +21,14 @@ class Expected:
         manifest: the cache's.
         split: which.
         labelled: rows that have a label; None where an older version did not count them.
+
+    Attributes:
+        made_by: the command that made the cache.
     """
 
     def __init__(self, manifest: dict[str, Any], split: str, labelled: int | None = None) -> None:
         self.labelled = labelled
+        self.made_by = made_by(manifest)
         self._identity, self._plan = manifest["identity"], ShardPlan.from_manifest(manifest)
         self._rows = self._plan.rows[split]
 

@@ -23,6 +23,7 @@ from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.split import CachedSplit
 from featcache.cache.text_sets import TextFeatures, TextIndex
 from featcache.errors import CacheError, CacheIncomplete, in_a_line
+from featcache.origin import caveat, made_by
 from featcache.places.folder import Folder, join
 from featcache.places.together import together
 from featcache.records import Malformed, checked, digest
@@ -49,7 +50,7 @@ class Cache:
         manifest, complete = together(lambda read: read(folder), reads)
         self.manifest: dict[str, Any] = manifest
         if complete is None:
-            message = f"the cache {folder.location} is unfinished; type the same `featcache extract` command again"
+            message = f"the cache {folder.location} is unfinished; type the same `{made_by(manifest)}` command again"
             raise CacheIncomplete(message)
         self.completion: dict[str, Any] = complete
         self._splits: dict[str, CachedSplit] = {}
@@ -94,6 +95,11 @@ class Cache:
     def encoder(self) -> Mapping[str, Any]:
         """The manifest's account of the encoder: architecture, pretrained, digests, precision and so on."""
         return dict(self.manifest["identity"]["encoder"])
+
+    @property
+    def caveat(self) -> str:
+        """What must be known of every number made of its embeddings; empty where they were encoded here."""
+        return caveat(self.manifest)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -191,7 +191,7 @@ class CachedSplit:
         place = f"{self._group.store_path}".removeprefix("file://").removesuffix(f"/{self.name}")
         return (
             f" in {self.name} of {place}; type `featcache verify {place} --repair`, "
-            "then the same `featcache extract` command"
+            f"then the same `{self._expected.made_by}` command"
         )
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from featcache.commands.shared.class_words import class_words, classes_json
 from featcache.commands.shared.options import CacheName, Json, Root
 from featcache.commands.shared.show import show
-from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out_words, split_origin
+from featcache.commands.shared.words import (
+    classes,
+    counts,
+    decoded,
+    encoder,
+    left_out_words,
+    origin,
+    split_origin,
+    stored,
+)
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -56,14 +65,16 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         ("images", info["request"]["images"]["location"]),
         ("classes", classes(identity["dataset"]["class_names"])),
         ("encoder", encoder(identity["encoder"])),
+        *origin(info),
         *decoded(info),
-        ("stored", f"{identity['encoder']['dim']} numbers a row, {identity['dtype']}, not normalised"),
+        ("stored", stored(info)),
         ("views", f"{views['count']} of each image in {views['split']}" if views else "none"),
         ("shards", f"{plan['rows_per_shard']:,} rows each, batches of {identity['batch_size']}"),
     ]
     for place, prompts in enumerate(info["prompt_sets"]):
         default = "" if place else " (default)"
-        rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, such as: {prompts['example']}{default}"))
+        example = f"such as: {prompts['example']}" if prompts["example"] else "whose words are not known"
+        rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, {example}{default}"))
     rows.append(("digest", info["digest"]))
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(info)]
     bad = info["unreadable"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featcache.commands.shared.options import Json, Root
 from featcache.commands.shared.show import show
 from featcache.commands.shared.words import encoder
+from featcache.origin import caveat
 from featcache.show.page import Page, Styled, Table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def caches_json(caches: Sequence[Listed]) -> dict[str, Any]:
                 "dataset": cache.manifest["identity"]["dataset"]["name"],
                 "architecture": cache.manifest["identity"]["encoder"]["architecture"],
                 "pretrained": cache.manifest["identity"]["encoder"]["pretrained"],
+                "caveat": caveat(cache.manifest),
                 "rows": cache.manifest["plan"]["rows"],
                 "done": cache.done(),
                 "finished": cache.finished,

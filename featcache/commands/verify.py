@@ -57,20 +57,22 @@ def verification_page(found: Verification, cache: str) -> Page:
         difference = f"largest 1 - cosine {found.largest_difference or 0.0:.1g}"
         again = f"{found.sampled} rows, {found.identical} identical to the bit, {difference}"
         rows.append(("encoded again", again))
+    elif found.imported:
+        rows.append(("encoded again", "nothing: the embeddings were imported, and only what is stored can be checked"))
     rows += [(Styled("problem", "red"), problem) for problem in found.problems[:MOST]]
     if len(found.problems) > MOST:
         rows.append(("", f"and {len(found.problems) - MOST} more (--json lists all)"))
     if found.repaired:
         rows.append(("removed", "what is damaged or unreadable"))
     elif found.damaged:
-        remedy = f"type `featcache verify {cache} --repair`, then the same `featcache extract` command"
+        remedy = f"type `featcache verify {cache} --repair`, then the same `{found.made_by}` command"
         rows.append(("to mend", remedy))
     return Page([Facts(rows, title=_verdict(found))])
 
 
 def _verdict(found: Verification) -> Styled:
     if found.repaired:
-        return Styled("Unfinished now: type the same `featcache extract` command", "bold yellow")
+        return Styled(f"Unfinished now: type the same `{found.made_by}` command", "bold yellow")
     if found.damaged:
         return Styled("Damaged", "bold red")
     if found.problems:

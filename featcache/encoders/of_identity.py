@@ -8,6 +8,8 @@ from typing import Any
 
 from featcache.encoders.device import resolve_device
 from featcache.encoders.encoder import EXACT, PRECISION_BY, Encoder
+from featcache.errors import ModelError
+from featcache.origin import is_known
 
 
 def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: str | None = None) -> Encoder:
@@ -19,8 +21,13 @@ def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: 
         precision: Of the image tower; None: the one that it had, but that a CPU stands in for a GPU's fp16 with fp32.
 
     Raises:
-        ModelError: It cannot be loaded.
+        ModelError: It cannot be loaded, or nobody knows which it is.
     """
+    if not is_known(identity):
+        raise ModelError(
+            "the embeddings were imported, and nobody said which encoder made them: type --model, or where there is no "
+            "such option, import them again with --model"
+        )
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]

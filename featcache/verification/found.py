@@ -26,6 +26,8 @@ class Verification:
         identical: Of those, rows that came out the same bit for bit.
         largest_difference: Largest 1 - cosine between stored and new embedding; None without a sample.
         repaired: Whether what is damaged was removed.
+        made_by: The command that made the cache, and makes again what a repair removes.
+        imported: Whether its embeddings were made elsewhere: nothing can be encoded again.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -41,6 +43,8 @@ class Verification:
     identical: int = 0
     largest_difference: float | None = None
     repaired: bool = False
+    made_by: str = "featcache extract"
+    imported: bool = False
 
     @property
     def damaged(self) -> bool:
@@ -61,4 +65,5 @@ class Verification:
             "identical": self.identical,
             "largest_difference": self.largest_difference,
             "repaired": self.repaired,
+            "imported": self.imported,
         }

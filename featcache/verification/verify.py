@@ -35,6 +35,7 @@ from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
 from featcache.ids import Ids, listing_digest
+from featcache.origin import imported, made_by
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
 from featcache.verification.found import Verification
@@ -53,7 +54,7 @@ def verify(
 
     Args:
         folder: The cache's.
-        sample: Rows to encode again; 0 needs neither the encoder nor the images.
+        sample: Rows to encode again; 0 needs neither the encoder nor the images. Nothing of an imported cache is.
         data_root: Where the images are, if they moved since.
         repair: Remove what is damaged, and the records of unreadable images, so that the same `extract` command
             encodes them again.
@@ -65,7 +66,7 @@ def verify(
         CacheMismatch: They can, but are not those that made the cache.
     """
     found = verify_store(folder)
-    if sample and not found.problems:
+    if sample and not found.problems and not found.imported:
         from featcache.verification.reencoding import verify_sample
 
         verify_sample(folder, found, rows=sample, seed=seed, data_root=data_root, device=device)
@@ -81,12 +82,17 @@ def verify_store(folder: Folder) -> Verification:
     """
     manifest = read_manifest(folder)
     plan = ShardPlan.from_manifest(manifest)
-    found = Verification(rows=dict(plan.rows), finished=folder.exists(COMPLETE))
+    found = Verification(
+        rows=dict(plan.rows),
+        finished=folder.exists(COMPLETE),
+        made_by=made_by(manifest),
+        imported=imported(manifest) is not None,
+    )
     _check_file(COMPLETE, lambda: read_completion(folder), found)
     _check_file(TEXT_INDEX, lambda: TextIndex(folder), found)
     if not folder.exists(ROOT_GROUP):
         found.missing = sum(plan.rows.values())
-        found.problems.append("nothing is encoded yet: type the same `featcache extract` command again")
+        found.problems.append(f"nothing is encoded yet: type the same `{found.made_by}` command again")
         return found
     _check_file(ROOT_GROUP, lambda: _check_consolidated(folder, plan, finished=found.finished), found)
     if ROOT_GROUP in found.files:
@@ -100,10 +106,10 @@ def verify_store(folder: Folder) -> Verification:
             _check_shard(group, shard, found, has_content=manifest["format"] != BEFORE)
     if found.missing:
         total = sum(plan.rows.values())
-        what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
+        what = "are missing" if found.finished else f"are still to do: type the same `{found.made_by}` command again"
         found.problems.append(f"{found.missing:,} of {total:,} rows {what}")
     elif not found.finished:
-        found.problems.append("the run was not finished: type the same `featcache extract` command again")
+        found.problems.append(f"the run was not finished: type the same `{found.made_by}` command again")
     _check_listing(group, manifest, found)
     if TEXT_INDEX not in found.files:
         _check_prompt_sets(folder, manifest, found)
@@ -243,7 +249,7 @@ def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verificat
 def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:
     index = TextIndex(folder)
     if not index.names and found.finished:
-        found.problems.append("there are no class-text embeddings: type the same `featcache extract` command again")
+        found.problems.append(f"there are no class-text embeddings: type the same `{found.made_by}` command again")
     for name in index.names:
         try:
             index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)

@@ -65,6 +65,7 @@ def evaluation_page(found: Evaluation) -> Page:
         ("ECE", percent(scores.ece)),
         *answers_told(found.answers),
         *([("labels", found.labels)] if found.labels else []),
+        *([("note", found.note)] if found.note else []),
     ]
     classes = Table(
         ("class", "images", "accuracy"),

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from featcache.datasets.readers.image_files import HEIF_EXTENSIONS, reads_heif
+from featcache.origin import SAID, imported
+from featcache.show.page import Styled
 
 
 def counts(rows: Mapping[str, int]) -> str:
@@ -15,9 +17,10 @@ def counts(rows: Mapping[str, int]) -> str:
 
 
 def encoder(identity: Mapping[str, Any]) -> str:
-    """`ViT-B-16 (openai)`; weights that lie beside the architecture need no name."""
+    """`ViT-B-16 (openai)`; weights beside the architecture need no name. Where nothing proves it, that is said."""
     name = Path(identity["architecture"]).name
-    return name if identity["pretrained"] == "local" else f"{name} ({identity['pretrained']})"
+    told = name if identity["pretrained"] == "local" else f"{name} ({identity['pretrained']})"
+    return f"{told}, as said" if identity.get("origin") == SAID else told
 
 
 def classes(names: Sequence[str], most: int = 5) -> str:
@@ -32,6 +35,22 @@ def decoded(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     told = f"cosine to exact decoding {near['mean']:.5f} on average, {near['least']:.5f} at least"
     return [("decode fast", f"{told}, over {near['images']} images")]
+
+
+def origin(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """That embeddings were made elsewhere, and what is not known of them; nothing where they were encoded here."""
+    found = imported(manifest)
+    if found is None:
+        return []
+    known = f"; not known: {', '.join(found['not_known'])}" if found["not_known"] else ""
+    return [(Styled("imported", "yellow"), f"from {found['file']} ({found['format']}){known}")]
+
+
+def stored(manifest: Mapping[str, Any]) -> str:
+    """How embeddings are stored."""
+    identity, found = manifest["identity"], imported(manifest)
+    unit = "normalised before they came here" if found and found["normalised"] else "not normalised"
+    return f"{identity['encoder']['dim']} numbers a row, {identity['dtype']}, {unit}"
 
 
 def split_origin(origin: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ def listed(name: str, finished: str | None) -> Listed:
             "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "laion2b_s34b_b88k"},
         },
         "plan": {"rows": {"train": 1000, "test": 234}},
+        "provenance": {},
         "digest": "d" * 64,
     }
     return Listed(name, f"/nowhere/{name}", manifest, finished)

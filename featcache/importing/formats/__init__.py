@@ -1,0 +1,1 @@
+"""Files of arrays that others wrote, one format a file, and their list."""
