@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from featcache.cache.reading import read_manifest
-from featcache.cache.text_sets import EncodedPrompts, TextIndex
+from featcache.cache.text_sets import EncodedPrompts, TextIndex, no_classes
 from featcache.datasets.given_class_names import read_class_names
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.of_identity import encoder_of
-from featcache.errors import CacheMismatch
+from featcache.errors import CacheMismatch, PromptError
 from featcache.extraction.request import choose_prompts
 from featcache.places.folder import Folder
 from featcache.places.lock import writing
@@ -44,7 +44,7 @@ def add_prompt_set(
         `added` (the set's name), `default`, and `sets`: prompts and classes of each.
 
     Raises:
-        PromptError: No such set or file, or it does not fit the classes.
+        PromptError: No such set or file, it does not fit the classes, or there are none.
         CacheMismatch: The encoder's weights are not those that the images were encoded with.
     """
     manifest = read_manifest(folder)
@@ -54,6 +54,8 @@ def add_prompt_set(
     words = tuple(identity["dataset"]["class_names"])
     if class_names is not None:
         spec = replace(spec, class_names=read_class_names(class_names, words, provenance.get("labels", words)))
+    if not words:
+        raise PromptError(no_classes(manifest["name"]))
     spec.expand(words)  # fails here, before the encoder is loaded
     encoder = load_text_encoder(manifest, device=device)
     with writing(folder):

@@ -68,6 +68,7 @@ class ExtractionReport:
             "name": self.cache.name,
             "digest": self.cache.digest,
             "rows": self.cache.rows,
+            "unlabelled": self.cache.unlabelled,
             "encoded": self.encoded,
             "resumed": self.resumed,
             "skipped": self.skipped,

@@ -89,7 +89,7 @@ class Request:
             self.dataset,
             data_root=self.data_root,
             split_file=self.split_file,
-            class_names=Path(self.class_names) if self.class_names else None,
+            class_names=self.class_names or None,
             class_depth=self.class_depth,
             seed=self.seed,
             download=download,
