@@ -1,4 +1,4 @@
-"""What is suggested: records, the one JSON object, a CSV to fill in and give as `--labels`, and a page of thumbnails."""
+"""What is suggested: records, the one JSON object, a CSV to fill in and give as `--labels`, a page of thumbnails."""
 
 from __future__ import annotations
 
