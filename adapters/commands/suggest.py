@@ -36,8 +36,8 @@ def suggest(
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Also write them to this CSV file, to fill in the column label and give as --labels. What --labels says "
-            "stays in it."
+            help="Also write them to this CSV file, to fill in the column label and give as --labels. What --labels "
+            "says stays in it."
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write a page of thumbnails to this file.")] = None,

@@ -13,7 +13,7 @@ from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import EncodedPrompts, TextIndex, no_classes
 from featcache.datasets.given_class_names import read_class_names
 from featcache.encoders.encoder import Encoder
-from featcache.encoders.of_identity import encoder_of
+from featcache.encoders.of_identity import MOVED, moved_encoder
 from featcache.errors import CacheMismatch, PromptError
 from featcache.extraction.request import choose_prompts
 from featcache.places.folder import Folder
@@ -29,6 +29,8 @@ def add_prompt_set(
     default: bool,
     device: str,
     class_names: Path | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
 ) -> dict[str, Any]:
     """Encode a prompt set with the cache's own encoder.
 
@@ -39,6 +41,8 @@ def add_prompt_set(
         default: Make it the set that readers get without naming one.
         device: Where to encode.
         class_names: A file of other words for the classes.
+        model: Where the cache's encoder is now, if its directory has moved.
+        pretrained: Its weights likewise, if their file has.
 
     Returns:
         `added` (the set's name), `default`, and `sets`: prompts and classes of each.
@@ -57,7 +61,7 @@ def add_prompt_set(
     if not words:
         raise PromptError(no_classes(manifest["name"]))
     spec.expand(words)  # fails here, before the encoder is loaded
-    encoder = load_text_encoder(manifest, device=device)
+    encoder = load_text_encoder(manifest, device=device, model=model, pretrained=pretrained)
     with writing(folder):
         index = TextIndex(folder)
         prompts = spec.expand(words)
@@ -77,15 +81,21 @@ def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Encode
     return EncodedPrompts(features, encoder.logit_scale, encoder.logit_bias, weights)
 
 
-def load_text_encoder(manifest: Mapping[str, Any], *, device: str) -> Encoder:
+def load_text_encoder(
+    manifest: Mapping[str, Any], *, device: str, model: str | None = None, pretrained: str | None = None
+) -> Encoder:
     """The encoder that made a cache's images, for texts; these are fp32 whatever the images were encoded in.
 
     Raises:
         CacheMismatch: Its weights are others now.
+        ModelError: It cannot be loaded.
     """
     made_by = manifest["identity"]["encoder"]
-    encoder = encoder_of(made_by, device=device, precision="fp32")
+    encoder = moved_encoder(made_by, "this cache", device=device, precision="fp32", model=model, pretrained=pretrained)
     if encoder.identity["weights_sha256"] != made_by["weights_sha256"]:
-        message = f"the weights of {made_by['architecture']} ({made_by['pretrained']}) now differ from this cache's; "
-        raise CacheMismatch(message + "extract it again under another --name")
+        here, digests = encoder.identity, (made_by["weights_sha256"][:12], encoder.identity["weights_sha256"][:12])
+        message = (
+            f"{here['architecture']} ({here['pretrained']}) has weights {digests[1]}, this cache's are {digests[0]}; "
+        )
+        raise CacheMismatch(message + f"{MOVED}, or extract it again under another --name")
     return encoder
