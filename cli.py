@@ -50,7 +50,7 @@ def featcache_app() -> typer.Typer:
 
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
-    from adapters.commands import audit, bench, fit, list, search
+    from adapters.commands import audit, bench, fit, list, search, suggest
     from adapters.commands.saved import compare, eval, predict, runs
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
 
@@ -60,6 +60,7 @@ def adapters_app() -> typer.Typer:
         start="adapters fit --shots 4   (after `featcache extract --model tiny --dataset digits`)",
     )
     app.command("audit", cls=Command)(audit.audit)
+    app.command("suggest", cls=Command)(suggest.suggest)
     app.command("fit", cls=CommandOfMethod)(fit.fit)
     app.command("search", cls=CommandOfMethod)(search.search)
     app.command("bench", cls=ContinuedCommand)(bench.bench)

@@ -7,6 +7,8 @@
     head.decision_function(X)
     head.save("runs/a"); adapters.load("runs/a")
     adapters.audit(cache).mislabelled  # what is wrong with the data
+    adapters.Predictor.load("runs/a").predict(paths)  # new images through a saved head
+    adapters.suggest(cache, budget=50).to_csv("labels.csv")  # what to label next
 
 Names are imported when they are first used, so that `import adapters` itself is quick.
 """
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     from adapters.heads.zero_shot import ZeroShot
     from adapters.methods import load
     from adapters.metrics import accuracy, ece
+    from adapters.predicting.predictor import Predictor
     from adapters.selection.exact_alpha import AlphaPath, alpha_path
+    from adapters.suggesting.suggest import suggest
     from adapters.tasks.task import Task
     from adapters.training.stacking import fit_many
 
@@ -53,6 +57,7 @@ _OTHERS = {
     "AdapterError": "adapters.errors",
     "AlphaPath": "adapters.selection.exact_alpha",
     "Head": "adapters.head",
+    "Predictor": "adapters.predicting.predictor",
     "RunError": "adapters.errors",
     "Task": "adapters.tasks.task",
     "TaskError": "adapters.errors",
@@ -64,6 +69,7 @@ _OTHERS = {
     "fit_many": "adapters.training.stacking",
     "load": "adapters.methods",
     "recommended": "adapters.fitting.recommended",
+    "suggest": "adapters.suggesting.suggest",
 }
 """Where public names are, but for the methods' classes, which the list of methods tells."""
 
@@ -84,6 +90,7 @@ __all__ = [
     "LinearProbePlusPlus",
     "MetaAdapter",
     "MultiModalAdapter",
+    "Predictor",
     "ProKeR",
     "Rapf",
     "RegularizedLinearAdapter",
@@ -104,6 +111,7 @@ __all__ = [
     "fit_many",
     "load",
     "recommended",
+    "suggest",
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri  # scipy.stats takes a second to import
 
 from adapters.errors import AdapterError
 
@@ -89,7 +89,7 @@ def ece_equal_mass(logits: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
 
 def wilson(right: int, rows: int) -> Interval:
     """Wilson's 95 % interval of a share."""
-    z = norm.ppf((1 + LEVEL) / 2)
+    z = ndtri((1 + LEVEL) / 2)
     share = right / rows
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
@@ -122,7 +122,7 @@ def difference(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> Difference
         (b - c) / (N + 2) +- z sqrt((b + c + 1) - (b - c)^2 / (N + 2)) / (N + 2).
     """
     rows, gained, lost = len(right), int((right & ~other).sum()), int((other & ~right).sum())
-    z, n = float(norm.ppf((1 + LEVEL) / 2)), rows + 2
+    z, n = float(ndtri((1 + LEVEL) / 2)), rows + 2
     middle = (gained - lost) / n
     half = z * math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / n) / n
     return Difference((gained - lost) / rows, (middle - half, middle + half))

@@ -78,13 +78,15 @@ def extract(
 
     Args:
         model: open_clip's name (`ViT-B/16`), `tiny` (embedded), or a local open_clip model directory.
-        dataset: A card's name (`featcache datasets`), a folder of class folders, a CSV or Parquet file of
-            path,label[,split], tars, tables with images, a URL of these, or `hf:owner/name`; see docs/data.md.
+        dataset: A card's name (`featcache datasets`), a folder of class folders or of images without labels, a CSV or
+            Parquet file of path,label[,split], tars, tables with images, a URL of these, or `hf:owner/name`; see
+            docs/data.md.
         pretrained: A tag (`featcache models MODEL`), a checkpoint file, or `random`; default `openai`.
         data_root: Where the images are: a folder or a zip. Default: downloaded, where that is possible.
         splits: Only these splits.
         split_file: A CoOp split file (`split_zhou_*.json`); one that lies beside the images is found by itself.
-        class_names: A file of class names to use instead of the data set's own.
+        class_names: Class names to use instead of the data set's own, or for images without labels: a file, or
+            `cat,dog`.
         class_depth: How many folders deep class folders lie. Default: 1, but where the folders there hold folders and
             no image, those that hold images are the classes.
         templates: A prompt set of the data set, or a file of templates or of prompts per class.

@@ -82,6 +82,13 @@ class Ids(Sequence[str]):
         """The ids of these rows, in the order given."""
         return Ids(_as_wide_as_needed(self.padded[rows]))
 
+    def followed_by(self, other: Ids) -> Ids:
+        """These ids, then the others."""
+        both = np.zeros((len(self) + len(other), max(self.padded.shape[1], other.padded.shape[1])), np.uint8)
+        both[: len(self), : self.padded.shape[1]] = self.padded
+        both[len(self) :, : other.padded.shape[1]] = other.padded
+        return Ids(both)
+
 
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
     """All rows, in slices of at most `size`."""

@@ -20,8 +20,8 @@ WIDE = 110
 class Reporter(Protocol):
     """What long work tells about itself."""
 
-    def start(self, description: str, total: int) -> None:
-        """Begin with `total` rows ahead."""
+    def start(self, description: str, total: int | None) -> None:
+        """Begin with `total` rows ahead; None where that is not known."""
 
     def advance(self, rows: int, bad: int, bound: str = "") -> None:
         """`rows` more rows are encoded, `bad` of them unreadable; `bound` is what takes most of the time."""
@@ -33,7 +33,7 @@ class Reporter(Protocol):
 class Silent:
     """Tells nothing."""
 
-    def start(self, description: str, total: int) -> None:
+    def start(self, description: str, total: int | None) -> None:
         """Nothing."""
 
     def advance(self, rows: int, bad: int, bound: str = "") -> None:
@@ -57,8 +57,8 @@ class StderrReporter:
         if self._bar:
             self._bar.stop()
 
-    def start(self, description: str, total: int) -> None:
-        """Begin with `total` rows ahead."""
+    def start(self, description: str, total: int | None) -> None:
+        """Begin with `total` rows ahead; None where that is not known."""
         self._description, self._total, self._done, self._bad = description, total, 0, 0
         self._bound = ""
         self._began = self._told = time.monotonic()
@@ -75,7 +75,8 @@ class StderrReporter:
             self._bar.update(self._task, advance=rows, rate=self._rate())
         elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES or self._done == self._total:
             self._told = time.monotonic()
-            print(f"{self._description}: {self._done:,}/{self._total:,}, {self._rate()}", file=sys.stderr, flush=True)
+            done = f"{self._done:,}" if self._total is None else f"{self._done:,}/{self._total:,}"
+            print(f"{self._description}: {done}, {self._rate()}", file=sys.stderr, flush=True)
 
     def note(self, line: str) -> None:
         """A line above the bar."""
@@ -86,10 +87,10 @@ class StderrReporter:
 
     def _rate(self) -> str:
         rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        left = (self._total - self._done) / max(rate, 1e-9)
+        left = "" if self._total is None else f", {clock((self._total - self._done) / max(rate, 1e-9))} left"
         bad = f", {self._bad} unreadable" if self._bad else ""
         bound = f", bound by {self._bound}" if self._bound else ""
-        return f"{rate:,.0f} images/s, {clock(left)} left{bad}{bound}" if rate < 1e7 else bad
+        return f"{rate:,.0f} images/s{left}{bad}{bound}" if rate < 1e7 else bad
 
 
 def clock(seconds: float) -> str:

@@ -18,8 +18,8 @@ import pytest
 
 from adapters.bench.formats.latex import _escape
 from adapters.errors import RunError
+from adapters.predicting.encoder import check_encoder
 from adapters.runs.folder import slug
-from adapters.runs.predict import check_encoder
 from adapters.show.tidy import csv_bytes
 from featcache.datasets.load import load_dataset
 from featcache.errors import CacheError, FeatcacheError, visible

@@ -1,1 +1,1 @@
-"""Saved runs: folder, report, card, catalogue, evaluating and predicting with them."""
+"""Saved runs: folder, report, card, catalogue, and evaluating them."""

@@ -104,8 +104,8 @@ class Regime:
         if rows is None:
             free = " or ".join(f"--select {regime.name}" for regime in (SUPPORT, NONE))
             raise TaskError(
-                f"--select {self.name} needs a val split, which cache {lesson.source} lacks: type {free}, or extract "
-                "with --splits train,val,test"
+                f"--select {self.name} needs a val split with labels, which cache {lesson.source} lacks: type {free}, "
+                "or extract with --splits train,val,test"
             )
         return rows.images, rows.labels
 

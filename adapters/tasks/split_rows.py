@@ -122,8 +122,8 @@ def read_split(cache: Cache, name: str) -> SplitRows:
     rows = np.flatnonzero(split.labelled)
     if not len(rows):
         raise TaskError(
-            f"no row of {name} in cache {cache.name} has a label and an embedding: "
-            "label some of its images and extract them under another --name, or give another --cache"
+            f"no image of {name} in cache {cache.name} has a label: type `adapters suggest {cache.name} --csv FILE` "
+            "for some to label, then give that file as --labels; or give another --cache"
         )
     return SplitRows(Stored(split, "images", rows), None, split.labels[rows], Stored(split, "ids", rows), rows)
 

@@ -105,8 +105,8 @@ class Task:
 
     @cached_property
     def val(self) -> SplitRows | None:
-        """The whole validation split, without views; None where the cache has none."""
-        return read_split(self.cache, "val") if "val" in self.cache.splits else None
+        """The whole validation split, without views; None where the cache has none, or no label in it."""
+        return read_split(self.cache, "val") if self._has_val else None
 
     @cached_property
     def test(self) -> SplitRows:
@@ -120,7 +120,7 @@ class Task:
         Raises:
             TaskError: a class has too few images.
         """
-        if "val" not in self.cache.splits:
+        if not self._has_val:
             return None
         split = self.cache["val"]
         if self.index_file is not None and self.index_file.val:
@@ -136,6 +136,10 @@ class Task:
                 allow_fewer=self.allow_fewer,
             )
         return read_rows(split, rows, with_views=False)
+
+    @property
+    def _has_val(self) -> bool:
+        return "val" in self.cache.splits and bool(self.cache["val"].labelled.any())
 
     @property
     def source(self) -> str:

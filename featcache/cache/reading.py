@@ -112,6 +112,11 @@ class Cache:
         return dict(self.manifest["plan"]["rows"])
 
     @property
+    def unlabelled(self) -> dict[str, int]:
+        """Rows of each split whose image had no label when the cache was made; splits without any are left out."""
+        return unlabelled(self.rows, self.completion)
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits."""
         return tuple(self.rows)
@@ -204,6 +209,12 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
         message = f"{join(folder.location, MANIFEST)} is damaged: its digest is another than that of what it says; "
         raise CacheError(message + remedy)
     return manifest
+
+
+def unlabelled(rows: Mapping[str, int], completion: Mapping[str, Any] | None) -> dict[str, int]:
+    """Rows without a label of each split that has any; caches of older versions say of none."""
+    labelled = (completion or {}).get("labelled", rows)
+    return {split: count - labelled[split] for split, count in rows.items() if count > labelled[split]}
 
 
 def read_completion(folder: Folder) -> dict[str, Any] | None:

@@ -73,6 +73,14 @@ def _shape(prompts: Sequence[Sequence[str]]) -> tuple[int, int]:
     return len(prompts), max(map(len, prompts), default=0)
 
 
+def no_classes(cache: str) -> str:
+    """What is said where class text is asked of a cache whose images had neither labels nor class names."""
+    return (
+        f"the cache {cache} has no classes: no image had a label; type the same `featcache extract` command with "
+        "--class-names cat,dog and another --name"
+    )
+
+
 class TextIndex:
     """The prompt sets of one cache and which of them is the default."""
 
@@ -131,6 +139,8 @@ class TextIndex:
                 self._index = now
 
     def _read(self, class_names: tuple[str, ...], name: str | None) -> TextFeatures:
+        if not class_names:
+            raise CacheError(no_classes(self._folder.location))
         chosen = name or self._index["default"]
         if chosen not in self._index["sets"]:
             known = ", ".join(self.names) or "none yet"

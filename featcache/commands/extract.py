@@ -55,7 +55,12 @@ def extract(
         typer.Option(help="CoOp's split_zhou_*.json. One that lies beside the images is found by itself."),
     ] = None,
     class_names: Annotated[
-        Path | None, typer.Option(help="Class names to use: a text file, one a line, or JSON {folder: name}.")
+        str | None,
+        typer.Option(
+            metavar="FILE|cat,dog",
+            help="Class names to use: a text file, one a line, or JSON {folder: name}; or the names themselves. They "
+            "are the classes of images without labels.",
+        ),
     ] = None,
     class_depth: Annotated[
         int | None,
@@ -213,6 +218,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     """What `extract` did under the root that was given."""
     cache = report.cache
     rows = [*_done(report), ("rows", counts(cache.rows))]
+    rows += [("unlabelled", counts(cache.unlabelled))] if cache.unlabelled else []
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
     if "batch_sizes" in cache.manifest["plan"]:
@@ -223,14 +229,15 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(cache.manifest)]
-    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"), ("where", cache.path)]
+    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.class_names else []
+    rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
         rows.append(("next", Typed(_next_command(cache, root))))
     return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(_classes(cache))])
 
 
 def _classes(cache: Cache) -> list[dict[str, Any]]:
-    return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts])
+    return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts] if cache.class_names else [])
 
 
 def _done(report: ExtractionReport) -> list[tuple[str, str]]:
@@ -252,8 +259,10 @@ def _done(report: ExtractionReport) -> list[tuple[str, str]]:
 
 
 def _next_command(cache: Cache, root: str | None) -> str:
-    """What to type to fit a first head: with as many shots as every class has, at most 4."""
+    """What to type to fit a first head, with as many shots as every class has, at most 4; or else to get labels."""
     import numpy as np
 
     images = np.bincount(cache["train"].labels[cache["train"].labelled], minlength=len(cache.class_names))
+    if cache.unlabelled and not (len(images) and images.all()):
+        return f"adapters suggest {cache.name} --csv labels.csv{again(root)}"
     return f"adapters fit --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"

@@ -40,7 +40,8 @@ def import_embeddings(
         ),
     ] = None,
     class_names: Annotated[
-        Path | None, typer.Option(help="Class names to use: a text file, one a line, or JSON {label: name}.")
+        str | None,
+        typer.Option(help="Class names to use: a text file, one a line, JSON {label: name}, or the names, cat,dog."),
     ] = None,
     split: Annotated[
         str | None,

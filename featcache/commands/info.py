@@ -38,15 +38,16 @@ def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
 def cache_json(folder: Folder) -> dict[str, Any]:
     """The object that `featcache info --json` prints: manifest, completion, prompt sets, classes, unreadable images."""
     from featcache.cache.layout import BAD
-    from featcache.cache.reading import read_completion, read_manifest
+    from featcache.cache.reading import read_completion, read_manifest, unlabelled
     from featcache.cache.text_sets import TextIndex
 
-    manifest, index = read_manifest(folder), TextIndex(folder)
+    manifest, index, completion = read_manifest(folder), TextIndex(folder), read_completion(folder)
     bad = [entry for name in folder.names(BAD) for entry in folder.read_json(f"{BAD}/{name}")]
     return {
         "path": folder.location,
         **manifest,
-        "complete": read_completion(folder),
+        "complete": completion,
+        "unlabelled": unlabelled(manifest["plan"]["rows"], completion),
         "prompt_sets": index.summary(),
         "classes": classes_json(manifest, index.first_prompts()),
         "unreadable": bad,
@@ -61,6 +62,7 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         ("finished", info["complete"]["finished"] if info["complete"] else Styled("not yet", "yellow")),
         ("data set", identity["dataset"]["name"]),
         ("rows", counts(plan["rows"])),
+        *([("unlabelled", counts(info["unlabelled"]))] if info["unlabelled"] else []),
         ("splits", split_origin(info["provenance"]["split"])),
         ("images", info["request"]["images"]["location"]),
         ("classes", classes(identity["dataset"]["class_names"])),

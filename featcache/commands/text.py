@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from featcache.commands.shared.options import CacheName, Device, Json, Root
+from featcache.commands.shared.options import CacheName, Device, Json, Model, Pretrained, Root
 from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table
 
@@ -27,6 +27,8 @@ def text(
         Path | None, typer.Option(help="Other words for the classes: a text file, one a line, or JSON {name: words}.")
     ] = None,
     default: Annotated[bool, typer.Option(help="Make it the set that heads use unless told otherwise.")] = True,
+    model: Model = None,
+    pretrained: Pretrained = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -36,7 +38,14 @@ def text(
     from featcache.extraction.add_text import add_prompt_set
 
     result = add_prompt_set(
-        locate(cache, root), templates, name=name, default=default, device=device, class_names=class_names
+        locate(cache, root),
+        templates,
+        name=name,
+        default=default,
+        device=device,
+        class_names=class_names,
+        model=model,
+        pretrained=pretrained,
     )
     show(lambda: result, lambda: prompt_sets_page(result), json=json)
 

@@ -44,6 +44,8 @@ def spoken_names(labels: Sequence[str], wordnet: Mapping[str, str] | None = None
         labels: Names of class folders, paths of them, or values of a column.
         wordnet: Names of WordNet ids, where the data set brings some along.
     """
+    if not labels:
+        return ()
     ids = [label for label in labels if WORDNET_ID.fullmatch(label)]
     known = {**(wordnet_names(ids) if ids else {}), **(wordnet or {})}
     forms: list[Callable[[str], str]] = [lambda label: _spoken(label, enumerated=_numbers(labels) is not None)]

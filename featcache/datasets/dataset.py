@@ -42,7 +42,7 @@ class Split:
     Attributes:
         ids: (N,) image ids, paths relative to the set's image folder where it has one; strings that are given in
             another sequence become `Ids`.
-        labels: (N,) int64, index into the data set's class names; read-only.
+        labels: (N,) int64, index into the data set's class names, -1 for an image without a label; read-only.
     """
 
     ids: Sequence[str]
@@ -69,6 +69,10 @@ class Split:
         """The rows at these positions, in the order given."""
         return Split(Ids.of(self.ids).take(rows), self.labels[rows])
 
+    def followed_by(self, other: Split) -> Split:
+        """These rows, then those of another split."""
+        return Split(Ids.of(self.ids).followed_by(Ids.of(other.ids)), np.concatenate([self.labels, other.labels]))
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -76,7 +80,7 @@ class Dataset:
 
     Attributes:
         name: The card's name, or that of the folder or file.
-        class_names: (C,) in label order.
+        class_names: (C,) in label order; none where no image has a label and none were given.
         splits: Some of "train", "val" and "test", in this order.
         reader: Reads every id of every split.
         prompts: Named prompt sets, at least one.
@@ -124,7 +128,8 @@ class Dataset:
         """At most `n` rows of each split, class-balanced, in listing order.
 
         Every class gives the same number of rows as far as it has them; what is left over goes, one each, to classes
-        in a seeded order. The rows for a smaller `n` are among those for a larger one.
+        in a seeded order. Images without a label count as a class. The rows for a smaller `n` are among those for a
+        larger one.
 
         Raises:
             DataError: `n` is not positive.

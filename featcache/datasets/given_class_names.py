@@ -1,4 +1,7 @@
-"""Class names given by the user, in place of the folders' or the card's (`--class-names FILE`)."""
+"""Class names given by the user, in place of the folders' or the card's: `--class-names FILE`, `--class-names cat,dog`.
+
+Where no image has a label there are none to replace: these are the classes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,18 @@ from featcache.errors import DataError
 from featcache.records import parse_json
 
 
+def class_names_given(given: str | Path, current: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """New class names, and where they are from: a file as of `read_class_names`, or the names with commas between.
+
+    Raises:
+        DataError: As `read_class_names`.
+    """
+    path = Path(given).expanduser()
+    if path.exists() or "," not in str(given):
+        return read_class_names(path, current, labels), f"given, {path.name}"
+    return _listed([name.strip() for name in str(given).split(",")], f"--class-names {given}", current, labels), "given"
+
+
 def read_class_names(path: Path, current: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
     """Read new class names from a file.
 
@@ -18,7 +33,7 @@ def read_class_names(path: Path, current: Sequence[str], labels: Sequence[str]) 
 
     Args:
         path: The file.
-        current: (C,) present names, in class order.
+        current: (C,) present names, in class order; none where there are no classes yet.
         labels: (C,) what the source calls the classes; an object may name them so too.
 
     Returns:
@@ -36,14 +51,18 @@ def read_class_names(path: Path, current: Sequence[str], labels: Sequence[str]) 
         raise DataError(f"cannot read class names from {path}: {reason}; give one name a line, or JSON") from error
     if isinstance(value, dict):
         names = _renamed(value, path, current, labels)
-    else:
-        names = [str(name).strip() for name in value if str(name).strip()]
-        if len(names) != len(current):
-            raise DataError(
-                f"{path} has {len(names)} class names, the data set has {len(current)} classes: give one for each, "
-                f"in this order: {', '.join(labels[:3])}{', …' if len(labels) > 3 else ''}"
-            )
-    check_classes(names, str(path))
+        check_classes(names, str(path))
+        return tuple(names)
+    return _listed([str(name).strip() for name in value if str(name).strip()], str(path), current, labels)
+
+
+def _listed(names: list[str], where: str, current: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    if current and len(names) != len(current):
+        raise DataError(
+            f"{where} has {len(names)} class names, the data set has {len(current)} classes: give one for each, "
+            f"in this order: {', '.join(labels[:3])}{', …' if len(labels) > 3 else ''}"
+        )
+    check_classes(names, where)
     return tuple(names)
 
 

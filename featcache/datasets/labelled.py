@@ -1,4 +1,4 @@
-"""Rows that bring labels in words, as tables and tars do, made a listing."""
+"""Rows that bring labels in words, as tables and tars do, made a listing; some may have none."""
 
 from __future__ import annotations
 
@@ -72,13 +72,12 @@ def list_labelled(
     classes: Sequence[str] | None = None,
     left_out: Mapping[str, int] | None = None,
 ) -> Listing:
-    """A listing of rows, their order kept within each split.
+    """A listing of rows, their order kept within each split, but that those without a label come last.
 
-    Where no row names a split, the set is split 50/20/30; where some do, others are left out, as are rows without a
-    label.
+    Where no row names a split, the set is split 50/20/30; where some do, others are left out.
 
     Args:
-        rows: Images with labels.
+        rows: Images.
         where: What messages call the source.
         seed: Of the splits that are made here.
         splits_from: Where the splits came from, for the provenance.
@@ -87,17 +86,15 @@ def list_labelled(
         left_out: What the source left out itself.
 
     Raises:
-        DataError: No labels, fewer than two classes, a class with nothing to train on, or splits without train.
+        DataError: One class alone, a class with nothing to train on, or splits without train.
     """
     every = list(rows)
-    labelled = [row for row in every if row.label]
-    if not labelled:
-        raise DataError(f"{where} has {len(every)} images and none with a label: a classifier needs labels")
-    in_splits = any(row.split for row in labelled)
-    kept = [row for row in labelled if row.split or not in_splits]
-    labels = list(classes) if classes is not None else in_order({row.label for row in kept})
-    check_classes(labels, where)
-    numbers = {label: number for number, label in enumerate(labels)}
+    in_splits = any(row.split for row in every)
+    kept = [row for row in every if row.split or not in_splits]
+    labels = list(classes) if classes is not None else in_order({row.label for row in kept if row.label})
+    if labels:
+        check_classes(labels, where)
+    numbers = {label: number for number, label in enumerate(labels)} | {"": -1}
     found = {
         split: make_split((row.image, numbers[row.label]) for row in kept if (row.split or "train") == split)
         for split in SPLITS
@@ -106,8 +103,7 @@ def list_labelled(
     splits, made = complete_splits(found, seed, carve_val=False)
     origin: dict[str, Any] = {"from": splits_from, **made} if in_splits else made
     counts = Counter(left_out or {})
-    counts["without a label"] += len(every) - len(labelled)
-    counts["in files that name no split"] += len(labelled) - len(kept)
+    counts["in files that name no split"] += len(every) - len(kept)
     listing = Listing(spoken_names(labels), splits, origin, names_from, tuple(labels), dict(+counts))
     check_no_empty_class(listing, where)
     return listing

@@ -34,7 +34,7 @@ class Listing:
     """Splits of ids and labels before a reader and prompts make a data set of them.
 
     Attributes:
-        class_names: (C,) in label order.
+        class_names: (C,) in label order; none where no image has a label.
         splits: Some of train, val, test, in this order.
         split_origin: JSON values for the provenance.
         names_origin: Where the class names came from, for the provenance.
@@ -52,7 +52,7 @@ class Listing:
 
 
 def make_split(rows: Iterable[tuple[str, int]]) -> Split:
-    """A split of (id, label) pairs.
+    """A split of (id, label) pairs; the label -1 is none.
 
     Raises:
         DataError: A file name is not UTF-8 (the file system gave bytes that cannot be written down as text).
@@ -89,8 +89,12 @@ def complete_splits(
     | train, val | its val becomes test (as for ImageNet in CoOp), val is taken from train as above |
     | train | split 50/20/30 |
 
+    That is so of the images that have a label. Those without one stay in their split, behind the others. Where none has
+    one, splits stay as they are, and a mere train is split 70/30 into train and test: something to learn from and
+    something to measure on.
+
     Args:
-        found: What the source has.
+        found: What the source has, some of it perhaps without labels.
         seed: Of what is made here.
         carve_val: Whether val may be taken out of train. Not for people's own data: their images are few.
 
@@ -100,8 +104,50 @@ def complete_splits(
     Raises:
         DataError: There is no train.
     """
+    without = _where(found, labelled=False)
+    if not without:
+        return _completed(found, seed, carve_val=carve_val)
+    with_label = _where(found, labelled=True)
+    if not with_label:
+        return _without_labels(found, seed)
+    splits, origin = _completed(with_label, seed, carve_val=carve_val)
+    for name, rows in without.items():
+        home = "test" if name == "val" and "test" in origin else name
+        home = home if home in splits else "train"
+        splits[home] = splits[home].followed_by(rows)
+    return splits, origin
+
+
+def _where(found: Mapping[str, Split], *, labelled: bool) -> dict[str, Split]:
+    """The images of each split that have a label, or those that have none; without splits that have no such image."""
+    rows = {name: np.flatnonzero((split.labels >= 0) == labelled) for name, split in found.items()}
+    return {name: found[name].take(of_split) for name, of_split in rows.items() if len(of_split)}
+
+
+def _without_labels(found: Mapping[str, Split], seed: int) -> tuple[dict[str, Split], dict[str, Any]]:
+    """Splits of images that have no label at all, and how they came about."""
+    _require_train(found)
+    if set(found) == {"train"}:
+        everything = found["train"]
+        as_one_class = np.zeros(len(everything), dtype=np.int64)
+        test = stratified.split_rows(everything.ids, as_one_class, seed)["test"]
+        kept = np.setdiff1d(np.arange(len(everything)), test)
+        share = stratified.FRACTIONS["test"]
+        origin = {"from": "seeded", "seed": seed, "fractions": {"train": 1 - share, "test": share}}
+        return {name: everything.take(rows) for name, rows in (("train", kept), ("test", test)) if len(rows)}, origin
+    if "test" in found:
+        return {name: found[name] for name in SPLITS if name in found}, {}
+    return {"train": found["train"], "test": found["val"]}, {"test": "the source's val split"}
+
+
+def _require_train(found: Mapping[str, Split]) -> None:
     if "train" not in found:
         raise DataError(f'only {", ".join(found)} in the data set: call one split "train"')
+
+
+def _completed(found: Mapping[str, Split], seed: int, *, carve_val: bool) -> tuple[dict[str, Split], dict[str, Any]]:
+    """Splits of images that all have labels."""
+    _require_train(found)
     if set(found) == {"train"}:
         return stratified_splits(found["train"], seed)
     origin: dict[str, Any] = {}
@@ -138,11 +184,13 @@ def check_classes(class_names: Sequence[str], where: str) -> None:
 
 
 def check_no_empty_class(listing: Listing, where: str) -> None:
-    """Refuse a class that has no images, or none to train on.
+    """Refuse a class that has no images, or none to train on; where some images have no label yet, it may get some.
 
     Raises:
         DataError: Naming the first such class and how many there are.
     """
+    if any((split.labels < 0).any() for split in listing.splits.values()):
+        return
     total = len(listing.class_names)
     images = sum(np.bincount(split.labels, minlength=total) for split in listing.splits.values())
     train = np.bincount(listing.splits["train"].labels, minlength=total)

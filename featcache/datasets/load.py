@@ -9,7 +9,7 @@ from typing import Any
 
 from featcache.datasets.cards import Card, find_card, no_such_set
 from featcache.datasets.dataset import Dataset, Reader
-from featcache.datasets.given_class_names import read_class_names
+from featcache.datasets.given_class_names import class_names_given
 from featcache.datasets.listing import Listing
 from featcache.datasets.locate import Located, locate, looked_in
 from featcache.datasets.named_sets.digits import DigitsReader, list_digits
@@ -45,7 +45,8 @@ def load_dataset(
         data_root: Where a named set's images are or shall go; see `featcache.datasets.locate`.
         split_file: One of CoOp's split files; without it, the one beside the images, else the set's own split, else a
             seeded one.
-        class_names: A file of names in place of the set's own; see `read_class_names`.
+        class_names: Names in place of the set's own, or of one without labels: a file, or `cat,dog`; see
+            `class_names_given`.
         class_depth: How many folders deep the class folders of a folder or zip lie; see `list_class_folders`.
         seed: Of the splits that are made here.
         download: Whether a set that is not there may be downloaded.
@@ -81,13 +82,13 @@ def load_dataset(
         raise DataError(f"cannot read {error.filename}: {error.strerror}" if error.filename else str(error)) from error
     if class_names is None:
         return found
-    file = Path(class_names).expanduser()
+    names, origin = class_names_given(class_names, found.class_names, found.labels)
     return replace(
         found,
-        class_names=read_class_names(file, found.class_names, found.labels),
+        class_names=names,
         # Names that were given go before those that a prompt set has of its own.
         prompts={name: replace(spec, class_names=None) for name, spec in found.prompts.items()},
-        provenance={**found.provenance, "class_names": f"given, {file.name}"},
+        provenance={**found.provenance, "class_names": origin, "labels": list(found.labels or names)},
     )
 
 

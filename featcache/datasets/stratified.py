@@ -76,9 +76,9 @@ def balanced_rows(ids: Sequence[str], labels: Labels, n: int, seed: int) -> Rows
     order of the classes, until `n` are chosen.
     """
     ranks = seeded_ranks(ids, labels, seed)
-    classes = int(labels.max()) + 1
-    keys = [hashlib.sha256(f"{seed}\0class {label}".encode()).digest() for label in range(classes)]
-    turn = np.empty(classes, dtype=np.int64)
-    turn[sorted(range(classes), key=keys.__getitem__)] = np.arange(classes)
-    order = np.lexsort((turn[labels], ranks))
+    there, which = np.unique(labels, return_inverse=True)
+    keys = [hashlib.sha256(f"{seed}\0class {label}".encode()).digest() for label in there.tolist()]
+    turn = np.empty(len(there), dtype=np.int64)
+    turn[sorted(range(len(there)), key=keys.__getitem__)] = np.arange(len(there))
+    order = np.lexsort((turn[which], ranks))
     return np.sort(order[:n])

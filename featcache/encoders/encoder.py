@@ -11,6 +11,8 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,8 @@ class PendingEmbeddings:
 
 class Encoder:
     """An open_clip model, frozen: images and texts in, raw embeddings out. Made by `Encoder.load`.
+
+    Threads may share it: it computes one batch after another.
 
     Attributes:
         identity: JSON-able; everything about the encoder that could change an embedding.
@@ -126,6 +130,7 @@ class Encoder:
         self._model.visual.to(DTYPES[precision])
         self._tokenizer = tokenizer
         self._precision = precision
+        self._turn = Lock()
 
     @classmethod
     def load(
@@ -136,6 +141,7 @@ class Encoder:
         device: str = "auto",
         precision: str = "auto",
         decode: str = EXACT,
+        quick_gelu: bool | None = None,
     ) -> Encoder:
         """Load a model, its weights and its tokenizer.
 
@@ -146,6 +152,7 @@ class Encoder:
             precision: Of the image tower, its weights and what they compute: `fp32`, `fp16`, `bf16`; `auto` is fp16
                 on CUDA, else fp32. Texts are few and always fp32.
             decode: `exact`, or `fast`: pictures are decoded a little differently, and the identity says so.
+            quick_gelu: Whether the weights were trained with QuickGELU; None: as their tag or directory says.
 
         Raises:
             ModelError: The model cannot be resolved, downloaded or loaded, or not on that device at that precision.
@@ -153,6 +160,8 @@ class Encoder:
         target = resolve_device(device)
         resolved = resolve_precision(precision, target)
         info = models.describe(model, pretrained)
+        if quick_gelu is not None:
+            info = replace(info, quick_gelu=quick_gelu)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         return cls(load_model(info), tokenizer, info, device=target, precision=resolved, decode=decode)
 
@@ -182,7 +191,7 @@ class Encoder:
         count = len(pixels)
         if count < pad_to:
             pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
-        with current(self.device):
+        with self._turn, current(self.device):
             return self._started(pixels.to(self.device), count)
 
     def _started(self, batch: torch.Tensor, count: int) -> PendingEmbeddings:
@@ -213,7 +222,7 @@ class Encoder:
         embeddings = np.zeros((len(prompts), self.dim), np.float32)
         for start in range(0, len(prompts), TEXT_BATCH):
             tokens = self._tokenizer(list(prompts[start : start + TEXT_BATCH])).to(self.device)
-            with torch.autocast(self.device.type, enabled=False), _reproducible("fp32"):
+            with self._turn, torch.autocast(self.device.type, enabled=False), _reproducible("fp32"):
                 features = self._model.eval().encode_text(tokens, normalize=False)  # type: ignore[operator]
             embeddings[start : start + len(tokens)] = features.float().cpu().numpy()
         return embeddings

@@ -11,29 +11,75 @@ from featcache.encoders.encoder import EXACT, PRECISION_BY, Encoder
 from featcache.errors import ModelError
 from featcache.origin import is_known
 
+MOVED = "if it has moved, type --model DIR or --pretrained FILE"
 
-def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: str | None = None) -> Encoder:
+
+def encoder_of(
+    identity: Mapping[str, Any],
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
+) -> Encoder:
     """Load the encoder of that identity; whether it is still the same one is for the caller to compare.
 
     Args:
         identity: As `Encoder.identity` gave it.
         device: Where it runs.
         precision: Of the image tower; None: the one that it had, but that a CPU stands in for a GPU's fp16 with fp32.
+        model: What it is called here, where it has moved: a directory, or another name for it.
+        pretrained: Its weights here, likewise: a file.
 
     Raises:
-        ModelError: It cannot be loaded, or nobody knows which it is.
+        ModelError: It cannot be loaded.
     """
-    if not is_known(identity):
-        raise ModelError(
-            "the embeddings were imported, and nobody said which encoder made them: type --model, or where there is no "
-            "such option, import them again with --model"
-        )
+    if not is_known(identity) and model is not None:
+        return Encoder.load(model, pretrained, device=device, precision=precision or "auto")
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
     decode = json.loads(identity["transform"]).get("decode", EXACT)
-    architecture, pretrained = identity["architecture"], identity["pretrained"]
-    return Encoder.load(architecture, pretrained, device=device, precision=precision, decode=decode)
+    how: dict[str, Any] = {"device": device, "precision": precision, "decode": decode}
+    if model is None and pretrained is None:
+        return Encoder.load(identity["architecture"], identity["pretrained"], **how)
+    # A file of weights does not say with which activation they were trained; its tag did.
+    return Encoder.load(model or identity["architecture"], pretrained, quick_gelu=identity.get("quick_gelu"), **how)
+
+
+def moved_encoder(
+    identity: Mapping[str, Any],
+    whose: str,
+    *,
+    device: str,
+    model: str | None,
+    pretrained: str | None,
+    precision: str | None = None,
+) -> Encoder:
+    """`encoder_of`, whose error says what to type where the files have moved.
+
+    Args:
+        identity: As `Encoder.identity` gave it.
+        whose: What it is the encoder of, such as `run clip-4shot`.
+        device: Where it runs.
+        model: Its directory now, if it was given.
+        pretrained: Its file of weights now, likewise.
+        precision: Of the image tower, as for `encoder_of`.
+
+    Raises:
+        ModelError: It cannot be loaded, or nobody knows which it is.
+    """
+    if not is_known(identity) and model is None:
+        raise ModelError(
+            f"{whose} is of imported embeddings, and nobody said which encoder made them: type --model NAME (and "
+            "--pretrained) to name it"
+        )
+    try:
+        return encoder_of(identity, device=device, precision=precision, model=model, pretrained=pretrained)
+    except ModelError as error:
+        if model is not None or pretrained is not None:
+            raise
+        raise ModelError(f"the encoder of {whose} cannot be loaded ({error}): {MOVED}") from error
 
 
 def at_precision(identity: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from featcache.cache.reading import read_manifest
-from featcache.cache.text_sets import EncodedPrompts, TextIndex
+from featcache.cache.text_sets import EncodedPrompts, TextIndex, no_classes
 from featcache.datasets.given_class_names import read_class_names
 from featcache.encoders.encoder import Encoder
-from featcache.encoders.of_identity import encoder_of
-from featcache.errors import CacheMismatch
+from featcache.encoders.of_identity import MOVED, moved_encoder
+from featcache.errors import CacheMismatch, PromptError
 from featcache.extraction.request import choose_prompts
+from featcache.origin import is_known
 from featcache.places.folder import Folder
 from featcache.places.lock import writing
 from featcache.prompts import PromptSpec
@@ -29,6 +30,8 @@ def add_prompt_set(
     default: bool,
     device: str,
     class_names: Path | None = None,
+    model: str | None = None,
+    pretrained: str | None = None,
 ) -> dict[str, Any]:
     """Encode a prompt set with the cache's own encoder.
 
@@ -39,12 +42,14 @@ def add_prompt_set(
         default: Make it the set that readers get without naming one.
         device: Where to encode.
         class_names: A file of other words for the classes.
+        model: Where the cache's encoder is now, if its directory has moved.
+        pretrained: Its weights likewise, if their file has.
 
     Returns:
         `added` (the set's name), `default`, and `sets`: prompts and classes of each.
 
     Raises:
-        PromptError: No such set or file, or it does not fit the classes.
+        PromptError: No such set or file, it does not fit the classes, or there are none.
         CacheMismatch: The encoder's weights are not those that the images were encoded with.
     """
     manifest = read_manifest(folder)
@@ -54,8 +59,10 @@ def add_prompt_set(
     words = tuple(identity["dataset"]["class_names"])
     if class_names is not None:
         spec = replace(spec, class_names=read_class_names(class_names, words, provenance.get("labels", words)))
+    if not words:
+        raise PromptError(no_classes(manifest["name"]))
     spec.expand(words)  # fails here, before the encoder is loaded
-    encoder = load_text_encoder(manifest, device=device)
+    encoder = load_text_encoder(manifest, device=device, model=model, pretrained=pretrained)
     with writing(folder):
         index = TextIndex(folder)
         prompts = spec.expand(words)
@@ -75,15 +82,28 @@ def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Encode
     return EncodedPrompts(features, encoder.logit_scale, encoder.logit_bias, weights)
 
 
-def load_text_encoder(manifest: Mapping[str, Any], *, device: str) -> Encoder:
+def load_text_encoder(
+    manifest: Mapping[str, Any], *, device: str, model: str | None = None, pretrained: str | None = None
+) -> Encoder:
     """The encoder that made a cache's images, for texts; these are fp32 whatever the images were encoded in.
 
     Raises:
         CacheMismatch: Its weights are others now.
+        ModelError: It cannot be loaded.
     """
     made_by = manifest["identity"]["encoder"]
-    encoder = encoder_of(made_by, device=device, precision="fp32")
+    encoder = moved_encoder(made_by, "this cache", device=device, precision="fp32", model=model, pretrained=pretrained)
+    if not is_known(made_by):
+        if encoder.dim != made_by["dim"]:
+            message = (
+                f"{encoder.identity['architecture']} gives {encoder.dim} numbers, this cache has {made_by['dim']}; "
+            )
+            raise CacheMismatch(message + "name the encoder that made its embeddings")
+        return encoder
     if encoder.identity["weights_sha256"] != made_by["weights_sha256"]:
-        message = f"the weights of {made_by['architecture']} ({made_by['pretrained']}) now differ from this cache's; "
-        raise CacheMismatch(message + "extract it again under another --name")
+        here, digests = encoder.identity, (made_by["weights_sha256"][:12], encoder.identity["weights_sha256"][:12])
+        message = (
+            f"{here['architecture']} ({here['pretrained']}) has weights {digests[1]}, this cache's are {digests[0]}; "
+        )
+        raise CacheMismatch(message + f"{MOVED}, or extract it again under another --name")
     return encoder

@@ -13,8 +13,8 @@ from featcache.cache.sealed import write_sealed
 from featcache.datasets.dataset import Dataset
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.of_identity import spelled_out
+from featcache.encoding.speed import batch_sizes, default_batch_size, fastest
 from featcache.extraction.request import Request, dataset_identity
-from featcache.extraction.speed import batch_sizes, default_batch_size, fastest
 from featcache.places.folder import Folder
 from featcache.records import digest
 from featcache.utc import now

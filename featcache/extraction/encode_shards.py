@@ -10,8 +10,8 @@ from threading import Thread
 
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
+from featcache.encoding.waits import WRITING
 from featcache.extraction.job import Job, empty_result, fill
-from featcache.extraction.waits import WRITING
 
 Write = Callable[[ShardResult], None]
 

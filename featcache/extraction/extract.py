@@ -15,13 +15,13 @@ from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore, explain_full_disk, shards_left
 from featcache.datasets.dataset import Dataset
+from featcache.encoding.waits import Waits
 from featcache.extraction.engines.engine import Brief, Engine, StationThere
 from featcache.extraction.engines.engines import ENGINES
 from featcache.extraction.engines.handing_out import HandingOut, everywhere
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import add_prompts, prompts_missing, requested_prompts
 from featcache.extraction.survey import Surveyed, told
-from featcache.extraction.waits import Waits
 from featcache.images.lost_worker import explain_lost_worker
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
@@ -41,7 +41,7 @@ class ExtractionReport:
         skipped: Rows of the cache without an embedding because their image is unreadable.
         seconds: Of the whole run.
         encoding_seconds: Of that, decoding, encoding and writing images.
-        waited: Of that, what was waited for: seconds by cause, see `extraction.waits`; of all places together.
+        waited: Of that, what was waited for: seconds by cause, see `encoding.waits`; of all places together.
         encoded_by: Rows that each place encoded, such as `cuda:0`.
         checked: Images whose headers were looked at before any was encoded; None where that was left out.
     """
@@ -68,6 +68,7 @@ class ExtractionReport:
             "name": self.cache.name,
             "digest": self.cache.digest,
             "rows": self.cache.rows,
+            "unlabelled": self.cache.unlabelled,
             "encoded": self.encoded,
             "resumed": self.resumed,
             "skipped": self.skipped,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from featcache.cache.plan import ShardPlan
+from featcache.encoding.waits import Waits
 from featcache.extraction.job import Job
-from featcache.extraction.waits import Waits
 
 SAMPLE = 256
 """Images of the first split that are encoded both ways, spread over it."""

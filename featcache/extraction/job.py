@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice, tee
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 
 from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.manifest import views_of
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import ShardResult
-from featcache.errors import DataError, ModelError
-from featcache.extraction.ahead import ahead
-from featcache.extraction.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
+from featcache.encoding.pipeline import Pipeline
+from featcache.encoding.waits import Waits
+from featcache.errors import DataError
 from featcache.ids import CONTENT_BYTES, decode_ids, encode_ids
-from featcache.images.batches import Gathering, PixelBatch
-from featcache.images.decoding import DecodedRows, load_parts, slots_needed
+from featcache.images.batches import PixelBatch
+from featcache.images.decoding import DecodedRows
 from featcache.images.parts import Content, Parts
-from featcache.images.resampler import resampler
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Dataset, Reader
-    from featcache.encoders.encoder import Encoder, PendingEmbeddings
-
-HELD = 4
-"""Decoded parts whose copy to a GPU may still be under way."""
-BROUGHT = 2
-"""Batches that wait on a GPU to be encoded."""
-BEGUN = 3
-"""Batches that a GPU has before it."""
+    from featcache.encoders.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Pipeline):
     """All that encoding needs to know.
 
     Attributes:
@@ -91,99 +78,28 @@ class Job:
             workers=workers,
         )
 
-    def decode(self, batches: Iterable[tuple[str, range]]) -> Generator[PixelBatch]:
-        """Decode batches in order, ahead of their use, and bring them to the encoder's device.
+    @property
+    def batch_size(self) -> int:
+        """Images encoded together."""
+        return self.plan.batch_size
 
-        They are drawn as they are begun, so that which come next may still be open.
-        """
-        encoder, resizing = self.encoder, self.encoder.pixels.resizing
-        resample = resampler(encoder.device, resizing) if resizing else None
-        size, whole = encoder.input_size, resample is not None
-        draft = None if self.exact else encoder.draft
-        content: Content = "files" if whole and draft else "pixels" if whole else "squares"
-        parts = Parts.of(self.reader, self.ids, self.views, size, self.plan.batch_size, content)
-        held = HELD if encoder.device.type == "cuda" else 0
-        rows = DecodedRows(
+    def parts(self, content: Content) -> Parts:
+        """How batches are cut for the decoding processes."""
+        return Parts.of(self.reader, self.ids, self.views, self.encoder.input_size, self.batch_size, content)
+
+    def rows(self, ring: Ring, *, whole: bool, draft: int | None) -> DecodedRows:
+        """What decodes into a ring."""
+        return DecodedRows(
             self.reader,
             self.ids,
-            transform=encoder.pixels,
+            transform=self.encoder.pixels,
             whole=whole,
             draft=draft,
-            view_transform=ViewTransform(size),
+            view_transform=ViewTransform(self.encoder.input_size),
             views=self.views,
             seed=self.view_seed,
-            ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),
+            ring=ring,
         )
-        gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
-        to_decode, to_gather = tee((split, parts.cut(split, of_batch)) for split, of_batch in batches)
-        every = ((split, part) for split, of_batch in to_decode for part in of_batch)
-        loaded = load_parts(rows, every, workers=self.workers, held=held, device=encoder.device)
-        with closing(loaded) as decoded:
-            for split, of_batch in to_gather:
-                count = sum(map(len, of_batch))
-                yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
-
-    def encode(self, batches: Iterable[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
-
-        On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
-
-        Raises:
-            ModelError: A batch does not fit into the device's memory.
-        """
-        try:
-            yield from self._encode(batches, on_gpu=self.encoder.device.type == "cuda")
-        except torch.OutOfMemoryError as error:
-            size = self.plan.batch_size
-            message = f"a batch of {size} images does not fit into the memory of {self.encoder.device}; "
-            raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
-
-    def _encode(
-        self, batches: Iterable[tuple[str, range]], *, on_gpu: bool
-    ) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
-        decoded = self.decode(batches)
-        began = time.perf_counter()
-        with closing(ahead(decoded, BROUGHT) if on_gpu else decoded) as brought:
-            for batch in brought:
-                self._waited_for(batch, time.perf_counter() - began)
-                with self.waits.on(DEVICE):
-                    begun.append((batch, start_batch(self, batch)))
-                    done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
-                if done:
-                    yield done
-                began = time.perf_counter()
-        while begun:
-            with self.waits.on(DEVICE):
-                done = finish_batch(self, *begun.popleft())
-            yield done
-
-    def _waited_for(self, batch: PixelBatch, seconds: float) -> None:
-        """Count what a batch was waited for; the first one stands for all that comes before."""
-        first = not any(self.waits.seconds.values())
-        spent = {READING: batch.reading, DECODING: batch.decoding, COPYING: batch.copying}
-        self.waits.divide(seconds, {STARTING: 1.0} if first else spent)
-
-
-def start_batch(job: Job, batch: PixelBatch) -> list[PendingEmbeddings]:
-    """Begin to encode the views of one decoded batch; nothing is begun where no image is readable.
-
-    A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
-    """
-    if not batch.readable.any():
-        return []
-    views = batch.pixels.permute(1, 0, 4, 2, 3)
-    return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in views]
-
-
-def finish_batch(job: Job, batch: PixelBatch, pending: list[PendingEmbeddings]) -> tuple[PixelBatch, np.ndarray]:
-    """The batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable."""
-    count, views = batch.pixels.shape[:2]
-    embeddings = np.full((count, views, job.encoder.dim), np.nan, np.float32)
-    readable = batch.readable
-    for view, one in enumerate(pending):
-        embeddings[readable, view] = one.result()[readable]
-    return batch, embeddings
 
 
 def empty_result(shard: Shard, job: Job) -> ShardResult:

@@ -83,15 +83,16 @@ class Request:
         if isinstance(self.splits, str):
             raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
 
-    def load_dataset(self) -> Dataset:
-        """The data set, cut down to the splits and rows asked for."""
+    def load_dataset(self, *, download: bool = True) -> Dataset:
+        """The data set, cut down to the splits and rows asked for; a named one may be downloaded."""
         dataset = load_dataset(
             self.dataset,
             data_root=self.data_root,
             split_file=self.split_file,
-            class_names=Path(self.class_names) if self.class_names else None,
+            class_names=self.class_names or None,
             class_depth=self.class_depth,
             seed=self.seed,
+            download=download,
             download_root=datasets_folder(self.root),
         )
         dataset = replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
@@ -169,6 +170,23 @@ def _absolute(path: str | Path | None) -> str | None:
         return None
     place = Path(path).expanduser()
     return str(place.resolve()) if place.exists() else str(path)
+
+
+def listed_again(manifest: Mapping[str, Any], *, data_root: str | Path | None = None, download: bool = True) -> Dataset:
+    """The data set of a cache, listed again as the first run was asked to.
+
+    Args:
+        manifest: the cache's.
+        data_root: Where the images are, if they moved since.
+        download: Whether a set that is not there may be downloaded.
+
+    Raises:
+        DataError: It cannot be found any more.
+    """
+    asked = dict(manifest["provenance"]["request"])
+    if data_root:
+        asked["data_root"] = str(data_root)
+    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset(download=download)
 
 
 def dataset_identity(dataset: Dataset) -> dict[str, Any]:

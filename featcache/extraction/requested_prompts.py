@@ -27,7 +27,12 @@ def requested_prompts(request: Request, dataset: Dataset) -> tuple[str, PromptSp
 
 
 def prompts_missing(request: Request, dataset: Dataset, folder: Folder) -> bool:
-    """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`."""
+    """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`.
+
+    A data set without classes has no prompts.
+    """
+    if not dataset.class_names:
+        return False
     name, spec = requested_prompts(request, dataset)
     index = TextIndex(folder)
     if request.templates is None:

@@ -14,6 +14,7 @@ from featcache.cache.reading import read_manifest
 from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.encoders.encoder import Encoder
+from featcache.encoding.speed import default_batch_size, default_workers, images_per_second
 from featcache.errors import CacheError, DataError
 from featcache.extraction.agreement import agreed_manifest, identity_of, known_identity
 from featcache.extraction.encode_shards import encode_shards
@@ -21,7 +22,6 @@ from featcache.extraction.engines.engine import Brief
 from featcache.extraction.fast_decoding import cosine_to_exact
 from featcache.extraction.job import Job
 from featcache.extraction.requested_prompts import add_prompts
-from featcache.extraction.speed import default_batch_size, default_workers, images_per_second
 from featcache.extraction.survey import Surveyed, costs_little, survey
 from featcache.places.folder import is_url
 from featcache.places.lock import Watched
@@ -42,7 +42,7 @@ class Told:
         finished: Shards that are written since.
         returned: Shards that it was asked to give back.
         wants: Whether all that it has is begun.
-        waited: Seconds by cause, see `extraction.waits`; since the start.
+        waited: Seconds by cause, see `encoding.waits`; since the start.
     """
 
     rows: int

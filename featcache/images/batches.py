@@ -25,7 +25,7 @@ class PixelBatch:
     Attributes:
         pixels: (B, 1 + V, H, W, 3) uint8 on the device: the centre view, then the augmented ones; zeros where
             unreadable.
-        reasons: Why an image is unreadable; empty strings for the others.
+        reasons: Why an image is unreadable, or was not decoded; empty strings for the others.
         contents: (B, 16) uint8 digests of the image files; zeros where one could not be read.
         reading: Seconds that were waited for files to be read.
         decoding: Seconds that were waited for pictures to be decoded.

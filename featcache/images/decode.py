@@ -14,7 +14,7 @@ import warnings
 import zlib
 from contextlib import suppress
 from functools import cache
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -23,6 +23,18 @@ from featcache.errors import ImageError
 
 # Resizing the short side to S makes the long side S times this ratio: one pixel by a million would fill the memory.
 MAX_ASPECT_RATIO = 1000
+
+Raw = bytes | np.ndarray | Image.Image
+"""An encoded file's bytes; or pixels (H, W) or (H, W, 3) uint8; or an opened image, which need not be loaded."""
+
+
+class Reads(Protocol):
+    """What reads images, by whatever names them."""
+
+    def read(self, named: Any, /) -> Raw:
+        """An image. Raises DataError or OSError where it cannot be read."""
+        ...
+
 
 _JPEG_BEGINS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 TAIL = 4096
@@ -35,11 +47,11 @@ DECODE_ERRORS = (
 """What Pillow's decoders raise on damaged input: they leave their parsers' errors as they are."""
 
 
-def decode(raw: bytes | np.ndarray | Image.Image, *, draft: int | None = None) -> Image.Image:
+def decode(raw: Raw, *, draft: int | None = None) -> Image.Image:
     """Decode one image, wholly.
 
     Args:
-        raw: An encoded file's bytes; or pixels (H, W) or (H, W, 3) uint8; or an opened, perhaps not yet loaded image.
+        raw: What a reader gives.
         draft: A JPEG may come out smaller by 2, 4 or 8, as long as its short side keeps so many pixels. It is faster,
             and the pixels are others.
 

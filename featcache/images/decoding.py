@@ -11,7 +11,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from featcache.encoders.pixels import BytePixels
 from featcache.errors import DataError
 from featcache.ids import decode_ids
 from featcache.images.content import content_digest
-from featcache.images.decode import decode, jpeg_size, reason
+from featcache.images.decode import Raw, Reads, decode, jpeg_size, reason
 from featcache.images.lost_worker import explain_lost_worker
 from featcache.images.resampling import Size
 from featcache.images.ring import Ring
@@ -36,22 +36,20 @@ from featcache.images.views import ViewTransform
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from featcache.datasets.dataset import Reader
-
-    Raw = bytes | np.ndarray | Image
-
 NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
+KNOWN = "its embedding is known"
+"""The reason why an image is not decoded whose embedding is there already."""
 
 
 class Part(NamedTuple):
-    """Rows of one split, and the slot that they are decoded into."""
+    """Rows of one split, or images that were given themselves, and the slot that they are decoded into."""
 
     slot: int
     split: str
-    rows: range
+    rows: Sequence[Any]
 
 
 class Told(NamedTuple):
@@ -60,7 +58,7 @@ class Told(NamedTuple):
     Attributes:
         sizes: (height, width) of each picture.
         files: Bytes of each picture that is still a JPEG file; 0 where it is pixels.
-        reasons: Why a row's image is unreadable; empty strings for the others.
+        reasons: Why a row's image is unreadable, or `KNOWN`; empty strings for the others.
         contents: Digest of each row's file; empty where it could not be read.
         reading: Seconds it took to read the files.
         decoding: Seconds it took to make pixels of them.
@@ -100,7 +98,7 @@ class DecodedRows(Dataset[Told]):
     """Runs of rows as a map-style data set: a `Part` decodes its rows into its slot and tells their sizes.
 
     Args:
-        reader: Reads an image by its id.
+        reader: Reads an image by its id, or by what else names it.
         ids: (N, W) uint8 ids of each split. An array and not strings: workers share its memory, while touching a
             Python string writes its reference count and so copies the page it lies on.
         transform: What makes the encoder's input of an image.
@@ -112,11 +110,12 @@ class DecodedRows(Dataset[Told]):
         seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
             the view's number, so neither workers nor resuming can change them.
         ring: Where the pixels go.
+        known: Digests of files that need not be decoded.
     """
 
     def __init__(
         self,
-        reader: Reader,
+        reader: Reads,
         ids: Mapping[str, np.ndarray],
         *,
         transform: BytePixels,
@@ -126,9 +125,10 @@ class DecodedRows(Dataset[Told]):
         views: Mapping[str, int],
         seed: int,
         ring: Ring,
+        known: Container[bytes] = frozenset(),
     ) -> None:
         self.ring = ring
-        self._reader, self._ids = reader, ids
+        self._reader, self._ids, self._known = reader, ids, known
         self._transform, self._whole, self._draft = transform, whole, draft
         self._view_transform, self._views, self._seed = view_transform, views, seed
 
@@ -140,15 +140,17 @@ class DecodedRows(Dataset[Told]):
         told = Told([], [], [], [], 0.0, 0.0)
         used, reading, began = 0, 0.0, time.perf_counter()
         left = len(rows) * pictures * square  # kept free for the rows that follow, should they all be resized
-        for image_id in decode_ids(self._ids[split][rows.start : rows.stop]):
+        for named in self._named(part):
             left -= pictures * square
             room = len(slot) - used - left - (pictures - 1) * square
             asked, content = time.perf_counter(), b""
             try:
-                raw = in_time(self._reader.read, str(image_id))
+                raw = in_time(self._reader.read, named)
                 reading += time.perf_counter() - asked
-                content = content_digest(raw)
-                loaded = self._load(raw, str(image_id), pictures - 1, room)
+                content = self._digest(named, raw)
+                if content in self._known:
+                    raise DataError(KNOWN)
+                loaded = self._load(raw, named, pictures - 1, room)
             except (DataError, OSError) as error:
                 told.reasons.append(reason(error))
                 told.contents.append(content)
@@ -162,7 +164,16 @@ class DecodedRows(Dataset[Told]):
             told.contents.append(content)
         return told._replace(reading=reading, decoding=time.perf_counter() - began - reading)
 
-    def _load(self, raw: Raw, image_id: str, views: int, room: int) -> list[tuple[Size, np.ndarray, bool]]:
+    def _named(self, part: Part) -> Iterable[Any]:
+        """What the reader is asked for, for each row of a part."""
+        assert isinstance(part.rows, range)
+        return map(str, decode_ids(self._ids[part.split][part.rows.start : part.rows.stop]))
+
+    def _digest(self, named: Any, raw: Raw) -> bytes:
+        """What tells the content of an image that was read."""
+        return content_digest(raw)
+
+    def _load(self, raw: Raw, named: Any, views: int, room: int) -> list[tuple[Size, np.ndarray, bool]]:
         """The pictures of one row, the first of at most `room` bytes: size, bytes, whether they are a JPEG file's."""
         may_stay_a_file = self._draft is not None and self._whole and not views
         if may_stay_a_file and isinstance(raw, bytes) and len(raw) <= room and (size := jpeg_size(raw)):
@@ -171,7 +182,7 @@ class DecodedRows(Dataset[Told]):
         as_it_is = self._whole and image.mode in ("RGB", "L") and 3 * image.width * image.height <= room
         arrays = [_rgb(image) if as_it_is else self._transform.array(image)]
         for view in range(views):
-            drawn = self._view_transform(image, _view_seed(self._seed, image_id, view))
+            drawn = self._view_transform(image, _view_seed(self._seed, named, view))
             arrays.append(drawn.permute(1, 2, 0).numpy())
         return [((array.shape[0], array.shape[1]), array, False) for array in arrays]
 
@@ -182,7 +193,7 @@ def slots_needed(workers: int, held: int) -> int:
 
 
 def load_parts(
-    rows: DecodedRows, parts: Iterable[tuple[str, range]], *, workers: int, held: int, device: torch.device
+    rows: DecodedRows, parts: Iterable[tuple[str, Sequence[Any]]], *, workers: int, held: int, device: torch.device
 ) -> Generator[DecodedPart]:
     """Decoded parts in order, made ahead of time by worker processes (0: in this one).
 
@@ -225,7 +236,7 @@ def load_parts(
                 part.wait()
 
 
-def _in_slots(parts: Iterable[tuple[str, range]], slots: int) -> Iterator[Part]:
+def _in_slots(parts: Iterable[tuple[str, Sequence[Any]]], slots: int) -> Iterator[Part]:
     """The parts, each with the slot that follows the last one's."""
     for slot, (split, rows) in zip(cycle(range(slots)), parts, strict=False):
         yield Part(slot, split, rows)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from featcache.datasets.readers.in_time import in_time
 from featcache.errors import DataError
 from featcache.ids import decode_ids
-from featcache.images.decode import decode
-
-if TYPE_CHECKING:
-    from featcache.datasets.dataset import Reader
+from featcache.images.decode import Reads, decode
 
 PART_BYTES = 40 * 2**20
 """Of pixels in a part, about: 256 images of 224 x 224 without views."""
@@ -46,8 +43,8 @@ class Parts:
     @classmethod
     def of(
         cls,
-        reader: Reader,
-        ids: Mapping[str, np.ndarray],
+        reader: Reads,
+        ids: Mapping[str, Sequence[Any] | np.ndarray],
         views: Mapping[str, int],
         size: tuple[int, int],
         batch_size: int,
@@ -57,7 +54,7 @@ class Parts:
 
         Args:
             reader: Reads an image by its id.
-            ids: (N, W) uint8 ids of each split.
+            ids: (N, W) uint8 ids of each split, or what else the reader is asked for.
             views: V of each split.
             size: (height, width) of the encoder's input.
             batch_size: Rows encoded together; a part is never more.
@@ -75,18 +72,19 @@ class Parts:
             slot_bytes = max(slot_bytes, wanted, rows[split] * (square + of_views))
         return cls(rows, slot_bytes)
 
-    def cut(self, split: str, rows: range) -> list[range]:
+    def cut(self, split: str, rows: Sequence[Any]) -> list[Sequence[Any]]:
         """A batch in parts."""
         step = self.rows[split]
         return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
-def _bytes_of_a_picture(reader: Reader, ids: np.ndarray, content: Content) -> int:
-    """Bytes of a picture or of its file, on average over a few of a listing (N, W); 0 where none can be opened."""
+def _bytes_of_a_picture(reader: Reads, ids: Sequence[Any] | np.ndarray, content: Content) -> int:
+    """Bytes of a picture or of its file, on average over a few of a listing; 0 where none can be opened."""
     sizes = []
-    for image_id in decode_ids(ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]):
+    some = ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]
+    for named in map(str, decode_ids(some)) if isinstance(some, np.ndarray) else some:
         try:
-            raw = in_time(reader.read, str(image_id))
+            raw = in_time(reader.read, named)
             image = decode(raw)
         except (DataError, OSError):
             continue  # the run itself will say so

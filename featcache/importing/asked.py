@@ -25,7 +25,7 @@ class Asked:
         name: The cache's name; None: that of the source.
         arrays: Which array is what, where names do not say it: `{"embeddings": "feats"}`, `{"train.labels": "y16"}`; a
             file in place of a name; `none` for an array to leave out.
-        class_names: A file of class names in place of those in the source.
+        class_names: Class names in place of those in the source: a file, or `cat,dog`.
         split: The split that all rows are of.
         model: The encoder that made the embeddings, by the user's word.
         pretrained: Its weights.
@@ -41,7 +41,7 @@ class Asked:
     source: Path
     name: str | None = None
     arrays: Mapping[str, str] = field(default_factory=dict)
-    class_names: Path | None = None
+    class_names: str | Path | None = None
     split: str | None = None
     model: str | None = None
     pretrained: str | None = None

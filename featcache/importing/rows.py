@@ -13,7 +13,7 @@ import numpy.typing as npt
 from featcache.cache.layout import UNLABELLED
 from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.dataset import Split
-from featcache.datasets.given_class_names import read_class_names
+from featcache.datasets.given_class_names import class_names_given
 from featcache.datasets.listing import SPLIT_NAMES, SPLITS, check_classes, complete_splits
 from featcache.errors import DataError
 from featcache.ids import Ids, repeated_id
@@ -52,6 +52,12 @@ class NumberedSplit(Split):
     def take(self, rows: Rows) -> NumberedSplit:
         """The rows at these positions, in the order given."""
         return NumberedSplit(Ids.of(self.ids).take(rows), self.labels[rows], self.rows[rows])
+
+    def followed_by(self, other: Split) -> NumberedSplit:
+        """These rows, then those of another such split."""
+        assert isinstance(other, NumberedSplit)
+        both = super().followed_by(other)
+        return NumberedSplit(both.ids, both.labels, np.concatenate([self.rows, other.rows]))
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,7 @@ def list_rows(arrays: Arrays, found: Found, asked: Asked) -> Listed:
     spoken = spoken_names(names) if named is None else tuple(names)
     names_origin = "labels in the source" if named is None else "class names in the source"
     if asked.class_names is not None:
-        spoken = read_class_names(asked.class_names, spoken, names)
-        names_origin = f"given, {asked.class_names.name}"
+        spoken, names_origin = class_names_given(asked.class_names, spoken, names)
     check_classes(spoken, str(where))
     words = _splits(arrays, found, counts, asked)
     if repeated := repeated_id([ids]):
@@ -274,26 +279,17 @@ def _splits(arrays: Arrays, found: Found, counts: Mapping[str | None, int], aske
 def _complete(
     everything: NumberedSplit, codes: np.ndarray | None, asked: Asked
 ) -> tuple[dict[str, NumberedSplit], dict[str, Any]]:
-    """The splits of all rows, made where the source has none; rows without a label stay where they are, or in train."""
-    given = codes is not None
-    codes = codes if codes is not None else np.zeros(len(everything), np.int64)
-    has_label = everything.labels != UNLABELLED
-    sets = {name: everything.take(np.flatnonzero(codes == code)) for code, name in enumerate(SPLITS)}
-    sets = {name: split for name, split in sets.items() if len(split)}
+    """The splits of all rows, made where the source has none."""
+    sets = {"train": everything}
+    if codes is not None:
+        every = {name: everything.take(np.flatnonzero(codes == code)) for code, name in enumerate(SPLITS)}
+        sets = {name: split for name, split in every.items() if len(split)}
     if asked.split is not None:
         return sets, {"from": f"--split {asked.split}"}
-    if not has_label.any():
-        return sets, {"from": "the source" if given else "one split, since nothing has a label"}
-    labelled = {name: split.take(np.flatnonzero(split.labels != UNLABELLED)) for name, split in sets.items()}
-    made, origin = complete_splits({name: s for name, s in labelled.items() if len(s)}, asked.seed, carve_val=False)
-    rows = {name: split.rows for name, split in made.items() if isinstance(split, NumberedSplit)}
-    for code, name in enumerate(SPLITS):
-        bare = np.flatnonzero((codes == code) & ~has_label)
-        home = "test" if name == "val" and "test" in origin else name
-        home = home if home in rows else "train"
-        rows[home] = np.sort(np.concatenate([rows[home], bare]))
-    splits = {name: everything.take(rows[name]) for name in SPLITS if name in rows}
-    return splits, {"from": "the source", **origin} if given and len(sets) > 1 else origin
+    made, origin = complete_splits(sets, asked.seed, carve_val=False)
+    rows = {name: np.sort(split.rows) for name, split in made.items() if isinstance(split, NumberedSplit)}
+    splits = {name: everything.take(of_split) for name, of_split in rows.items()}
+    return splits, {"from": "the source", **origin} if len(sets) > 1 else origin
 
 
 def _require_rows(column: Column, rows: int, where: Path) -> None:

@@ -15,11 +15,15 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows under their columns as CSV: UTF-8 with its mark, text defused, None empty."""
+    return BYTE_ORDER_MARK + lines([columns]) + lines(rows)
+
+
+def lines(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of such a file, each with its line feed."""
     out = io.StringIO(newline="")
-    lines = csv.writer(out, lineterminator="\n")
-    lines.writerow(columns)
-    lines.writerows([defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    return BYTE_ORDER_MARK + out.getvalue()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return out.getvalue()
 
 
 def defused(text: str) -> str:

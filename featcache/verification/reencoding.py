@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +13,9 @@ from featcache.cache.reading import read_manifest
 from featcache.encoders.of_identity import at_precision, encoder_of
 from featcache.errors import ModelError
 from featcache.extraction.job import Job
-from featcache.extraction.request import Request, dataset_identity
+from featcache.extraction.request import dataset_identity, listed_again
 from featcache.places.folder import Folder, array_in
 from featcache.verification.found import Verification
-
-if TYPE_CHECKING:
-    from featcache.datasets.dataset import Dataset
 
 COSINE_TOLERANCE = 1e-3  # of 1 - cosine: other machines and precisions round differently, other images do not
 
@@ -45,7 +41,7 @@ def verify_sample(
     """
     manifest = read_manifest(folder)
     identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
-    dataset = _original_dataset(manifest, data_root)
+    dataset = listed_again(manifest, data_root=data_root)
     encoder = encoder_of(identity["encoder"], device=device)
     if encoder.draft is not None and encoder.device.type != identity["device"]:
         made_on, here = identity["device"], encoder.device.type
@@ -67,14 +63,6 @@ def verify_sample(
             image_id = dataset.splits[split].ids[part[row]]
             found.problems.append(f"{split} row {part[row]} ({image_id}): {problem}")
             found.shards += [shard for shard in plan.shards(split) if shard.start <= part[row] < shard.stop]
-
-
-def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
-    """The data set, listed again as the first run was asked to, with the images possibly elsewhere."""
-    asked = dict(manifest["provenance"]["request"])
-    if data_root:
-        asked["data_root"] = str(data_root)
-    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset()
 
 
 def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:

@@ -248,11 +248,12 @@ def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verificat
 
 def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:
     index = TextIndex(folder)
-    if not index.names and found.finished:
+    classes = tuple(manifest["identity"]["dataset"]["class_names"])
+    if classes and not index.names and found.finished:
         found.problems.append(f"there are no class-text embeddings: type the same `{found.made_by}` command again")
     for name in index.names:
         try:
-            index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)
+            index.read(classes, name)
         except CacheError:
             found.problems.append(f"prompt set {name}: damaged")
             found.prompt_sets.append(name)

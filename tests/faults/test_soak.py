@@ -15,7 +15,7 @@ import pytest
 
 import featcache
 from adapters.fitting.fit import fit
-from adapters.runs.predict import predict
+from adapters.predicting.predictor import Predictor
 from featcache.errors import FeatcacheError
 from featcache.extraction.add_text import add_prompt_set
 from tests.faults.conftest import Faults
@@ -45,8 +45,9 @@ def one_round(photos: Path, root: Path, templates: Path) -> list[str]:
     cache = extract(photos, root)
     add_prompt_set(cache.folder, str(templates), name="grown", default=True, device="cpu")
     fit("tip", cache=cache, shots=2, out=root / "run", device="cpu")
-    found = predict(root / "run", [photos / "class_0" / "000.png", photos / "class_2" / "001.png"], device="cpu")
-    return [item.classes[0].name for item in found.items]
+    predictor = Predictor.load(root / "run", root=str(root), device="cpu")
+    found = predictor.predict([photos / "class_0" / "000.png", photos / "class_2" / "001.png"])
+    return [str(item.predicted) for item in found]
 
 
 @pytest.mark.long

@@ -17,4 +17,8 @@ Root = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.")]
+Model = Annotated[str | None, typer.Option(metavar="DIR", help="Where the encoder is now, if its directory has moved.")]
+Pretrained = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Where the weights of the encoder are now, if they have moved.")
+]
 CacheName = Annotated[str, typer.Argument(metavar="CACHE", help="A cache's name (see featcache list), folder or URL.")]

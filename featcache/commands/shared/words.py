@@ -25,6 +25,8 @@ def encoder(identity: Mapping[str, Any]) -> str:
 
 def classes(names: Sequence[str], most: int = 5) -> str:
     """How many, and the first of them."""
+    if not names:
+        return "none: no image has a label, and --class-names cat,dog was not given"
     return f"{len(names)}: " + ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
@@ -57,7 +59,8 @@ def split_origin(origin: Mapping[str, Any]) -> str:
     """How the splits came about."""
     if "fractions" in origin:
         shares = ", ".join(f"{100 * share:.0f} % {split}" for split, share in origin["fractions"].items())
-        return f"made here: {shares}, class by class, seed {origin['seed']}"
+        how = "class by class, " if origin["from"] == "seeded stratified" else ""
+        return f"made here: {shares}, {how}seed {origin['seed']}"
     made = origin.get("val")
     carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
     return str(origin.get("file", origin["from"])) + carved

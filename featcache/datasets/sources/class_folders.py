@@ -1,4 +1,7 @@
-"""Folders of class folders: `root/cat/1.jpg`, optionally `root/train/cat/1.jpg`; also in an archive or behind a URL."""
+"""Folders of class folders: `root/cat/1.jpg`, optionally `root/train/cat/1.jpg`; also in an archive or behind a URL.
+
+Images that lie in a folder without any class folder, `root/1.jpg` or `root/test/1.jpg`, have no label.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,8 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     """List a folder of class folders.
 
     Where all folders are named as splits are (train, val or valid or validation, test), the class folders are looked
-    for in each; a class is one that any split has. Hidden files are left out, and files that are no images are counted.
+    for in each; a class is one that any split has. The images of a folder, or of one of a split, that holds no folders
+    have no label. Hidden files are left out, and files that are no images are counted.
 
     Args:
         files: Where the class folders lie.
@@ -81,12 +85,12 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
             image, as the letters of Places365 and SUN397 do, the folders that hold images are the classes.
 
     Raises:
-        DataError: No images, no class folders, an empty class folder, a class twice, fewer than two classes.
+        DataError: No images, an empty class folder, a class twice, one class alone.
     """
     where = str(files)
     folders = files.folders()
-    if not folders:
-        raise DataError(_no_folders(files))
+    if not any(map(is_image, files.paths())) and not folders:
+        raise DataError(f"{where} is empty: expected one folder of images for each class, such as {where}/cat/1.jpg")
     split_folders = {SPLIT_NAMES[folder.lower()]: f"{folder}/" for folder in folders if folder.lower() in SPLIT_NAMES}
     others = [folder for folder in folders if folder.lower() not in SPLIT_NAMES]
     if {"train", "test"} <= set(split_folders) and others:
@@ -94,16 +98,16 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
             f"{where} has the split folders {', '.join(split_folders.values())} and {', '.join(others[:3])} beside "
         )
         raise DataError(message + "them: move those into train/, or, where all are classes, list the images in a CSV")
-    in_splits = len(split_folders) == len(folders) and "train" in split_folders
+    in_splits = bool(folders) and len(split_folders) == len(folders) and "train" in split_folders
     places = {name: _Place(files, prefix) for name, prefix in (split_folders if in_splits else {"train": ""}).items()}
     depth = depth or (None if all(place.holds_folders_only for place in places.values()) else 1)
     paths = in_order({folder for place in places.values() for folder in place.class_folders(depth)})
     if depth is not None and not paths:
         raise DataError(f"{where} has no images {depth} folders deep: type --class-depth 1, or leave it out")
-    check_classes(paths, where)
-    found = {name: make_split(place.rows(paths, depth)) for name, place in places.items()}
+    if paths or not any(place.unsorted for place in places.values()):
+        check_classes(paths, where)
+    found = {name: make_split(place.rows(paths, depth) or place.unsorted) for name, place in places.items()}
     stray = sum(place.images for place in places.values()) - sum(map(len, found.values()))
-    # A test folder without class folders says nothing: the test split is then made of what has labels.
     splits, made = complete_splits({n: s for n, s in found.items() if len(s)}, seed, carve_val=False)
     names = spoken_names(paths, _wordnet_names(files))
     origin = {"from": "folders", **made} if in_splits else made
@@ -133,6 +137,11 @@ class _Place:
     def holds_folders_only(self) -> bool:
         """Whether no image lies right in a folder at the top, and some lie deeper."""
         return {"/" in parent for _, parent in self._parents if parent} <= {True} and self.images > 0
+
+    @property
+    def unsorted(self) -> list[tuple[str, int]]:
+        """(id, -1) of every image, sorted by path, where there are no folders; else none."""
+        return [] if self._folders else [(self._prefix + path, -1) for path, _ in sorted(self._parents)]
 
     def class_folders(self, depth: int | None) -> set[str]:
         """Paths of the class folders; at the top, also of those without images."""
@@ -188,16 +197,6 @@ def list_known_classes(
     listing = Listing(class_names, splits, origin, names_origin, tuple(folders))
     check_no_empty_class(listing, str(files))
     return listing
-
-
-def _no_folders(files: ImageFiles) -> str:
-    images = sum(map(is_image, files.paths()))
-    if images:
-        return (
-            f"{files} has {images} images but no class folders: put the images of each class into a folder named after "
-            "the class, or write a CSV with the columns path,label"
-        )
-    return f"{files} is empty: expected one folder of images for each class, such as {files}/cat/1.jpg"
 
 
 CLASS_FOLDERS = Source(recognises=recognises, open=open_class_folders)

@@ -1,4 +1,7 @@
-"""CSV files of `path,label[,split]`: the header is required, paths are relative to the file, labels are class names."""
+"""CSV files of `path,label[,split]`: the header is required, paths are relative to the file, labels are class names.
+
+An empty label is none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from featcache.errors import DataError
 
 
 def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
-    """List a CSV file, row order kept within each split; the classes are the labels, sorted (`in_order`).
+    """List a CSV file; the classes are the labels, sorted (`in_order`).
+
+    The order of rows is kept within each split, but that those without a label come last.
 
     Columns may come in any order, and others are left alone. Without a `split` column the set is split 50/20/30.
 
@@ -26,8 +31,8 @@ def list_csv(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
     path = f"{folder}/{file}"
     with folder.open(file) as raw:
         rows = _read(raw, path)
-    names = in_order({label for _, label, _ in rows})
-    labels = {name: label for label, name in enumerate(names)}
+    names = in_order({label for _, label, _ in rows if label})
+    labels = {name: label for label, name in enumerate(names)} | {"": -1}
     found = {
         split: make_split((image, labels[label]) for image, label, its in rows if its == split)
         for split in SPLITS
@@ -67,7 +72,7 @@ def _read(raw: BinaryIO, path: str) -> list[tuple[str, str, str]]:
 def _row(row: dict[str, str | None], path: str, line: int, has_split: bool) -> tuple[str, str, str]:
     image, label = ((row[name] or "").strip() for name in COLUMNS)
     split = (row[SPLIT] or "").strip() if has_split else None
-    if problem := row_problem(image, label, split):
+    if problem := row_problem(image, split):
         raise DataError(f"{path} line {line}: {problem}")
     return image, label, "train" if split is None else SPLIT_NAMES[split.lower()]
 

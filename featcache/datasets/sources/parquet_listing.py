@@ -34,17 +34,17 @@ def read_table(folder: FolderReader | UrlFolder, file: str) -> tuple[list[str], 
     """The labels in order, and the splits that the file names; whether the images exist is not looked at.
 
     Raises:
-        DataError: A column is missing, empty somewhere or of another type, or a split has another name.
+        DataError: A column is missing or of another type, a path is empty, or a split has another name.
     """
     table = _Table(folder, file)
     labels, rows, widths = _counted(table)
-    names = in_order(labels)
-    places = {name: place for place, name in enumerate(names)}
+    names = in_order(labels - {""})
+    places = {name: place for place, name in enumerate(names)} | {"": -1}
     padded = [np.zeros((count, width), np.uint8) for count, width in zip(rows, widths, strict=True)]
     classes = [np.empty(count, np.int64) for count in rows]
     ends = np.zeros(len(SPLITS), np.int64)
     for batch in table.batches():
-        label_of_row = np.array([places[name] for name in batch.labels])[batch.label_of_row]
+        label_of_row = np.array([places[name] for name in batch.labels], np.int64)[batch.label_of_row]
         for split in np.flatnonzero(np.bincount(batch.splits)).tolist():
             mine = batch.splits == split
             where = slice(ends[split], ends[split] + int(mine.sum()))
@@ -131,6 +131,7 @@ def _text(path: str, name: str, column: Any) -> Any:
 
     kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
     is_text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+    is_text |= name == "label" and pyarrow.types.is_null(kind)  # as of a column without any label
     if not is_text and not (name == "label" and pyarrow.types.is_integer(kind)):
         raise DataError(f"{path}: column {name} holds {kind}: write text{' or whole numbers' * (name == 'label')}")
     return pyarrow.compute.utf8_trim_whitespace(column.cast(pyarrow.string()).fill_null(""))
@@ -146,11 +147,11 @@ def _batch(path: str, first: int, columns: dict[str, Any]) -> _Batch:
     words, word_of_row = _encoded(columns[SPLIT]) if SPLIT in columns else (["train"], np.zeros_like(label_of_row))
     codes = [SPLITS.index(SPLIT_NAMES[word.lower()]) if word.lower() in SPLIT_NAMES else -1 for word in words]
     splits = np.array(codes)[word_of_row]
-    wrong = (lengths == 0) | (np.array([not label for label in labels])[label_of_row]) | (splits < 0)
+    wrong = (lengths == 0) | (splits < 0)
     if wrong.any():
         row = int(wrong.argmax())
-        image, label = (columns[name][row].as_py() for name in COLUMNS)
-        raise DataError(f"{path} row {first + row}: {row_problem(image, label, words[word_of_row[row]])}")
+        problem = row_problem(paths[row].as_py(), words[word_of_row[row]])
+        raise DataError(f"{path} row {first + row}: {problem}")
     letters = np.frombuffer(letters, np.uint8)[offsets[0] : offsets[-1]]
     return _Batch(letters, lengths, labels, label_of_row, splits)
 

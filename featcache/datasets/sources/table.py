@@ -45,7 +45,7 @@ def table_listing(
     Args:
         folder: Where the table is; paths of images are relative to it.
         file: Its name there.
-        names: (C,) the labels, in order.
+        names: (C,) the labels, in order; none where no row has one.
         found: The splits that the table names, some of train, val, test in this order; labels index `names`.
         seed: Of the split, where the table has none.
 
@@ -54,7 +54,8 @@ def table_listing(
             nothing to train on.
     """
     path = f"{folder}/{file}"
-    check_classes(names, path)
+    if names:
+        check_classes(names, path)
     check_files(folder, path, found)
     splits, made = complete_splits(found, seed, carve_val=False)
     origin = {"from": f"column split of {file}", **made}
@@ -63,10 +64,10 @@ def table_listing(
     return listing
 
 
-def row_problem(image: str, label: str, split: str | None) -> str | None:
+def row_problem(image: str, split: str | None) -> str | None:
     """What is wrong with a row, or None; a split of None: the table has no such column."""
-    if not image or not label:
-        return f"{'label' if image else 'path'} is empty: give each image a path and label"
+    if not image:
+        return "path is empty: give each image a path"
     if split is not None and split.lower() not in SPLIT_NAMES:
         return f'split is "{split}": write train, val or test, or leave the column out'
     return None

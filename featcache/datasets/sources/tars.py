@@ -54,7 +54,7 @@ def open_tars(asked: Asked) -> Opened:
     """Index the tars, and list their samples or class folders.
 
     Raises:
-        DataError: A tar is compressed, damaged or not there, no labels, or as `list_labelled` and `list_class_folders`.
+        DataError: A tar is compressed, damaged or not there, or as `list_labelled` and `list_class_folders`.
     """
     if asked.suffix != ".tar" and not asked.is_folder:
         raise DataError(f"{asked.where} is compressed and cannot be read in place: unpack it, and give folder or .tar")
@@ -109,11 +109,6 @@ def _list_samples(tars: Sequence[_Tar], beside: FolderReader | UrlFolder, asked:
         for tar, split in zip(tars, splits, strict=True)
         for image, label in zip(tar.images(), tar.labels(), strict=True)
     ]
-    if not any(row.label for row in rows):
-        raise DataError(
-            f'{asked.where} has {len(rows)} images and no labels: put a .cls beside each, or "label" into its .json '
-            """(img2dataset: --save_additional_columns '["label"]')"""
-        )
     classes, origin = _class_list(beside)
     if classes:
         rows = [row._replace(label=_named(row.label, classes, f"{beside}/{origin}")) for row in rows]

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from featcache.cache.plan import Shard
+from featcache.encoding.waits import bound_by
 from featcache.errors import DataError, FeatcacheError
 from featcache.extraction.engines.engine import StationLost, StationThere
-from featcache.extraction.waits import bound_by
 from featcache.progress import Reporter
 
 if TYPE_CHECKING:

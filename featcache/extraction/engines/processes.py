@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from featcache.encoding.speed import cores_here
 from featcache.extraction.engines.engine import Brief, StationLost, StationThere
-from featcache.extraction.speed import cores_here
 from featcache.extraction.station import Station
 
 END = 10.0

@@ -247,13 +247,22 @@ def test_weights_learnt_on_another_encoder_are_refused(make_cache: Make, tmp_pat
         fit("meta", cache=cache, shots=2, root=str(tmp_path), params={"meta": learnt.run})
 
 
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_a_split_with_nothing_to_score_is_told_before_any_work(
-    make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+def test_a_test_split_with_nothing_to_score_is_told_before_any_work(
+    make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = make_cache()
-    cache[split].labels[::2] = -1
-    cache[split].valid[1::2] = False
+    cache["test"].labels[::2] = -1
+    cache["test"].valid[1::2] = False
     monkeypatch.setattr("adapters.fitting.fit._fit", lambda *_: pytest.fail("a head was fitted"))
-    with pytest.raises(TaskError, match=rf"^no row of {split} in cache shapes-tiny has a label and an embedding: .*$"):
+    with pytest.raises(TaskError, match="^no image of test in cache shapes-tiny has a label: type `adapters suggest"):
         fit("clip", cache=cache, shots=1, root=str(tmp_path))
+
+
+def test_a_val_split_without_labels_is_as_none(make_cache: Make, tmp_path: Path) -> None:
+    cache = make_cache()
+    cache["val"].labels[:] = -1
+    report = fit("zero-shot", cache=cache, shots=1, root=str(tmp_path))
+    assert report.accuracy["val"] is None
+    for select in ("val", "val-kshot"):
+        with pytest.raises(TaskError, match=f"--select {select} needs a val split with labels, which cache"):
+            fit("tip", cache=cache, shots=2, select=select, root=str(tmp_path))

@@ -11,15 +11,15 @@ import adapters
 import featcache
 from adapters.commands.audit import audit_page
 from adapters.commands.saved.eval import evaluation_page
+from adapters.errors import RunError
 from adapters.fitting.fit import fit
 from adapters.runs.evaluate import evaluate
-from adapters.runs.predict import predict
 from adapters.tasks.same_encoder import first_difference
 from featcache.errors import ModelError
 from featcache.importing.asked import Asked
 from featcache.importing.run import run_import
+from tests.conftest import ImageFolder
 from tests.pages import texts
-from tests.pictures import tiny_png
 
 
 @pytest.fixture
@@ -43,9 +43,25 @@ def test_fit_eval_and_audit_say_what_is_not_known(cache: featcache.Cache) -> Non
 
 def test_predict_needs_the_encoder_named(cache: featcache.Cache, tmp_path: Path) -> None:
     saved = fit("tip", cache=cache, shots=2, select="none")
-    (tmp_path / "a.png").write_bytes(tiny_png(1))
-    with pytest.raises(ModelError, match="nobody said which encoder made them: type --model"):
-        predict(saved.run, [tmp_path / "a.png"])
+    with pytest.raises(ModelError, match=r"nobody said which encoder made them: type --model NAME"):
+        adapters.Predictor.load(saved.run)
+    with pytest.raises(RunError, match="fitted on embeddings of 8 numbers, and .*tiny gives 128"):
+        adapters.Predictor.load(saved.run, model="tiny", device="cpu")
+
+
+def test_predict_takes_a_named_encoder_at_its_word(root: Path, tmp_path: Path, image_folder: ImageFolder) -> None:
+    made = featcache.extract("tiny", str(image_folder()), device="cpu", progress=False)
+    arrays = {f"{split}_embeddings": made[split].images for split in made.splits}
+    arrays |= {f"{split}_labels": made[split].labels for split in made.splits}
+    np.savez(tmp_path / "tiny.npz", text=made.text.features, class_names=np.array(made.class_names), **arrays)
+    cache = run_import(Asked(source=tmp_path / "tiny.npz"), progress=False).cache
+    saved = fit("zero-shot", cache=cache, shots=2)
+    predictor = adapters.Predictor.load(saved.run, model="tiny", device="cpu")
+    assert "is your word alone" in predictor.note
+    photo = next((tmp_path / "photos" / "class_1").iterdir())
+    (item,) = predictor.predict([photo])
+    assert item.error is None
+    assert item.predicted in cache.class_names
 
 
 def test_two_unknown_encoders_are_not_the_same(cache: featcache.Cache) -> None:

@@ -17,7 +17,6 @@ from adapters.runs import mirror
 from adapters.runs.catalogue import SavedRun, find_run, list_runs
 from adapters.runs.evaluate import evaluate
 from adapters.runs.folder import EVERY_RUN_FILES
-from adapters.runs.predict import predict
 from featcache.errors import CacheError
 from featcache.places import home
 from featcache.places.folder import Folder

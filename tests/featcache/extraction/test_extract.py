@@ -239,7 +239,7 @@ def test_pictures_that_a_gpu_resizes_give_the_same_bits(
 ) -> None:
     folder = image_folder()
     by_pillow = extract(folder, name="pillow", views=1).cache
-    monkeypatch.setattr("featcache.extraction.job.resampler", lambda device, resizing: resample)
+    monkeypatch.setattr("featcache.encoding.pipeline.resampler", lambda device, resizing: resample)
     there = extract(folder, name="there", views=1).cache
     for split in by_pillow.splits:
         assert there[split].images.tobytes() == by_pillow[split].images.tobytes()

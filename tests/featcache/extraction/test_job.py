@@ -12,8 +12,9 @@ import torch
 from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.encoders.encoder import PendingEmbeddings
+from featcache.encoding.pipeline import finish_batch, start_batch
 from featcache.errors import DataError, ModelError
-from featcache.extraction.job import Job, empty_result, fill, finish_batch, start_batch
+from featcache.extraction.job import Job, empty_result, fill
 from featcache.ids import encode_ids
 from featcache.images.batches import PixelBatch
 

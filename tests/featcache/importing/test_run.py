@@ -182,7 +182,7 @@ def test_nothing_is_encoded_by_an_encoder_that_nobody_named(source: Path, tmp_pa
     cache = bring(source).cache
     prompts = tmp_path / "p.txt"
     prompts.write_text("a {}\n")
-    with pytest.raises(ModelError, match="nobody said which encoder made them: type --model"):
+    with pytest.raises(ModelError, match=r"nobody said which encoder made them: type --model NAME"):
         add_prompt_set(cache.folder, str(prompts), name=None, default=True, device="cpu")
 
 
@@ -245,6 +245,7 @@ def test_splits_of_the_source_and_rows_without_a_label(tmp_path: Path, made: Mad
     made_here = bring(save(tmp_path / "m.npz", made, labels=labels)).cache
     assert sum(made_here.rows.values()) == 60
     assert made_here["train"].labels.tolist().count(-1) == 2
+    assert made_here["train"].ids.tolist() == sorted(made_here["train"].ids.tolist())
     assert bring(save(tmp_path / "t.npz", made), split="test").cache.rows == {"test": 60}
 
 

@@ -46,7 +46,7 @@ def test_csv_without_splits_and_with_quotes_and_a_byte_order_mark(tmp_path: Path
         ("", "columns nothing: its first line must name path and label .*path and label is missing"),
         ("file,label\na/000.png,x\n", "columns file, label.*path is missing"),
         ("path,label\n", "no rows"),
-        ("path,label\na/000.png,x\na/001.png,\n", "line 3: label is empty"),
+        ("path,label\na/000.png,x\n,y\n", "line 3: path is empty"),
         ("path,label\na/000.png,x\ngone.png,y\nb/999.png,y\n", "2 of 3 files do not exist, first gone.png"),
         ("path,label\na/000.png,x\na/000.png,y\n", "lists a/000.png twice"),
         ("path,label\na/000.png,x\na/001.png,x\n", 'has 1 class \\("x"\\), a classifier needs 2 or more'),

@@ -87,12 +87,15 @@ def test_labels_are_words_numbers_or_coded(tmp_path: Path) -> None:
     assert load_dataset(write(tmp_path / "numbers.parquet", numbers)).class_names == ("9", "10")
 
 
-def test_rows_without_a_label_are_counted(tmp_path: Path) -> None:
+def test_rows_without_a_label_are_rows(tmp_path: Path) -> None:
     table = image_table(ROWS, classes=["cat", "dog"])
     labels = pa.array([-1, None, *(number % 2 for number in range(10))])
     dataset = load_dataset(write(tmp_path / "x.parquet", table.set_column(1, "label", labels)))
-    assert dataset.provenance["left_out"] == {"without a label": 2}
-    assert sum(split_sizes(dataset).values()) == 10
+    assert split_sizes(dataset) == {"train": 4 + 2, "val": 2, "test": 4}
+    assert [image for image, y in zip(*vars(dataset.splits["train"]).values(), strict=True) if y == -1] == [
+        "x.parquet/0",
+        "x.parquet/1",
+    ]
 
 
 def test_splits_are_named_by_files_and_folders(tmp_path: Path) -> None:

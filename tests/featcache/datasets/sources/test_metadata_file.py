@@ -38,9 +38,9 @@ def test_splits_are_the_folders_of_the_images(tmp_path: Path) -> None:
     rows = [json.dumps({"file_name": name, "label": label}) for name, label in listed]
     (tmp_path / "metadata.jsonl").write_text("\n".join([*rows, '{"file_name": "train/003.png", "label": null}', ""]))
     dataset = load_dataset(str(tmp_path))
-    assert split_sizes(dataset) == {"train": 3, "test": 3}
+    assert split_sizes(dataset) == {"train": 4, "test": 3}
     assert dataset.splits["test"].ids[0] == "Test/000.png"
-    assert dataset.provenance["left_out"] == {"without a label": 1}
+    assert dataset.splits["train"].labels.tolist() == [0, 1, 0, -1]
 
 
 def test_of_a_split_s_own_file_paths_begin_in_its_folder(tmp_path: Path) -> None:
@@ -71,7 +71,6 @@ def test_captions_are_no_labels_and_leave_class_folders_what_they_are(tmp_path: 
             r"1 of 2 files in metadata\.csv do not exist, first images",
         ),
         ("file_name,label\nimages/0.png,a\nimages/1.png,a\n", "has 1 class"),
-        ("file_name,label\nimages/0.png,\n", "1 images and none with a label"),
     ],
 )
 def test_errors(text: str, message: str, tmp_path: Path) -> None:

@@ -79,7 +79,6 @@ def table(**columns: list[Any]) -> pa.Table:
     [
         (table(file=["a/000.png"], label=["x"]), "columns file, label: it must have path and label .*path is missing"),
         (table(path=pa.array([], pa.string()), label=pa.array([], pa.string())), "no rows"),
-        (table(path=["a/000.png", "a/001.png"], label=["x", None]), "row 2: label is empty"),
         (table(path=["a/000.png", " "], label=["x", None]), "row 2: path is empty"),
         (
             table(path=["a/000.png", "gone.png", "b/999.png"], label=["x", "y", "y"]),

@@ -92,8 +92,9 @@ def test_img2dataset_s_samples_have_their_label_in_json_and_failed_ones_are_coun
     (tmp_path / "00000_stats.json").write_text("{}")
     dataset = load_dataset(str(tmp_path))
     assert dataset.class_names == ("cat", "dog")
-    assert split_sizes(dataset) == {"train": 6, "val": 2, "test": 4}
-    assert dataset.provenance["left_out"] == {"missing from their samples": 1, "without a label": 1}
+    assert split_sizes(dataset) == {"train": 6 + 1, "val": 2, "test": 4}
+    assert dataset.splits["train"].labels[-1] == -1
+    assert dataset.provenance["left_out"] == {"missing from their samples": 1}
 
 
 def test_keys_end_at_the_first_dot_and_folders_belong_to_them(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
     write_tar(tmp_path / "pair.tar", {"a.png": b"", "a.jpg": b"", "a.cls": b"1"})
     refuses("pair.tar", r"a sample of 2 images, a\.png and a\.jpg: keep one")
     write_tar(tmp_path / "bare.tar", {"a.png": b"", "a.json": b'{"caption": "x"}', "a.txt": b"x"})
-    refuses("bare.tar", r"1 images and no labels: put a \.cls .*--save_additional_columns")
+    assert load_dataset(str(tmp_path / "bare.tar")).splits["train"].labels.tolist() == [-1]
     write_tar(tmp_path / "broken.tar", {"a.png": b"", "a.json": b"{"})
     refuses("broken.tar", r"broken\.tar: a\.json cannot be read: it is not JSON")
     refuses("whole.tar", "a split file does not go with whole.tar: name tars as their split", split_file="x.json")

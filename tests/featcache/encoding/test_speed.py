@@ -8,9 +8,8 @@ import torch
 
 from featcache.datasets.load import load_dataset
 from featcache.encoders.encoder import Encoder
-from featcache.errors import ModelError
-from featcache.extraction import speed as speed_file
-from featcache.extraction.speed import (
+from featcache.encoding import speed as speed_file
+from featcache.encoding.speed import (
     CPU_BATCH,
     CPU_SIZES,
     GPU_BATCH,
@@ -20,6 +19,7 @@ from featcache.extraction.speed import (
     fastest,
     images_per_second,
 )
+from featcache.errors import ModelError
 
 
 class Damaged:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from featcache.extraction.ahead import ahead
+from featcache.encoding.ahead import ahead
 
 
 def test_the_same_items_in_order_made_ahead() -> None:

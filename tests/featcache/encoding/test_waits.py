@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from featcache.extraction.waits import DECODING, DEVICE, READING, STARTING, WRITING, Waits, bound_by
+from featcache.encoding.waits import DECODING, DEVICE, READING, STARTING, WRITING, Waits, bound_by
 
 
 def test_nothing_bounds_a_run_that_has_not_begun() -> None:

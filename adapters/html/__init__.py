@@ -1,0 +1,1 @@
+"""What pages for a browser are made of: the shell, thumbnails, cards of images, charts."""

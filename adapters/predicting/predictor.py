@@ -1,0 +1,266 @@
+"""`Predictor`: a saved head with its encoder, loaded once, for any stream of images."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.answers.answers import Answers
+from adapters.answers.files import read_answers
+from adapters.arrays import Floats
+from adapters.errors import AdapterError, RunError
+from adapters.methods import load
+from adapters.metrics import softmax
+from adapters.predicting.encoder import load_encoder
+from adapters.runs.catalogue import find_run
+from adapters.runs.folder import ANSWERS
+from adapters.scores import tempered_logits
+from featcache.encoding.known import KnownEmbeddings
+from featcache.records import digest
+
+if TYPE_CHECKING:
+    from adapters.head import Head
+    from featcache.encoding.stream import EncodedImages, ImageStream
+
+TOP_K = 5
+DTYPE = "float16"
+"""What embeddings of a run are rounded to that does not say how its cache kept them: a cache's default."""
+
+
+@dataclass(frozen=True)
+class RankedClass:
+    """A class and the head's probability for it, in [0, 1]."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image: the most probable classes, or why there is none.
+
+    Attributes:
+        id: its path as given; of what is no path its place in the stream, counted from 0.
+        predicted: the most probable class; None for an image that cannot be read.
+        probability: the head's for that class, in [0, 1]; None likewise.
+        top: the most probable classes, best first; empty likewise.
+        set: the classes that hold the truth in the share of cases that `adapters fit --coverage` was given; None: it
+            was not.
+        rejected: whether it is none of the classes, by `adapters fit --reject`; None: it was not given.
+        error: why it cannot be read; None for the others.
+        cache: the cache that its embedding was taken from; None: it was encoded.
+    """
+
+    id: str
+    predicted: str | None = None
+    probability: float | None = None
+    top: tuple[RankedClass, ...] = ()
+    set: tuple[str, ...] | None = None
+    rejected: bool | None = None
+    error: str | None = None
+    cache: str | None = None
+
+
+class Predictor:
+    """A saved head and the very encoder that it was fitted on. Made by `Predictor.load`.
+
+    Threads may share it. Images are encoded as those of the head's cache were, in batches of the same size and rounded
+    to the same numbers, so that an image's embedding is the cache's, bit for bit, whatever other images are given (on
+    the same kind of device, with the same libraries).
+
+    Attributes:
+        run: folder of the run.
+        name: its name.
+        method: name of its method.
+        class_names: the C classes.
+        model: architecture of the encoder, and the tag of its weights.
+        note: what must be said beside the answers; may be empty.
+
+    Example:
+        >>> for item in adapters.Predictor.load("runs/a").predict(paths):
+        ...     print(item.id, item.predicted, item.probability, item.error)
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        answers: Answers,
+        stream: ImageStream,
+        class_names: Sequence[str],
+        *,
+        run: Path,
+        model: str,
+        note: str = "",
+    ) -> None:
+        self.run, self.name, self.method = str(run), run.name, head.method
+        self.class_names = tuple(class_names)
+        self.model, self.note = model, note
+        self._head, self._answers, self._stream = head, answers, stream
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        *,
+        model: str | None = None,
+        pretrained: str | None = None,
+        reuse: bool = True,
+        root: str | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Load a saved run and its encoder.
+
+        Args:
+            run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
+            model: directory of the encoder, where it is another than when the run was fitted.
+            pretrained: file of its weights, likewise.
+            reuse: whether to take embeddings from caches under the root that have the same file by the same encoder.
+            root: where runs and caches are looked for.
+            device: where the head and the encoder compute.
+
+        Raises:
+            RunError: no such run, it is broken, or the encoder is not the one that it was fitted on.
+            ModelError: the encoder cannot be loaded.
+        """
+        saved = find_run(run, root=root)
+        head = load(saved.path, device=device)
+        config = head.config
+        missing = sorted({"encoder", "class_names"} - set(config))
+        if missing:
+            message = (
+                f"run {saved.path} does not say its {missing[0]}: give a run that adapters fit saved, or save it with "
+            )
+            raise RunError(
+                message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))"
+            )
+        from featcache.encoding.speed import default_batch_size
+        from featcache.encoding.stream import ImageStream
+
+        answers = read_answers(saved.path / ANSWERS, config)
+        identity = config["encoder"]
+        encoder, note = load_encoder(identity, saved.name, device=device, model=model, pretrained=pretrained)
+        # Heads that were saved before they said how their cache was encoded, or by hand, lack these two.
+        fitted_on = config.get("cache", {})
+        batch_size = int(fitted_on.get("batch_size") or default_batch_size(encoder.device))
+        dtype = str(fitted_on.get("dtype") or DTYPE)
+        known = KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse else None
+        return cls(
+            head,
+            answers,
+            ImageStream(encoder, batch_size=batch_size, dtype=dtype, known=known),
+            config["class_names"],
+            run=saved.path,
+            model=f"{encoder.identity['architecture']} ({encoder.identity['pretrained']})",
+            note=note,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are encoded together: answers for fewer take as long."""
+        return self._stream.batch_size
+
+    def predict(
+        self, images: Iterable[Any], *, top_k: int = TOP_K, workers: int | None = None
+    ) -> Generator[Prediction]:
+        """Classify images, one record for each in their order, as they come.
+
+        Args:
+            images: paths, files' bytes, pictures of Pillow, arrays (H, W) or (H, W, 3) uint8, in any iterable, which
+                may be endless. What cannot be read is a record with an `error`, and the rest goes on.
+            top_k: classes of `top`, >= 1; at most all of them are given.
+            workers: decoding processes; 0: this one decodes. None: as many as an extraction takes, but none where the
+                images are a batch or less, or the caller is not the main thread.
+
+        Raises:
+            AdapterError: `top_k` is less than 1.
+            DataError: one image was given in place of an iterable of images.
+        """
+        if top_k < 1:
+            raise AdapterError(f"--top-k {top_k} given; expected 1 or more: type --top-k 5")
+        with closing(self._stream.encode(images, workers=workers)) as batches:
+            for batch in batches:
+                yield from self._answered(batch, top_k)
+
+    def _answered(self, batch: EncodedImages, top_k: int) -> Iterator[Prediction]:
+        readable = [row for row, error in enumerate(batch.errors) if not error]
+        told = iter(self._told(batch.features[readable]) if readable else ())
+        for image_id, error, cache in zip(batch.ids, batch.errors, batch.caches, strict=True):
+            if error:
+                yield Prediction(image_id, error=error)
+                continue
+            p, held, rejected = next(told)
+            top = rank(p, self.class_names, top_k)
+            yield Prediction(
+                image_id,
+                predicted=top[0].name,
+                probability=top[0].probability,
+                top=top,
+                set=None if held is None else tuple(self.class_names[c] for c in np.flatnonzero(held).tolist()),
+                rejected=rejected,
+                cache=cache or None,
+            )
+
+    def _told(self, embeddings: Floats) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
+        """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""
+        # As for the encoder: the head's matrix products may round differently with another number of rows.
+        whole = np.resize(embeddings, (self.batch_size, embeddings.shape[1]))
+        with self._turn:
+            p = softmax(tempered_logits(self._head, whole))
+            sets, rejected = self._answers.sets(p), self._answers.rejected(whole)
+        for row in range(len(embeddings)):
+            yield p[row], None if sets is None else sets[row], None if rejected is None else bool(rejected[row])
+
+
+def run_identity(name: str, config: Mapping[str, Any]) -> str:
+    """What tells a run from all others, with its name in front: whose answers these are."""
+    return f"{name}@{digest(config)[:8]}"
+
+
+def rank(probabilities: np.ndarray, names: Sequence[str], top_k: int) -> tuple[RankedClass, ...]:
+    """The `top_k` most probable of C classes, best first, ties in class order.
+
+    Args:
+        probabilities: (C,).
+        names: the C class names.
+        top_k: how many.
+    """
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    return tuple(RankedClass(names[index], float(probabilities[index])) for index in order)
+
+
+class Tally:
+    """What came of many images: counts, whatever their number.
+
+    Attributes:
+        images: how many.
+        failed: of these, could not be read.
+        rejected: of these, none of the classes; None where that is not told.
+        classes: how many were taken for each class; those that are none of the classes are not counted.
+        caches: how many embeddings were taken from which cache.
+    """
+
+    def __init__(self) -> None:
+        self.images = self.failed = 0
+        self.rejected: int | None = None
+        self.classes: Counter[str] = Counter()
+        self.caches: Counter[str] = Counter()
+
+    def add(self, item: Prediction) -> None:
+        """Count one."""
+        self.images += 1
+        self.failed += item.error is not None
+        if item.rejected is not None:
+            self.rejected = (self.rejected or 0) + item.rejected
+        if item.predicted is not None and not item.rejected:
+            self.classes[item.predicted] += 1
+        if item.cache is not None:
+            self.caches[item.cache] += 1

@@ -1,0 +1,1 @@
+"""What to label next: which images, in which order, and how that is told."""
