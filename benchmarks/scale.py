@@ -33,8 +33,9 @@ from featcache.cache.writing import CacheStore, ShardResult
 from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import OWN_PROMPTS
 from featcache.datasets.readers.folder import FolderReader
-from featcache.datasets.sources.parquet_listing import read_table
-from featcache.datasets.sources.table import check_files
+from featcache.datasets.sources.tables.columns import NOTHING_TOLD
+from featcache.datasets.sources.tables.image_paths import placed
+from featcache.datasets.sources.tables.parquet_listing import read_table
 from featcache.extraction.planned import planned
 from featcache.extraction.request import Request, dataset_identity
 from featcache.ids import CONTENT_BYTES, Ids, blocks, repeated_id
@@ -67,7 +68,7 @@ class OfListing(Request):
 
     def load_dataset(self, *, download: bool = True) -> Dataset:
         """The data set of the listing."""
-        names, found = read_table(FolderReader(Path(self.dataset).parent), Path(self.dataset).name)
+        names, found, _ = read_table(FolderReader(Path(self.dataset).parent), Path(self.dataset).name, NOTHING_TOLD)
         provenance = {"card": None, "source": self.dataset}
         return Dataset(NAME, tuple(names), found, NoImages(), OWN_PROMPTS, "default", provenance)
 
@@ -125,9 +126,9 @@ class Steps:
             if not row % PER_FOLDER:
                 path.parent.mkdir(parents=True)
             path.touch()
-        _, found = read_table(FolderReader(self.folder), LISTING)
+        _, found, _ = read_table(FolderReader(self.folder), LISTING, NOTHING_TOLD)
         few = {name: split.take(np.arange(len(split) * rows // self.rows)) for name, split in found.items()}
-        there, _ = timed(check_files, FolderReader(folder), str(folder / LISTING), few)
+        there, _ = timed(placed, FolderReader(folder), str(folder / LISTING), few, NOTHING_TOLD)
         sizes, _ = timed(lambda: [sum(FolderReader(folder).sizes(split.ids)) for split in few.values()])
         self.seconds["ask whether each image exists"] = there * self.rows / rows
         self.seconds["ask how large each image is"] = sizes * self.rows / rows

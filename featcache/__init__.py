@@ -54,6 +54,11 @@ def extract(
     split_file: str | Path | None = None,
     class_names: str | Path | None = None,
     class_depth: int | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    image_dir: str | Path | None = None,
+    suffix: str | None = None,
     templates: str | Path | None = None,
     views: int = 0,
     precision: str = "auto",
@@ -89,6 +94,12 @@ def extract(
             `cat,dog`.
         class_depth: How many folders deep class folders lie. Default: 1, but where the folders there hold folders and
             no image, those that hold images are the classes.
+        path_column: Of a table that lists images, the column of files; `label_column` and `split_column` likewise.
+            Default: as they are called, where only one can be meant.
+        label_column: See `path_column`.
+        split_column: See `path_column`; `none`: the table has none.
+        image_dir: The folder that a table's files are relative to. Default: the table's, or one below that has all.
+        suffix: What the names of a table's files lack at their end, such as `.jpg`.
         templates: A prompt set of the data set, or a file of templates or of prompts per class.
         views: Augmented views of each training image, beside the centre view.
         precision: Of the encoder: auto (fp16 on CUDA, else fp32), fp32, fp16 or bf16.
@@ -132,6 +143,11 @@ def extract(
         split_file=split_file,
         class_names=class_names,
         class_depth=class_depth,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        image_dir=image_dir,
+        suffix=suffix,
         templates=templates,
         views=views,
         precision=precision,

@@ -70,6 +70,23 @@ def extract(
             "image, those that hold images are the classes.",
         ),
     ] = None,
+    path_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a table that lists images: its column of files. Default: as it is called.", show_default=False
+        ),
+    ] = None,
+    label_column: Annotated[str | None, typer.Option(help="Likewise, of labels.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Likewise, of splits; `none`: it has none.")] = None,
+    image_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder that its files are relative to. Default: its own, or one below that has all of them."
+        ),
+    ] = None,
+    suffix: Annotated[
+        str | None, typer.Option(help="What its names of files lack at the end, such as .jpg. Default: found out.")
+    ] = None,
     templates: Annotated[
         str | None,
         typer.Option(help="A prompt set of the data set, or a file: one template a line, or JSON prompts per class."),
@@ -166,6 +183,11 @@ def extract(
         split_file=split_file,
         class_names=class_names,
         class_depth=class_depth,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        image_dir=image_dir,
+        suffix=suffix,
         templates=templates,
         views=views,
         precision=precision,
@@ -228,6 +250,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     if cache.encoder["pretrained"] == "random":
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
+    rows += [("guessed", line) for line in cache.manifest["provenance"].get("told", [])]
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(cache.manifest)]
     rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.class_names else []
     rows.append(("where", cache.path))

@@ -78,6 +78,7 @@ def cache_page(info: Mapping[str, Any]) -> Page:
         example = f"such as: {prompts['example']}" if prompts["example"] else "whose words are not known"
         rows.append((f"prompts: {prompts['name']}", f"{prompts['prompts']}, {example}{default}"))
     rows.append(("digest", info["digest"]))
+    rows += [("guessed", line) for line in info["provenance"].get("told", [])]
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(info)]
     bad = info["unreadable"]
     rows += [(Styled("unreadable", "yellow"), f"{entry['id']}: {entry['reason']}") for entry in bad[:MOST]]

@@ -23,6 +23,7 @@ SPLIT_NAMES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
@@ -41,6 +42,7 @@ class Listing:
         labels: (C,) what the source itself calls the classes, such as names of folders; None: as the class names.
         left_out: Why images of the source are in no split, and how many; also how the names of other files end, with
             the dot, and how many those are.
+        told: What was guessed of the source, a line each.
     """
 
     class_names: tuple[str, ...]
@@ -49,6 +51,7 @@ class Listing:
     names_origin: str
     labels: tuple[str, ...] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 def make_split(rows: Iterable[tuple[str, int]]) -> Split:

@@ -19,6 +19,7 @@ from featcache.datasets.named_sets.torchvision_sets import list_cifar
 from featcache.datasets.sources.coop_split import list_coop_split
 from featcache.datasets.sources.source import Asked
 from featcache.datasets.sources.sources import source_of
+from featcache.datasets.sources.tables.columns import NOTHING_TOLD, TableOptions
 from featcache.errors import DataError
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
@@ -34,6 +35,7 @@ def load_dataset(
     split_file: Path | str | None = None,
     class_names: Path | str | None = None,
     class_depth: int | None = None,
+    table: TableOptions = NOTHING_TOLD,
     seed: int = 0,
     download: bool = True,
     download_root: Path | str | None = None,
@@ -48,6 +50,7 @@ def load_dataset(
         class_names: Names in place of the set's own, or of one without labels: a file, or `cat,dog`; see
             `class_names_given`.
         class_depth: How many folders deep the class folders of a folder or zip lie; see `list_class_folders`.
+        table: What is told of the columns of a table that lists images, and of where these are.
         seed: Of the splits that are made here.
         download: Whether a set that is not there may be downloaded.
         download_root: Where named sets are when there is no `data_root`, and what is kept of others; default:
@@ -64,11 +67,13 @@ def load_dataset(
             seed=seed,
             split_file=split,
             class_depth=class_depth,
+            table=table,
             kept=Path(download_root or datasets_folder()).expanduser(),
             download=download,
         )
         if card is not None:
             asked.take_no_class_depth()
+            asked.take_no_table_options()
             root = Path(data_root or download_root or datasets_folder()).expanduser().absolute()
             if data_root is not None and not root.exists():
                 raise DataError(f"the data root {root} does not exist: create it to download to it, or mend the path")
@@ -95,9 +100,14 @@ def load_dataset(
 def _load_own(asked: Asked) -> Dataset:
     if not asked.exists and "/" not in asked.dataset and ":" not in asked.dataset and not asked.suffix:
         raise no_such_set(asked.dataset)
-    opened = source_of(asked).open(asked)
+    source = source_of(asked)
+    if not source.takes_table_options:
+        asked.take_no_table_options()
+    opened = source.open(asked)
     listing = opened.listing
     provenance = {"card": None, "source": opened.where, "licence": None, **_origins(listing)}
+    if opened.images is not None:
+        provenance["images"] = opened.images
     splits, reader = listing.splits, opened.reader
     return Dataset(opened.name, listing.class_names, splits, reader, OWN_PROMPTS, "default", provenance)
 
@@ -177,4 +187,5 @@ def _origins(listing: Listing) -> dict[str, Any]:
         "class_names": listing.names_origin,
         "labels": list(listing.labels or listing.class_names),
         "left_out": dict(listing.left_out),
+        **({"told": list(listing.told)} if listing.told else {}),
     }

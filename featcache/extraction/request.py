@@ -11,6 +11,7 @@ from typing import Any, Literal
 from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import load_dataset
 from featcache.datasets.readers.bounded import MOST_BYTES, with_most
+from featcache.datasets.sources.tables.columns import TableOptions
 from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
@@ -34,6 +35,11 @@ class Request:
     split_file: str | Path | None = None
     class_names: str | Path | None = None
     class_depth: int | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    image_dir: str | Path | None = None
+    suffix: str | None = None
     templates: str | Path | None = None
     views: int = 0
     precision: str = "auto"
@@ -91,6 +97,13 @@ class Request:
             split_file=self.split_file,
             class_names=self.class_names or None,
             class_depth=self.class_depth,
+            table=TableOptions(
+                path_column=self.path_column,
+                label_column=self.label_column,
+                split_column=self.split_column,
+                image_dir=Path(self.image_dir) if self.image_dir else None,
+                suffix=self.suffix,
+            ),
             seed=self.seed,
             download=download,
             download_root=datasets_folder(self.root),
@@ -146,6 +159,7 @@ class Request:
             data_root=_absolute(self.data_root),
             split_file=_absolute(self.split_file),
             class_names=_absolute(self.class_names),
+            image_dir=_absolute(self.image_dir),
             templates=_absolute(self.templates),
         )
 
@@ -157,6 +171,11 @@ class Request:
             "split_file": _absolute(self.split_file),
             "class_names": _absolute(self.class_names),
             "class_depth": self.class_depth,
+            "path_column": self.path_column,
+            "label_column": self.label_column,
+            "split_column": self.split_column,
+            "image_dir": _absolute(self.image_dir),
+            "suffix": self.suffix,
             "splits": list(self.splits) if self.splits else None,
             "limit": self.limit,
             "seed": self.seed,

@@ -63,7 +63,8 @@ def split_origin(origin: Mapping[str, Any]) -> str:
         return f"made here: {shares}, {how}seed {origin['seed']}"
     made = origin.get("val")
     carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
-    return str(origin.get("file", origin["from"])) + carved
+    test = f"; test is {origin['test']}" if "test" in origin else ""
+    return str(origin.get("file", origin["from"])) + test + carved
 
 
 def left_out(manifest: Mapping[str, Any]) -> dict[str, int]:

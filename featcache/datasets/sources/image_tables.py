@@ -17,7 +17,7 @@ from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_
 from featcache.datasets.listing import Listing
 from featcache.datasets.readers.table_rows import TableReader, open_arrow, open_parquet, undamaged
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
-from featcache.datasets.sources.table import COLUMNS
+from featcache.datasets.sources.tables.columns import LABEL, PATH
 from featcache.errors import DataError, in_a_line
 from featcache.records import parse_json
 
@@ -91,7 +91,7 @@ def _holds_images(schema: Any) -> bool:
     import pyarrow as pa
 
     image = Columns.of(schema).image
-    lists_files = set(COLUMNS) <= set(schema.names)
+    lists_files = {PATH, LABEL} <= set(schema.names)
     return image is not None and (
         not lists_files or pa.types.is_struct(schema.field(image).type) or _is(_features(schema).get(image), "Image")
     )

@@ -15,6 +15,7 @@ from featcache.datasets.readers.folder import FolderReader, followed
 from featcache.datasets.readers.image_files import is_hidden, is_image
 from featcache.datasets.readers.remote import shown
 from featcache.datasets.readers.url_folder import UrlFolder
+from featcache.datasets.sources.tables.columns import NOTHING_TOLD, TableOptions
 from featcache.errors import DataError
 from featcache.places.folder import is_url, local_path
 
@@ -33,6 +34,7 @@ class Asked:
         seed: Of the splits that a source makes.
         split_file: One of CoOp's split files.
         class_depth: How many folders deep class folders lie.
+        table: What is told of a table that lists images.
         kept: A folder on this machine for what is costly to find out again.
         download: Whether a data set that is elsewhere as a whole may be downloaded.
     """
@@ -41,6 +43,7 @@ class Asked:
     seed: int = 0
     split_file: Path | None = None
     class_depth: int | None = None
+    table: TableOptions = NOTHING_TOLD
     kept: Path
     download: bool = True
 
@@ -133,6 +136,15 @@ class Asked:
         if self.class_depth is not None:
             raise DataError("--class-depth is for a folder or zip of class folders: leave it out")
 
+    def take_no_table_options(self) -> None:
+        """Refuse options of a table that lists images.
+
+        Raises:
+            DataError: There is one.
+        """
+        if flag := self.table.first_flag:
+            raise DataError(f"{flag} is for a table that lists images, such as a CSV: give that, or leave it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -143,12 +155,14 @@ class Opened:
         reader: Reads every id of the listing.
         name: What the data set is called.
         where: What to type to list the same again.
+        images: Where the images are; None: there, too.
     """
 
     listing: Listing
     reader: Reader
     name: str
     where: str
+    images: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +172,12 @@ class Source:
     Attributes:
         recognises: Whether something is of this kind, which may not exist. Raises DataError where a URL cannot be read.
         open: Lists it. Raises DataError or OSError.
+        takes_table_options: Whether `Asked.table` goes with it.
     """
 
     recognises: Callable[[Asked], bool]
     open: Callable[[Asked], Opened]
+    takes_table_options: bool = False
 
 
 def _held_in(folder: str, above: Sequence[str]) -> str | None:

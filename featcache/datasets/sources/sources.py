@@ -27,14 +27,19 @@ class Entry(NamedTuple):
 
 ENTRIES = {
     "onehot": Entry(
-        "featcache.datasets.sources.onehot_file:ONEHOT_FILE",
+        "featcache.datasets.sources.tables.onehot_file:ONEHOT_FILE",
         "",
         "a folder of images with _classes.csv, or such a CSV: filename and a column for each class, one 1 a row",
     ),
     "csv": Entry(
-        "featcache.datasets.sources.csv_file:CSV",
+        "featcache.datasets.sources.tables.csv_file:CSV",
         "a .csv",
-        "a CSV with the columns path,label and optionally split, here or behind a URL",
+        "a CSV (or .tsv) with columns of files, labels and optionally splits, here or behind a URL",
+    ),
+    "annotations": Entry(
+        "featcache.datasets.sources.annotations:ANNOTATIONS",
+        "an export of labels (.json, .xml)",
+        "an export of one label an image by COCO's tools, Label Studio, FiftyOne (.json) or CVAT (.xml)",
     ),
     "tars": Entry(
         "featcache.datasets.sources.tars:TARS",
@@ -47,14 +52,19 @@ ENTRIES = {
         "Parquet files with an image column, a file or a folder, or a folder by `datasets`' save_to_disk",
     ),
     "listing": Entry(
-        "featcache.datasets.sources.parquet_listing:PARQUET_LISTING",
+        "featcache.datasets.sources.tables.parquet_listing:PARQUET_LISTING",
         "",
         "a Parquet file with the columns of such a CSV, for very many rows",
     ),
     "metadata": Entry(
-        "featcache.datasets.sources.metadata_file:METADATA_FILE",
+        "featcache.datasets.sources.tables.metadata_file:METADATA_FILE",
         "a folder with metadata.csv",
         "a folder of images with metadata.csv, .jsonl or .parquet: file_name and label",
+    ),
+    "cub": Entry(
+        "featcache.datasets.sources.cub_lists:CUB_LISTS",
+        "",
+        "a folder as CUB-200's: images.txt, image_class_labels.txt, classes.txt and images/",
     ),
     "folders": Entry(
         "featcache.datasets.sources.class_folders:CLASS_FOLDERS",

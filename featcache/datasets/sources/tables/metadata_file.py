@@ -6,9 +6,9 @@ one such file for all images, or one in each folder of a split; an image's split
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
+from itertools import zip_longest
 from typing import Any
 
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
@@ -17,6 +17,7 @@ from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.table_rows import open_parquet
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
+from featcache.datasets.sources.tables.text_table import opened_table
 from featcache.errors import DataError
 from featcache.records import parse_json
 
@@ -108,12 +109,16 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
                 for batch in open_parquet(file).iter_batches():
                     yield from batch.to_pylist()
                 return
-            with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-                if path.endswith(".jsonl"):
+            if path.endswith(".jsonl"):
+                with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
                     yield from (_row(line) for line in text if line.strip())
-                else:
-                    yield from csv.DictReader(text, skipinitialspace=True)
-    except (ValueError, csv.Error) as error:
+                return
+        with opened_table(folder, path) as table:
+            for _, cells in table.rows:
+                yield dict(zip_longest(table.header, cells[: len(table.header)], fillvalue=""))
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{folder}/{path} cannot be read ({error}): save it in UTF-8") from error
 
 

@@ -6,13 +6,12 @@ is given itself. An image has one class here: a row with several is refused, and
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from io import TextIOWrapper
 
-from featcache.datasets.sources.metadata_file import Folder, listed_beside, tables_beside
 from featcache.datasets.sources.source import Asked, Opened, Source
-from featcache.errors import DataError, in_a_line
+from featcache.datasets.sources.tables.metadata_file import Folder, listed_beside, tables_beside
+from featcache.datasets.sources.tables.text_table import SUFFIXES, opened_table
+from featcache.errors import DataError
 
 NAMES = ("_classes.csv",)
 FILE_COLUMNS = ("filename", "file_name", "image")
@@ -23,7 +22,7 @@ def recognises(asked: Asked) -> bool:
     """A folder with such files, or a CSV that begins so."""
     if not asked.exists:
         return False
-    if asked.suffix == ".csv":
+    if asked.suffix in SUFFIXES:
         return _is_onehot(asked.folder, asked.file_name)
     return asked.is_folder and any(_is_onehot(asked.folder, file) for file in tables_beside(asked.folder, NAMES))
 
@@ -37,7 +36,7 @@ def open_onehot(asked: Asked) -> Opened:
     """
     asked.take_no_split_file("put the images of each split into a folder train, valid or test")
     asked.take_no_class_depth()
-    files = [asked.file_name] if asked.suffix == ".csv" else tables_beside(asked.folder, NAMES)
+    files = [asked.file_name] if asked.suffix in SUFFIXES else tables_beside(asked.folder, NAMES)
     labels: dict[str, str] = {}
     for file in files:
         above = file.rpartition("/")[0]
@@ -64,20 +63,15 @@ def _is_onehot(folder: Folder, file: str) -> bool:
 
 def _rows(folder: Folder, file: str) -> Iterator[tuple[int, str, list[str]]]:
     """(line, file name, classes) of each row."""
-    try:
-        with TextIOWrapper(folder.open(file), encoding="utf-8-sig", newline="") as text:
-            rows = csv.reader(text, skipinitialspace=True)
-            _, *classes = header = [name.strip() for name in next(rows, [])] or [""]
-            if header[0] not in FILE_COLUMNS or not classes:
-                raise DataError(f"{folder}/{file} does not begin with filename and classes")
-            for row in filter(None, rows):
-                name, *marks = map(str.strip, row)
-                if len(marks) != len(classes) or not set(marks) <= {"0", "1"}:
-                    line = f"{folder}/{file} line {rows.line_num}"
-                    raise DataError(f"{line}: expected a file name and a 0 or 1 for each of {len(classes)} classes")
-                yield rows.line_num, name, [one for one, mark in zip(classes, marks, strict=True) if mark == "1"]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{folder}/{file} is not CSV in UTF-8 ({in_a_line(error)}): save it as one") from error
+    with opened_table(folder, file) as table:
+        _, *classes = header = list(table.header) or [""]
+        if header[0] not in FILE_COLUMNS or not classes:
+            raise DataError(f"{folder}/{file} does not begin with filename and classes")
+        for line, (name, *marks) in table.rows:
+            if len(marks) != len(classes) or not set(marks) <= {"0", "1"}:
+                place = f"{folder}/{file} line {line}"
+                raise DataError(f"{place}: expected a file name and a 0 or 1 for each of {len(classes)} classes")
+            yield line, name, [one for one, mark in zip(classes, marks, strict=True) if mark == "1"]
 
 
 ONEHOT_FILE = Source(recognises=recognises, open=open_onehot)

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from featcache.datasets.class_names import in_order
 from featcache.datasets.dataset import Split
-from featcache.datasets.listing import SPLIT_NAMES, SPLITS, Listing
+from featcache.datasets.listing import SPLIT_NAMES, SPLITS
 from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.url_folder import UrlFolder
-from featcache.datasets.sources.table import COLUMNS, SPLIT, row_problem, table_listing, table_source
+from featcache.datasets.sources.tables.columns import LABEL, PATH, SPLIT, Columns, TableOptions, columns_in
+from featcache.datasets.sources.tables.table import Listed, row_problem, table_source
 from featcache.errors import DataError, in_a_line
 from featcache.ids import BLOCK, Ids
 
 
-def list_parquet(folder: FolderReader | UrlFolder, file: str, seed: int) -> Listing:
-    """List a Parquet file as `list_csv` lists a CSV of the same rows; labels are text or whole numbers.
+def read_table(folder: FolderReader | UrlFolder, file: str, options: TableOptions) -> Listed:
+    """The labels in order, and the splits that the file names, as of a CSV of the same rows.
 
-    It is read twice, in batches: to count, and then into arrays that are as large as they must be.
-
-    Raises:
-        DataError: As `list_csv`, or a column is of another type.
-    """
-    names, found = read_table(folder, file)
-    return table_listing(folder, file, names, found, seed)
-
-
-def read_table(folder: FolderReader | UrlFolder, file: str) -> tuple[list[str], dict[str, Split]]:
-    """The labels in order, and the splits that the file names; whether the images exist is not looked at.
+    Labels are text or whole numbers. It is read twice, in batches: to count, and then into arrays that are as large as
+    they must be.
 
     Raises:
         DataError: A column is missing or of another type, a path is empty, or a split has another name.
     """
-    table = _Table(folder, file)
+    table = _Table(folder, file, options)
     labels, rows, widths = _counted(table)
     names = in_order(labels - {""})
     places = {name: place for place, name in enumerate(names)} | {"": -1}
@@ -54,9 +46,10 @@ def read_table(folder: FolderReader | UrlFolder, file: str) -> tuple[list[str], 
             classes[split][where] = label_of_row[mine]
     for array in classes:
         array.flags.writeable = False
-    return names, {
+    splits = {
         name: Split(Ids(padded[split]), classes[split]) for split, name in enumerate(SPLITS) if len(classes[split])
     }
+    return Listed(names, splits, table.told)
 
 
 def _counted(table: _Table) -> tuple[set[str], np.ndarray, np.ndarray]:
@@ -91,6 +84,8 @@ class _Table:
 
     folder: FolderReader | UrlFolder
     file: str
+    options: TableOptions
+    told: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -106,44 +101,46 @@ class _Table:
         try:
             # Not `open_parquet`: columns read little by little are twice the bytes behind a URL.
             with self.folder.open(self.file) as raw, pyarrow.parquet.ParquetFile(raw) as table:
-                columns = _columns(path, table.schema_arrow.names)
-                for batch in table.iter_batches(BLOCK, columns=columns):
-                    yield _batch(path, first, {name: _text(path, name, batch.column(name)) for name in columns})
+                columns = columns_in(table.schema_arrow.names, self.options, path)
+                self.told[:] = columns.told
+                for batch in table.iter_batches(BLOCK, columns=[name for name in _parts(columns).values() if name]):
+                    yield _batch(path, first, _texts(path, batch, columns))
                     first += len(batch)
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{path} is not a readable Parquet file ({in_a_line(error)}): write it again") from error
 
 
-def _columns(path: str, there: list[str]) -> list[str]:
-    missing = [name for name in COLUMNS if name not in there]
-    if missing:
-        raise DataError(
-            f"{path} has the columns {', '.join(there) or 'nothing'}: it must have "
-            f"path and label (and split, if you like), {' and '.join(missing)} is missing"
-        )
-    return [*COLUMNS, *([SPLIT] if SPLIT in there else [])]
+def _parts(columns: Columns) -> dict[str, str | None]:
+    return {PATH: columns.path, LABEL: columns.label, SPLIT: columns.split}
 
 
-def _text(path: str, name: str, column: Any) -> Any:
+def _texts(path: str, batch: Any, columns: Columns) -> dict[str, Any]:
+    """The columns of a batch by what they are; without one of splits there is none."""
+    parts = {what: name for what, name in _parts(columns).items() if name}
+    return {what: _text(path, what, name, batch.column(name)) for what, name in parts.items()}
+
+
+def _text(path: str, what: str, name: str, column: Any) -> Any:
     """A column as strings without space around them; what is missing is empty."""
     import pyarrow
     import pyarrow.compute
 
     kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
     is_text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
-    is_text |= name == "label" and pyarrow.types.is_null(kind)  # as of a column without any label
-    if not is_text and not (name == "label" and pyarrow.types.is_integer(kind)):
-        raise DataError(f"{path}: column {name} holds {kind}: write text{' or whole numbers' * (name == 'label')}")
+    is_text |= what == LABEL and pyarrow.types.is_null(kind)  # as of a column without any label
+    may_be_number = what == LABEL or (what == PATH and name != PATH)  # as ids that lack an ending
+    if not is_text and not (may_be_number and pyarrow.types.is_integer(kind)):
+        raise DataError(f"{path}: column {name} holds {kind}: write text{' or whole numbers' * may_be_number}")
     return pyarrow.compute.utf8_trim_whitespace(column.cast(pyarrow.string()).fill_null(""))
 
 
 def _batch(path: str, first: int, columns: dict[str, Any]) -> _Batch:
     """A batch whose first row has this number, checked."""
-    paths = columns["path"]
+    paths = columns[PATH]
     _, ends, letters = paths.buffers()  # in Arrow's format: where each string ends, and all of them in a row
     offsets = np.frombuffer(ends, np.int32)[paths.offset :][: len(paths) + 1]
     lengths = np.diff(offsets)
-    labels, label_of_row = _encoded(columns["label"])
+    labels, label_of_row = _encoded(columns[LABEL])
     words, word_of_row = _encoded(columns[SPLIT]) if SPLIT in columns else (["train"], np.zeros_like(label_of_row))
     codes = [SPLITS.index(SPLIT_NAMES[word.lower()]) if word.lower() in SPLIT_NAMES else -1 for word in words]
     splits = np.array(codes)[word_of_row]
@@ -163,4 +160,4 @@ def _encoded(column: Any) -> tuple[list[str], np.ndarray]:
 
 
 # Those that hold images themselves are asked for before.
-PARQUET_LISTING = table_source(".parquet", list_parquet, called="table")
+PARQUET_LISTING = table_source((".parquet",), read_table, called="table")

@@ -12,7 +12,7 @@ import pytest
 
 from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import load_dataset
-from featcache.datasets.sources import parquet_listing
+from featcache.datasets.sources.tables import parquet_listing
 from featcache.errors import DataError
 from tests.pictures import listing_of, make_class_folders, tiny_png
 
@@ -77,7 +77,7 @@ def table(**columns: list[Any]) -> pa.Table:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (table(file=["a/000.png"], label=["x"]), "columns file, label: it must have path and label .*path is missing"),
+        (table(picture=["a/000.png"], label=["x"]), "columns picture, label: .*path is missing: type --path-column"),
         (table(path=pa.array([], pa.string()), label=pa.array([], pa.string())), "no rows"),
         (table(path=["a/000.png", " "], label=["x", None]), "row 2: path is empty"),
         (
@@ -86,13 +86,15 @@ def table(**columns: list[Any]) -> pa.Table:
         ),
         (table(path=["a/000.png", "a/000.png"], label=["x", "y"]), "lists a/000.png twice"),
         (
-            table(path=["a/000.png", "a/00", "a/000.png"], label=["x", "y", "y"], split=["train", "train", "test"]),
+            table(
+                path=["a/000.png", "./a/001.png", "a/000.png"], label=["x", "y", "y"], split=["train", "train", "test"]
+            ),
             "lists a/000.png twice",
         ),
         (table(path=["a/000.png", "a/001.png"], label=["x", "x"]), 'has 1 class \\("x"\\)'),
         (
-            table(path=["a/000.png", "a/001.png"], label=["x", "y"], split=["train", "dev"]),
-            'row 2: split is "dev": write train, val or test',
+            table(path=["a/000.png", "a/001.png"], label=["x", "y"], split=["train", "fold"]),
+            'row 2: split is "fold": write train, val or test',
         ),
         (table(path=["a/000.png"], label=["x"], split=["test"]), "has 1 class"),
         (table(path=["a/000.png", "a/001.png"], label=[0.5, 1.0]), "label holds double: write text or whole numbers"),
