@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from featcache.encoding.stream import EncodedImages, ImageStream
 
 TOP_K = 5
+ROWS = 32
+"""What the rows are a multiple of that a head is given together."""
 DTYPE = "float16"
 """What embeddings of a run are rounded to that does not say how its cache kept them: a cache's default."""
 
@@ -211,8 +213,9 @@ class Predictor:
 
     def _told(self, embeddings: Floats) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
         """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""
-        # As for the encoder: the head's matrix products may round differently with another number of rows.
-        whole = np.resize(embeddings, (self.batch_size, embeddings.shape[1]))
+        # As for the encoder: the head's matrix products may round differently with another number of rows. Of a number
+        # that no vector of a processor divides, they may round the last rows in another way than the first.
+        whole = np.resize(embeddings, (ROWS * -(-self.batch_size // ROWS), embeddings.shape[1]))
         with self._turn:
             p = softmax(tempered_logits(self._head, whole))
             sets, rejected = self._answers.sets(p), self._answers.rejected(whole)

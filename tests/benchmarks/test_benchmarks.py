@@ -22,6 +22,7 @@ BENCHMARKS = {
     "extract",
     "large",
     "many_trainings",
+    "predict",
     "reject",
     "remote",
     "scale",
@@ -82,6 +83,14 @@ def test_large(printed: Callable[..., str]) -> None:
     assert names.split()[0] == "method"
     assert line[0] == "zero-shot"
     assert 0.5 < float(line[-1]) <= 1  # accuracy
+
+
+def test_predict(tables: Tables) -> None:
+    ((extraction, prediction),) = tables(
+        "predict", "--images", "96", "--size", "40x30", "--repeats", "1", "--device", "cpu"
+    )
+    assert extraction["of extraction"] == "1.00"
+    assert float(prediction["of extraction"]) > 0.01
 
 
 def test_many_trainings(tables: Tables) -> None:
