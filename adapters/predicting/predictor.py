@@ -28,6 +28,7 @@ from featcache.records import digest
 
 if TYPE_CHECKING:
     from adapters.head import Head
+    from featcache.encoding.given import Given
     from featcache.encoding.stream import EncodedImages, ImageStream
 
 TOP_K = 5
@@ -169,6 +170,10 @@ class Predictor:
     def batch_size(self) -> int:
         """Images that are encoded together: answers for fewer take as long."""
         return self._stream.batch_size
+
+    def ready(self, raw: bytes) -> Given:
+        """An image file decoded, as one of the images that `predict` takes: threads may decode ahead of it."""
+        return self._stream.ready(raw)
 
     def predict(
         self, images: Iterable[Any], *, top_k: int = TOP_K, workers: int | None = None
