@@ -23,7 +23,7 @@ HTML = """<!doctype html>
 <p id="about"></p>
 <label id="drop">Drop pictures here, or choose some
 <input id="files" type="file" accept="image/*" multiple></label>
-<label id="secret" hidden>Token <input id="token" type="password" autocomplete="off"></label>
+<form id="secret" hidden><label>Token <input id="token" type="password" autocomplete="off"></label></form>
 <p id="told" role="status"></p>
 <ul id="answers"></ul>
 </main>
@@ -107,7 +107,7 @@ async function classify(files) {
 }
 
 at("files").addEventListener("change", () => classify([...at("files").files]));
-at("token").addEventListener("change", about);
+at("secret").addEventListener("submit", (e) => { e.preventDefault(); about(); });
 for (const event of ["dragenter", "dragover"])
   at("drop").addEventListener(event, (e) => { e.preventDefault(); at("drop").classList.add("over"); });
 for (const event of ["dragleave", "drop"])

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "reject",
     "remote",
     "scale",
+    "serve",
     "whole_process",
 }
 PARTS = {"feature_sets", "made_up", "object_server", "plain_clip", "timing"}
@@ -91,6 +92,14 @@ def test_predict(tables: Tables) -> None:
     )
     assert extraction["of extraction"] == "1.00"
     assert float(prediction["of extraction"]) > 0.01
+
+
+def test_serve(tables: Tables) -> None:
+    small = ("--clients", "3", "--seconds", "1", "--images", "2", "--size", "40x30", "--device", "cpu")
+    ((predictor, served),) = tables("serve", *small)
+    assert predictor["of the predictor"] == "1.00"
+    assert served["errors"] == "none"
+    assert 0 < float(served["median ms"]) <= float(served["p99 ms"])
 
 
 def test_many_trainings(tables: Tables) -> None:
