@@ -7,6 +7,7 @@
     head.decision_function(X)
     head.save("runs/a"); adapters.load("runs/a")
     adapters.audit(cache).mislabelled  # what is wrong with the data
+    adapters.report("tip-4shot-seed1", out="report.html")  # a page to look at
 
 Names are imported when they are first used, so that `import adapters` itself is quick.
 """
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from adapters.heads.zero_shot import ZeroShot
     from adapters.methods import load
     from adapters.metrics import accuracy, ece
+    from adapters.pages.report import report
     from adapters.selection.exact_alpha import AlphaPath, alpha_path
     from adapters.tasks.task import Task
     from adapters.training.stacking import fit_many
@@ -64,6 +66,7 @@ _OTHERS = {
     "fit_many": "adapters.training.stacking",
     "load": "adapters.methods",
     "recommended": "adapters.fitting.recommended",
+    "report": "adapters.pages.report",
 }
 """Where public names are, but for the methods' classes, which the list of methods tells."""
 
@@ -104,6 +107,7 @@ __all__ = [
     "fit_many",
     "load",
     "recommended",
+    "report",
 ]
 
 

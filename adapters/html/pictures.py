@@ -88,6 +88,10 @@ class Pictures:
             self._keys[image_id] = self._make(image_id)
         return Picture(image_id, self._keys[image_id], note)
 
+    def unread(self, image_id: str) -> Picture:
+        """An image that is known to be unreadable: nobody tries."""
+        return Picture(image_id, None)
+
     def _make(self, image_id: str) -> str | None:
         if len(self._made) >= MOST or self._letters >= MOST_LETTERS:
             self.left_out += 1
@@ -115,6 +119,16 @@ class Pictures:
         content = io.BytesIO()
         image.save(content, "WEBP", quality=QUALITY)
         return Thumbnail(f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}", *image.size)
+
+
+def pictures_at(cache: str) -> Pictures:
+    """Of the data set of the cache at that place, which may be gone."""
+    import featcache
+
+    try:
+        return pictures_of(featcache.open(cache).manifest)
+    except FeatcacheError as error:
+        return Pictures(None, in_a_line(error))
 
 
 def pictures_of(manifest: Mapping[str, object]) -> Pictures:
