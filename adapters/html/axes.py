@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 STEPS = (1, 2, 2.5, 5, 10)
+LEAST_SPAN = 0.01
+"""Of numbers that are all one, or nearly."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,7 @@ class Axis:
 
 def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers that cover `low` to `high`, at most so many steps between them."""
-    span = (high - low) or 1.0
-    rough = span / most
+    rough = max(high - low, LEAST_SPAN) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in STEPS if factor * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
