@@ -17,7 +17,7 @@ from featcache.records import checked
 
 SHOWN = 40
 """Images of a kind that are shown."""
-TWINS_SHOWN = 5
+TWINS_SHOWN = 3
 """Images of a group of twins beside its first."""
 
 
@@ -137,7 +137,7 @@ def audit_html(content: Mapping[str, Any], pictures: Pictures) -> str:
         tiles=_tiles(found),
         groups=groups,
         class_names=classes_in(groups),
-        class_columns=[("class", "text"), ("chart", "number"), ("zero-shot recall", "number")]
+        class_columns=[("class", "text"), ("chart", "drawn"), ("zero-shot recall", "number")]
         + [(split, "number") for split in _splits(found)]
         + [("images", "number")],
         classes=_classes(found),

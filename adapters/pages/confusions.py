@@ -121,6 +121,7 @@ def _images(witness: Witness, seen: Seen, keys: list[str]) -> tuple[list[Card], 
         of_cell = members[key]
         label, _, predicted = key.partition(":")
         room = min(RIGHT_CARDS if label == predicted else WRONG_CARDS, MOST_CARDS - len(cards))
+        room = 0 if witness.pictures.full else room
         cards += witness.cards(seen, of_cell[:room], cell=True)
         rest = of_cell[room:]
         told = rest[: min(IDS_OF_CELL, MOST_IDS - named)]

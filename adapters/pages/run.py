@@ -113,7 +113,7 @@ def run_page(
 NUMBERS = ("accuracy", "its 95 %", "balanced", "95 % of that", "macro F1", "top 5", "NLL", "Brier", "ECE")
 SCORE_COLUMNS = [("head", "text"), *((name, "number") for name in NUMBERS)]
 CLASS_NUMBERS = ("recall", "precision", "images", "predicted")
-CLASS_COLUMNS = [("class", "text"), ("chart", "number"), *((name, "number") for name in CLASS_NUMBERS)]
+CLASS_COLUMNS = [("class", "text"), ("chart", "drawn"), *((name, "number") for name in CLASS_NUMBERS)]
 
 
 def _facts(run: OpenedRun) -> list[tuple[str, str]]:
@@ -150,10 +150,10 @@ def _tiles(heads: dict[str, Scores], less: float, interval: Sequence[float]) -> 
     baseline, own = heads.values()
     low, high = (100 * end for end in interval)
     return [
-        (percent(own.accuracy), f"accuracy (95 %: {within(own.accuracy_interval)})"),
-        (percent(own.balanced_accuracy), f"mean over classes (95 %: {within(own.balanced_accuracy_interval)})"),
-        (percent(baseline.accuracy), f"zero-shot (95 %: {within(baseline.accuracy_interval)})"),
-        (f"{100 * less:+.2f}", f"points above zero-shot (95 %: {low:+.2f} to {high:+.2f})"),
+        (percent(own.accuracy), f"accuracy (95\u00a0%: {within(own.accuracy_interval)})"),
+        (percent(own.balanced_accuracy), f"mean over classes (95\u00a0%: {within(own.balanced_accuracy_interval)})"),
+        (percent(baseline.accuracy), f"zero-shot (95\u00a0%: {within(baseline.accuracy_interval)})"),
+        (f"{100 * less:+.2f}", f"points above zero-shot (95\u00a0%: {low:+.2f} to {high:+.2f})"),
         (f"{own.rows:,}", "images"),
     ]
 

@@ -134,12 +134,13 @@ class Witness:
             if same_split and int(seen.rows.rows[at]) in self._shot_rows:
                 facts.append(("", "one of the shots"))
             shown = names[predicted] if label < 0 else names[label]
+            beside = [] if self.pictures.full else [shot for shot in near if shot >= 0]
             found.append(
                 Card(
                     self.pictures.of(image_id, shown),
                     seen.split,
                     (*facts, *said),
-                    [self.pictures.of(str(self.shots.ids[s]), names[self.shots.labels[s]]) for s in near if s >= 0],
+                    [self.pictures.of(str(self.shots.ids[s]), names[self.shots.labels[s]]) for s in beside],
                     "most similar shots",
                     tuple(dict.fromkeys(names[c] for c in (label, predicted) if c >= 0)),
                     float(seen.probability[at]),

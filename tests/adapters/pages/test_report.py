@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import adapters
+import cli
 import featcache
 from adapters.auditing.audit import audit
 from adapters.bench.benchmark import run as bench
@@ -17,7 +19,6 @@ from adapters.pages.report import report
 from adapters.search.search import run as search
 from featcache.errors import CacheError
 from tests.conftest import ImageFolder
-from tests.processes import mistake, run
 
 
 @pytest.fixture
@@ -106,19 +107,30 @@ def test_what_is_no_result_is_a_line(root: Path, tmp_path: Path) -> None:
     assert "is no result of adapters" in said(tmp_path / "odd.json")
 
 
-def test_a_folder_that_is_not_there_is_found_before_the_work(root: Path, tmp_path: Path) -> None:
-    there = ["--html", str(tmp_path / "nowhere" / "report.html")]
-    for words in (["audit"], ["fit", "--shots", "1"], ["bench"], ["search", "taskres"], ["eval", "nothing"]):
-        assert "there is no folder" in mistake("adapters", *words, *there)
-    assert "there is no folder" in mistake("adapters", "report", "nothing", "--out", there[1])
-    assert "ends in .html" in mistake("adapters", "report", "nothing", "--out", str(tmp_path / "report.pdf"))
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["audit", "--html"],
+        ["fit", "--shots", "1", "--html"],
+        ["bench", "--html"],
+        ["search", "taskres", "--html"],
+        ["eval", "nothing", "--html"],
+        ["report", "nothing", "--out"],
+    ],
+)
+def test_a_folder_that_is_not_there_is_found_before_the_work(root: Path, tmp_path: Path, words: list[str]) -> None:
+    for file, told in (("nowhere/report.html", "there is no folder"), ("report.pdf", "that ends in .html")):
+        done = CliRunner().invoke(cli.adapters_app(), [*words, str(tmp_path / file)], standalone_mode=False)
+        assert isinstance(done.exception, AdapterError)
+        assert told in str(done.exception)
+        assert words[-1] in str(done.exception)
 
 
 def test_html_beside_what_a_command_prints(photos: featcache.Cache, tmp_path: Path) -> None:
     def page(*words: str) -> str:
         file = tmp_path / "page.html"
         file.unlink(missing_ok=True)
-        done = run("adapters", *words, "--html", str(file), "--json")
+        done = CliRunner().invoke(cli.adapters_app(), [*words, "--html", str(file), "--json"])
         assert f"{file} is a page to look at" in done.stderr
         assert json.loads(done.stdout)
         return file.read_text()
