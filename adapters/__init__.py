@@ -9,6 +9,7 @@
     adapters.audit(cache).mislabelled  # what is wrong with the data
     adapters.Predictor.load("runs/a").predict(paths)  # new images through a saved head
     adapters.suggest(cache, budget=50).to_csv("labels.csv")  # what to label next
+    adapters.report("tip-4shot-seed1", out="report.html")  # a page to look at
 
 Names are imported when they are first used, so that `import adapters` itself is quick.
 """
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from adapters.heads.zero_shot import ZeroShot
     from adapters.methods import load
     from adapters.metrics import accuracy, ece
+    from adapters.pages.report import report
     from adapters.predicting.predictor import Predictor
     from adapters.selection.exact_alpha import AlphaPath, alpha_path
     from adapters.suggesting.suggest import suggest
@@ -70,6 +72,7 @@ _OTHERS = {
     "load": "adapters.methods",
     "recommended": "adapters.fitting.recommended",
     "suggest": "adapters.suggesting.suggest",
+    "report": "adapters.pages.report",
 }
 """Where public names are, but for the methods' classes, which the list of methods tells."""
 
@@ -112,6 +115,7 @@ __all__ = [
     "load",
     "recommended",
     "suggest",
+    "report",
 ]
 
 

@@ -19,7 +19,7 @@ APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
 COMMANDS = [
     *(("featcache", name) for name in ("extract", "import", "list", "info", "verify", "text", "datasets", "models")),
-    *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "predict", "list", "runs")),
+    *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "report", "predict", "list", "runs")),
 ]
 
 
@@ -77,6 +77,7 @@ def test_results_go_to_standard_output_alone(photos: Path, words: tuple[str, ...
         "search": ["taskres", "--lr", "0.1,0.2", "--epochs", "1", "--shots", "2", "--seeds", "1"],
         "bench": ["--methods", "zero-shot", "--shots", "1", "--seeds", "1"],
         "eval": ["zero-shot-1shot-seed1"],
+        "report": ["zero-shot-1shot-seed1", "--out", str(tmp_path / "report.html")],
         "predict": ["zero-shot-1shot-seed1", str(image)],
     }.get(words[1], [])
     done = run(*words, *rest)

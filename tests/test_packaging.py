@@ -19,6 +19,9 @@ import featcache.assets, featcache.datasets.cards, featcache.encoders.models
 print(featcache.assets.data_dir())
 print(len(featcache.datasets.cards.list_cards()), featcache.encoders.models.describe("tiny").dim)
 import cli, adapters
+from adapters.html.cards import cards_page
+from adapters.html.pictures import Pictures
+assert "A page" in cards_page("A page", [], Pictures(None))
 """
 
 

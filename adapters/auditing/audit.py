@@ -16,6 +16,7 @@ from adapters.auditing.pool import Pool, read_pool
 from adapters.auditing.results import Audit, Leaks
 from adapters.auditing.suspects import judge, suspects
 from adapters.auditing.twins import find_pairs, groups, leaked
+from featcache.places.folder import absolute
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -61,6 +62,7 @@ def audit(
     shown = pool.features[known], pool.labels[known], texts, text.name, names
     return Audit(
         cache=cache.name,
+        cache_path=absolute(cache.path),
         cache_digest=cache.digest,
         labels=cache.mended.to_json() if cache.mended else None,
         labels_told=cache.mended.told if cache.mended else None,
@@ -103,7 +105,7 @@ def _right_of_run(run: str | Path, cache: Cache, pool: Pool, root: str | None, d
     """Which images (N,) of the test split a saved run gets right, and what it is called."""
     from adapters.methods import load
     from adapters.runs.catalogue import find_run
-    from adapters.runs.evaluate import check_cache
+    from adapters.runs.opened import check_cache
     from adapters.scores import logits_in_blocks
     from adapters.tasks.split_rows import read_split
 

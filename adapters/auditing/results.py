@@ -43,7 +43,7 @@ class Audit:
     """What is wrong with the data of a cache.
 
     Attributes:
-        cache: its name, and `cache_digest` what it was made from.
+        cache: its name, `cache_path` where it is, and `cache_digest` what it was made from.
         labels: of mended labels the file, its digest and what it changes; None: the labels are the data set's own.
             `labels_told` says it in a line.
         prompts: name of the prompt set.
@@ -64,6 +64,7 @@ class Audit:
     """
 
     cache: str
+    cache_path: str
     cache_digest: str
     labels: dict[str, Any] | None
     labels_told: str | None
@@ -93,6 +94,7 @@ class Audit:
         """What `adapters audit --json` prints."""
         return {
             "cache": self.cache,
+            "cache_path": self.cache_path,
             "cache_digest": self.cache_digest,
             "labels": self.labels,
             "note": self.note,
@@ -171,6 +173,19 @@ class Audit:
             for image, said in lines.items()
         ]
         write_whole(Path(path).expanduser(), spreadsheet(CSV_COLUMNS, rows).encode())
+
+    def to_html(self, path: str | Path) -> None:
+        """Write a page to look at, with thumbnails; see `adapters.auditing.page`.
+
+        Raises:
+            AdapterError: it cannot be written there.
+        """
+        from adapters.auditing.page import audit_html
+        from adapters.html.document import check_html_file, write_html
+        from adapters.html.pictures import pictures_at
+
+        check_html_file(Path(path), "to_html")
+        write_html(Path(path), audit_html(self.to_json(), pictures_at(self.cache_path)), "to_html")
 
 
 def _told(image: Image) -> dict[str, Any]:

@@ -98,16 +98,18 @@ def run(
         done: dict[CellName, list[Record]] = {
             (cell.cache.name, cell.shots, cell.recipe.method, cell.seed): store[cell] for cell in cells if cell in store
         }
-    return Results(
-        folder=folder.resolve(),
-        settings=settings,
-        methods=tuple(names),
-        seeds=tuple(distinct_seeds),
-        cells=done,
-        failures=tuple(failures),
-        ran=len(ahead) - len(failures),
-        found=len(cells) - len(ahead),
-    )
+        results = Results(
+            folder=folder.resolve(),
+            settings=settings,
+            methods=tuple(names),
+            seeds=tuple(distinct_seeds),
+            cells=done,
+            failures=tuple(failures),
+            ran=len(ahead) - len(failures),
+            found=len(cells) - len(ahead),
+        )
+        store.write_shown(results.to_json())
+    return results
 
 
 def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> list[str]:

@@ -115,4 +115,10 @@ def _block_json(block: Block) -> dict[str, Any]:
         {**{name: getattr(line, name) for name in ("method", "select", "ece", "seconds_fit")}, "entries": entries(line)}
         for line in block.lines
     ]
-    return {"title": block.title, "columns": list(block.columns), "cost_of": block.cost, "lines": lines}
+    return {
+        "group": block.group,
+        "title": block.title,
+        "columns": list(block.columns),
+        "cost_of": block.cost,
+        "lines": lines,
+    }

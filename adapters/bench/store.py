@@ -4,6 +4,7 @@
     DIR/results.csv        all rows of all cells, tidy: one a method, shots, seed and part of the protocol
     DIR/results.parquet    the same with types
     DIR/results.json       the same with the reliability bins
+    DIR/bench.json         what the last bench here showed: its tables and notes, and its rows
 
 The cells are the truth; the three tables are made from them every few seconds and at the end. Every file is written
 under another name and moved into place, and a lock keeps a second bench out of the folder.
@@ -33,6 +34,8 @@ from featcache.utc import now
 
 RESULTS = "results"
 """What the tables are called, but for their suffixes."""
+SHOWN = "bench.json"
+"""What a bench showed, for `adapters report`."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,11 @@ class Store:
         for suffix, content in TIDY_FORMATS.items():
             write_whole(self.folder / f"{RESULTS}{suffix}", content(rows, list(types), types))
         write_whole(self.folder / f"{RESULTS}.json", text.encode())
+
+    def write_shown(self, content: Mapping[str, Any]) -> None:
+        """Keep what a bench showed, as JSON-able values."""
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_whole(self.folder / SHOWN, text.encode())
 
 
 @contextmanager

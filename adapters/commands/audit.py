@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
 from featcache.commands.shared.options import Device, Json, Root
@@ -18,6 +19,8 @@ from featcache.show.page import Facts, Page, Part, Table, Typed
 
 if TYPE_CHECKING:
     from adapters.auditing.results import Audit
+    from adapters.html.pictures import Pictures
+    from featcache.cache.reading import Cache
 
 FIRST = 5
 """Findings of a kind that are shown; --json and --csv hold all."""
@@ -37,6 +40,7 @@ def audit(
         Path | None,
         typer.Option(help="Also write what was found to this CSV file, to be edited and given as --labels."),
     ] = None,
+    html: Html = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -47,12 +51,23 @@ def audit(
     """
     from adapters.auditing.audit import audit
 
-    found = audit(open_cache(cache, root, labels), prompts=prompts, run=run, root=root, device=device)
+    check_html(html)
+    opened = open_cache(cache, root, labels)
+    found = audit(opened, prompts=prompts, run=run, root=root, device=device)
     if csv:
         found.to_csv(csv)
     show(found.to_json, lambda: audit_page(found, csv), json=json)
+    write_page(html, lambda: _html(found, opened))
     if csv:
         tell(f"{csv} lists what was found; edit its column label, then type it as --labels {shlex.quote(str(csv))}")
+
+
+def _html(found: Audit, cache: Cache) -> tuple[str, Pictures]:
+    from adapters.auditing.page import audit_html
+    from adapters.html.pictures import pictures_of
+
+    pictures = pictures_of(cache.manifest)
+    return audit_html(found.to_json(), pictures), pictures
 
 
 def audit_page(found: Audit, csv: Path | None = None) -> Page:

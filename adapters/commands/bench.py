@@ -10,6 +10,7 @@ import typer
 from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
@@ -48,6 +49,7 @@ def bench(
     ] = None,
     table: Annotated[str, choice("--format", of=FORMATS, help="How to show the table.")] = ON_SCREEN,
     plot: Annotated[Path | None, typer.Option(help="Draw accuracy against shots to this .svg or .png file.")] = None,
+    html: Html = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -58,7 +60,9 @@ def bench(
     results.csv, results.parquet and results.json.
     """
     from adapters.bench.benchmark import run
+    from adapters.bench.page import bench_html
 
+    check_html(html)
     if plot:
         from adapters.show.plotting import check_suffix
 
@@ -84,5 +88,6 @@ def bench(
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
         results.plot(plot)
+    write_page(html, lambda: (bench_html(results.to_json()), None))
     kept = f"results.csv, .parquet and .json are in {results.folder}"
     tell(f"{results.ran} cells computed, {results.found} found done; {kept}")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.shared.answers_told import answers_told
 from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.next_step import next_step
 from adapters.commands.shared.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
 from adapters.methods import DEFAULT
+from adapters.show.answers_told import answers_told
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
@@ -20,7 +21,9 @@ from featcache.show.page import Facts, Page, Styled, Table, Typed
 
 if TYPE_CHECKING:
     from adapters.fitting.over_seeds import OverSeeds
+    from adapters.html.pictures import Pictures
     from adapters.runs.report import Report
+    from featcache.cache.reading import Cache
 
 
 def fit(
@@ -69,6 +72,7 @@ def fit(
         typer.Option(help="Of meta: a cache to learn on before adapting to this one; may be given several times."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to save the head. Default: a folder under ROOT/runs.")] = None,
+    html: Html = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -82,6 +86,7 @@ def fit(
     from adapters.fitting.fit import fit
     from adapters.fitting.over_seeds import fit_over_seeds
 
+    check_html(html)
     method, words = method_and_options(method, context.args)
     params = parse_options(method, words)
     several = [seed] if seeds is None else numbers("--seeds", seeds)
@@ -104,9 +109,17 @@ def fit(
     if len(several) == 1:
         report = fit(method, seed=several[0], **options)
         show(report.to_json, lambda: report_page(report, root), json=json)
+        write_page(html, lambda: _html(report, options["cache"], root, device))
     else:
         found = fit_over_seeds(method, several, **options)
         show(found.to_json, lambda: seeds_page(found, root), json=json)
+        write_page(html, lambda: _html(found.reports[0], options["cache"], root, device))
+
+
+def _html(report: Report, cache: Cache, root: str | None, device: str) -> tuple[str, Pictures]:
+    from adapters.pages.run import run_page
+
+    return run_page(report.run, cache=cache, root=root, device=device)
 
 
 def report_page(report: Report, root: str | None) -> Page:

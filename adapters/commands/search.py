@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import (
     AllowFewer,
     Labels,
@@ -49,6 +50,7 @@ def search(
             ".png file. Default: in OUT, named after that option: alpha.svg, lr.svg, …"
         ),
     ] = None,
+    html: Html = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -60,7 +62,9 @@ def search(
     """
     from adapters.commands.shared.options import method_and_options, parse_grid
     from adapters.search.search import run
+    from adapters.search.shown.page import search_html
 
+    check_html(html)
     method, words = method_and_options(method, context.args)
     results = run(
         method,
@@ -80,5 +84,6 @@ def search(
     )
     show(results.to_json, results.table, json=json)
     tell(f"search.parquet, .csv and .json are in {results.folder}; picture: {results.picture}")
+    write_page(html, lambda: (search_html(results.to_json()), None))
     if results.next_command:
         tell(f"keep one: {results.next_command}{again(root)}")

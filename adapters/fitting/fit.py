@@ -37,7 +37,7 @@ from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
 from adapters.tasks.task import Task
-from featcache.places.folder import is_url
+from featcache.places.folder import absolute
 from featcache.places.home import runs_folder
 from featcache.records import sealed
 from featcache.utc import now
@@ -206,7 +206,7 @@ def fit_and_score(
         ece=examined.ece,
         seconds=seconds,
         parameters=int(head.parameters_),
-        cache=cache.path if is_url(cache.path) else str(Path(cache.path).resolve()),
+        cache=absolute(cache.path),
         cache_name=cache.name,
         cache_digest=cache.digest,
         prompts=task.text.name,

@@ -78,9 +78,16 @@ class Pictures:
 
     @property
     def told(self) -> str:
-        """What must be said of images that could not be read; empty where all could."""
+        """What must be said of images that have no picture; empty where all have one."""
         images = "1 image" if self.missing == 1 else f"{self.missing:,} images"
-        return f"{images} could not be read, and a grey box stands for each: {self.reason}" if self.missing else ""
+        missing = f"{images} could not be read, and a grey box stands for each: {self.reason}" if self.missing else ""
+        room = f"{self.left_out:,} more have no picture: a page has room for no more" if self.left_out else ""
+        return "; ".join(filter(None, [missing, room]))
+
+    @property
+    def full(self) -> bool:
+        """Whether the page has as many pictures as it may."""
+        return len(self._made) >= MOST or self._letters >= MOST_LETTERS
 
     def of(self, image_id: str, note: str = "") -> Picture:
         """The image of that id."""
@@ -88,8 +95,12 @@ class Pictures:
             self._keys[image_id] = self._make(image_id)
         return Picture(image_id, self._keys[image_id], note)
 
+    def unread(self, image_id: str) -> Picture:
+        """An image that is known to be unreadable: nobody tries."""
+        return Picture(image_id, None)
+
     def _make(self, image_id: str) -> str | None:
-        if len(self._made) >= MOST or self._letters >= MOST_LETTERS:
+        if self.full:
             self.left_out += 1
             return None
         try:
@@ -115,6 +126,16 @@ class Pictures:
         content = io.BytesIO()
         image.save(content, "WEBP", quality=QUALITY)
         return Thumbnail(f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}", *image.size)
+
+
+def pictures_at(cache: str) -> Pictures:
+    """Of the data set of the cache at that place, which may be gone."""
+    import featcache
+
+    try:
+        return pictures_of(featcache.open(cache).manifest)
+    except FeatcacheError as error:
+        return Pictures(None, in_a_line(error))
 
 
 def pictures_of(manifest: Mapping[str, object]) -> Pictures:

@@ -14,8 +14,8 @@ from adapters.errors import RunError
 from adapters.methods import load
 from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
-from adapters.runs.evaluate import check_cache
 from adapters.runs.its_labels import labels_digest, with_labels
+from adapters.runs.opened import check_cache
 from adapters.runs.report import Report
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.split_rows import read_split

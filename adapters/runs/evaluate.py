@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,19 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import featcache
 from adapters.answers.answers import told_of
-from adapters.answers.files import read_answers
-from adapters.errors import RunError
-from adapters.methods import load
 from adapters.metrics import ece
-from adapters.runs.catalogue import find_run
-from adapters.runs.folder import ANSWERS, INDICES
 from adapters.runs.image_rows import image_rows
-from adapters.runs.its_labels import labels_digest, with_labels
+from adapters.runs.its_labels import labels_digest
+from adapters.runs.opened import open_run, shots_of
 from adapters.scores import Scores, logits_in_blocks, score_logits
-from adapters.tasks.split_rows import SplitRows, read_rows, read_split
-from featcache.records import parse_json
+from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -103,24 +96,18 @@ def evaluate(
         CacheError: the run's cache is gone.
         TaskError: the cache has no such split.
     """
-    saved = find_run(run, root=root)
-    report = saved.require_report()
-    head = load(saved.path, device=device)
-    answers = read_answers(saved.path / ANSWERS, head.config)
-    if cache is None:
-        cache = featcache.open(report.cache)
-    check_cache(head.config, cache, saved.name)
-    cache = with_labels(cache, report, labels)
+    opened = open_run(run, cache=cache, labels=labels, root=root, device=device)
+    report, head, answers, cache = opened.report, opened.head, opened.answers, opened.cache
     rows = read_split(cache, split)
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
     same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
     accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
     stored = {"accuracy": accuracy, "ece": width_ece}
-    names = tuple(head.config["class_names"])
+    names = opened.class_names
     counts = confusion_matrix(logits, rows.labels, len(names))
     return Evaluation(
-        run=str(saved.path),
+        run=str(opened.folder),
         method=report.method,
         cache=cache.path,
         split=split,
@@ -135,49 +122,8 @@ def evaluate(
         per_class=per_class(counts, names),
         confusions=top_confusions(counts, names),
         answers=told_of(answers, head, rows),
-        by_image=image_rows(logits, rows, split, names, shots_of(saved.path, cache), answers) if by_image else None,
+        by_image=image_rows(logits, rows, split, names, shots_of(opened.folder, cache), answers) if by_image else None,
     )
-
-
-def shots_of(run: Path, cache: Cache) -> SplitRows:
-    """The shots of a run, from the very cache that it was fitted on.
-
-    Raises:
-        RunError: the run does not say which rows they are.
-    """
-    path = run / INDICES
-    try:
-        rows = np.asarray(parse_json(path.read_bytes())["train"]["indices"], dtype=np.int64)
-        return read_rows(cache["train"], rows, with_views=False)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise RunError(f"{path} does not name rows of {cache.name}: the file is damaged, fit again") from error
-
-
-def check_cache(config: Mapping[str, Any], cache: Cache, run_name: str) -> None:
-    """Refuse a cache that the run was not fitted on.
-
-    Raises:
-        RunError: names what differs.
-    """
-    expected = config["cache"]
-    if cache.digest == expected["digest"]:
-        return
-    pairs = [
-        ("data set", config["dataset"], cache.dataset.get("name")),
-        ("class names", list(config["class_names"]), list(cache.class_names)),
-        *((f"encoder {key}", value, cache.encoder.get(key)) for key, value in config["encoder"].items()),
-        ("digest", expected["digest"], cache.digest),
-    ]
-    what, wanted, given = next(pair for pair in pairs if pair[1] != pair[2])
-    raise RunError(
-        f"run {run_name} was fitted on cache {expected['name']}, not on {cache.name}: {what} is "
-        f"{_short(given)}, expected {_short(wanted)}; leave --cache out, or fit on this cache with adapters fit"
-    )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def confusion_matrix(

@@ -53,7 +53,7 @@ def image_rows(
         answers: what the head answers beside one class.
     """
     names = np.asarray(class_names, dtype=object)
-    nearest = nearest_shots(rows, support, same_split=split == "train")
+    nearest = nearest_shots(rows, support, same_split=split == "train")[:, 0]
     found: list[dict[str, Any]] = []
     refused = _refused(answers, rows)
     for block in row_blocks(len(rows)):
@@ -92,21 +92,22 @@ def _sets(answers: Answers, p: NDArray[np.float64], class_names: Sequence[str]) 
     return ["; ".join(class_names[c] for c in np.flatnonzero(row).tolist()) for row in sets]
 
 
-def nearest_shots(rows: SplitRows, support: SplitRows, *, same_split: bool) -> Ints:
-    """The shot (N,) with the largest cosine to each image; -1 where there is none but the image itself.
+def nearest_shots(rows: SplitRows, support: SplitRows, *, same_split: bool, most: int = 1) -> Ints:
+    """The shots (N, K) with the largest cosines to each image, nearest first; -1 in place of the image itself.
 
     Args:
         rows: the N images.
         support: the shots.
         same_split: both are of one split, so that an image may be a shot: it is not compared with itself.
+        most: K, of which there are no more than shots.
     """
     shots, found, start = unit(support.images), [], 0
     for images in rows.blocks():
         cosines = unit(images) @ shots.T
         if same_split:
             cosines[rows.rows[start : start + len(images), None] == support.rows] = -np.inf
-        best = cosines.argmax(1)
-        found.append(np.where(np.isneginf(cosines.max(1)), -1, best))
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :most] if most > 1 else cosines.argmax(1)[:, None]
+        found.append(np.where(np.isneginf(np.take_along_axis(cosines, best, 1)), -1, best))
         start += len(images)
     return np.concatenate(found)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.search.draws import Draw
@@ -12,7 +11,7 @@ from adapters.search.final import Final
 from adapters.search.grid import Grid, Setting
 from adapters.search.trials import Outcome
 from adapters.selection.regimes import REGIMES, Regime
-from featcache.places.folder import is_url
+from featcache.places.folder import absolute
 from featcache.version import package_version
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Facts:
             model=str(cache.encoder["architecture"]),
             pretrained=str(cache.encoder["pretrained"]),
             prompts=draws[0].task.text.name,
-            cache=cache.path if is_url(cache.path) else str(Path(cache.path).resolve()),
+            cache=absolute(cache.path),
             cache_name=cache.name,
             cache_digest=cache.digest,
             version=package_version(),

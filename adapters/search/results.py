@@ -15,8 +15,8 @@ import numpy as np
 from adapters.metrics import paired_interval
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
-from adapters.search.notes import notes, title
-from adapters.search.summary import Summary, summary_page
+from adapters.search.shown.notes import notes, title
+from adapters.search.shown.summary import Summary, summary_page
 from featcache.show.page import Page, Styled
 
 NAME = "search"

@@ -19,9 +19,9 @@ from adapters.search.files import folder_for, made, write
 from adapters.search.final import fit_and_test
 from adapters.search.grid import Grid, Setting
 from adapters.search.halving import check_halving, train_best
-from adapters.search.picture import draw_picture
 from adapters.search.progress import TrialReporter
 from adapters.search.results import Results
+from adapters.search.shown.picture import draw_picture
 from adapters.search.trials import Outcome, Scorer, train_all
 from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.plotting import check_suffix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapters.errors import AdapterError, RunError
+from adapters.show.spreading import spread_out
 from featcache.places.whole import write_whole
 
 SUFFIXES = (".svg", ".png")
@@ -77,23 +78,3 @@ def name_ends(axis: Axes, ends: Mapping[str, tuple[float, float, str]]) -> None:
             },
             annotation_clip=False,
         )
-
-
-def spread_out(wanted: Sequence[float], spacing: float) -> list[float]:
-    """Places in [0, 1] at least `spacing` apart, as near to the wanted ones as that allows (least squares).
-
-    Args:
-        wanted: ascending.
-        spacing: the least distance; all must fit.
-    """
-    # With the spacing taken off, places need only ascend: isotonic regression, by pooling adjacent violators.
-    pools: list[list[float]] = []  # sum and count
-    for index, place in enumerate(wanted):
-        pools.append([place - index * spacing, 1])
-        while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
-            total, count = pools.pop()
-            pools[-1][0] += total
-            pools[-1][1] += count
-    flat = [total / count for total, count in pools for _ in range(int(count))]
-    room = 1 - (len(wanted) - 1) * spacing
-    return [min(max(place, 0.0), room) + index * spacing for index, place in enumerate(flat)]

@@ -30,6 +30,11 @@ def is_url(location: str) -> bool:
     return bool(_URL.match(location)) and not location.startswith(_FILE)
 
 
+def absolute(location: str) -> str:
+    """A folder by its absolute path, for whoever reads that elsewhere; a URL as it is."""
+    return location if is_url(location) else str(Path(location).resolve())
+
+
 def check_url(location: str) -> None:
     """Refuse a URL that holds a secret, without repeating it, or that is of no store that is known.
 

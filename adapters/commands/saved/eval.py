@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.commands.shared.answers_told import answers_told
 from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import RunName
+from adapters.show.answers_told import answers_told
 from adapters.show.numbers import percent, within
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table
 
 if TYPE_CHECKING:
+    from adapters.html.pictures import Pictures
     from adapters.runs.evaluate import Evaluation
 
 
@@ -33,6 +35,7 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(help="A CSV of id,label to score on. Default: the labels that it was fitted with.")
     ] = None,
+    html: Html = None,
     root: Root = None,
     device: Device = "auto",
     json: Json = False,
@@ -41,6 +44,7 @@ def evaluate(
     from adapters.runs.evaluate import evaluate
     from adapters.runs.image_rows import check_images_file, write_image_rows
 
+    check_html(html)
     if images:
         check_images_file(images)
     opened = open_cache(cache, root) if cache else None
@@ -50,6 +54,13 @@ def evaluate(
     if images and found.by_image is not None:
         write_image_rows(images, found.by_image)
     show(found.to_json, lambda: evaluation_page(found), json=json)
+
+    def page() -> tuple[str, Pictures]:
+        from adapters.pages.run import run_page
+
+        return run_page(run, cache=opened, split=split, labels=labels, root=root, device=device)
+
+    write_page(html, page)
 
 
 def evaluation_page(found: Evaluation) -> Page:

@@ -79,7 +79,7 @@
     const limit = () => [...body.rows].forEach((row, place) => { row.hidden = place >= first; });
     more?.addEventListener("click", () => { first = Infinity; limit(); more.parentElement.remove(); });
     all("thead button", table).forEach((button) => button.addEventListener("click", () => {
-      const heading = button.parentElement, column = heading.cellIndex, number = button.dataset.kind === "number";
+      const heading = button.parentElement, column = heading.cellIndex, number = button.dataset.kind !== "text";
       const down = heading.getAttribute("aria-sort") === (number ? null : "ascending")
         || heading.getAttribute("aria-sort") === "ascending";
       for (const each of all("th", table.tHead)) each.removeAttribute("aria-sort");

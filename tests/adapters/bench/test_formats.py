@@ -20,7 +20,7 @@ from adapters.bench.protocols.learning import BY_TEXT, REFITTED
 from adapters.bench.results import Results
 from adapters.bench.summary import Block, Entry, Line
 from adapters.errors import AdapterError, RunError
-from adapters.show.plotting import spread_out
+from adapters.show.spreading import spread_out
 
 Make = Callable[..., Any]
 

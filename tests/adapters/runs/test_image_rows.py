@@ -14,9 +14,10 @@ import pytest
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit
 from adapters.methods import load
-from adapters.runs.evaluate import evaluate, shots_of
+from adapters.runs.evaluate import evaluate
 from adapters.runs.folder import INDICES
 from adapters.runs.image_rows import COLUMNS, check_images_file, write_image_rows
+from adapters.runs.opened import shots_of
 from featcache.show.spreadsheet import BYTE_ORDER_MARK
 
 Make = Callable[..., Any]

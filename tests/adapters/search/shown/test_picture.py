@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.search.picture import mean_path
+from adapters.search.shown.picture import mean_path
 from adapters.selection.exact_alpha import alpha_path
 
 

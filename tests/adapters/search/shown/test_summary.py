@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.search.summary import over_seeds
+from adapters.search.shown.summary import over_seeds
 from tests.pages import drawn
 
 
