@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import adapters
+from adapters.arrays import unit
 from adapters.auditing.audit import audit
+from adapters.auditing.pool import Pool
+from adapters.auditing.twins import find_pairs
 from adapters.commands.audit import audit_page
 from adapters.errors import TaskError
 from adapters.fitting.fit import fit
@@ -202,3 +205,12 @@ def test_the_page_and_the_object(cache: FakeCache) -> None:
     assert {"ids", "splits", "cosine", "identical"} <= set(content["duplicates"][0])
     assert {"rows", "share", "accuracy_with", "accuracy_without"} <= set(content["leaks"])
     assert {"name", "counts", "zero_shot_recall"} <= set(content["classes"][0])
+
+
+def test_few_of_images_drawn_independently_pass_for_twins() -> None:
+    rng = np.random.default_rng(4)
+    features = unit(rng.normal(size=(3000, 64)).astype(np.float32))
+    rows = np.arange(3000)
+    labels = np.zeros(3000, np.int64)
+    pairs = find_pairs(Pool(features, labels, ("test",), labels, rows.astype(str), rows, None, ()))
+    assert len({*pairs.one.tolist(), *pairs.other.tolist()}) <= 0.015 * 3000
