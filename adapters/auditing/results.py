@@ -60,6 +60,7 @@ class Audit:
         unreadable: images without an embedding.
         own_labels: the class name of every labelled row, by split and row.
         seconds: that it took.
+        mended: images to which mended labels gave another label than the data set's, or none.
     """
 
     cache: str
@@ -81,6 +82,7 @@ class Audit:
     unreadable: tuple[Image, ...]
     seconds: float
     own_labels: Mapping[tuple[str, int], str] = field(repr=False)
+    mended: tuple[Image, ...] = ()
 
     @property
     def small_classes(self) -> list[ClassFacts]:
@@ -135,7 +137,8 @@ class Audit:
         """Write one line an image that something was found of, to be edited and given as `--labels`.
 
         Its `label` is what the image has: put in another, or nothing to leave the image out. A line that is left as it
-        is changes nothing.
+        is changes nothing. What labels were mended before is among the lines, so that this file can take the place of
+        the one that mended them.
         """
         lines: dict[Image, dict[str, Any]] = {}
 
@@ -155,6 +158,8 @@ class Audit:
                 line(image, "identical" if twins.identical else "twin")["twin"] = other.id
         for outlier in self.outliers:
             line(outlier.image, "outlier")
+        for image in self.mended:
+            line(image, "mended")
         rows = [
             [
                 image.id,
