@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def test_both_kinds_of_file_hold_the_rows(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
     with pytest.raises(AdapterError, match="--images"):
         check_images_file(tmp_path / name)
+
+
+def test_a_changed_digit_names_no_other_shot(make_cache: Make, tmp_path: Path) -> None:
+    cache = make_cache()
+    report = fit("zero-shot", cache=cache, shots=2, root=str(tmp_path))
+    path = Path(report.run) / INDICES
+    content = json.loads(path.read_text())
+    content["train"]["indices"][0] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"indices\.json does not name rows"):
+        shots_of(Path(report.run), cache)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"train": {"indices": [100000]}}', '{"train": {"indices": "x"}}'])
