@@ -125,6 +125,9 @@ def test_names_that_say_nothing_and_prompts_that_would(cache: FakeCache) -> None
     assert near.accuracy is not None
     assert near.best > 0.9 > near.accuracy
     assert {each.name: each.zero_shot_recall for each in found.classes}["sea"] == 0
+    for split in cache.splits:
+        cache[split].valid[np.flatnonzero(cache[split].labels == 3)[2 if split == "test" else 1 :]] = False
+    assert "sea" not in {each.name for each in audit(cache).never_found}  # of four images nothing is said
 
 
 def test_outliers_unreadable_and_small_classes(cache: FakeCache) -> None:
