@@ -1,8 +1,10 @@
 """What a head answers beside one class, learned once its fit is done: none of these, and sets of classes.
 
-Both rest on images that nothing has learned from: those that the selection regime holds out, else the shots, left out
-in turn. A head that was fitted on fewer shots is a little less sure, so that what is learned from the shots errs on the
-side of too few refusals and too large sets.
+Both rest on images that no head was fitted on: those that the selection regime holds out, else the shots, left out in
+turn. The promise is exact for held-out images that chose nothing either; it knows nothing of settings or a temperature
+that were chosen on the very same images. And heads that were fitted on fewer shots are not the head that answers:
+mostly they are less sure, which gives too few refusals and too large sets, but a head whose scale goes with the number
+of shots, as `gda`, may give sets that hold the truth less often than was asked for.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.answers.rejection import ROUNDING
 from adapters.arrays import Ints
 
 ENOUGH = 5
@@ -68,5 +69,5 @@ def prediction_sets(p: NDArray[np.float64], thresholds: NDArray[np.float64]) -> 
 
 
 def _quantile(scores: NDArray[np.float64], coverage: float) -> float:
-    k = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 0.9 * 10 is a little more than 9 in binary
+    k = max(math.ceil((len(scores) + 1) * coverage - ROUNDING), 1)
     return float(np.partition(scores, k - 1)[k - 1]) if k <= len(scores) else math.inf

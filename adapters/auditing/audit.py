@@ -12,7 +12,7 @@ from adapters.arrays import Floats, unit
 from adapters.auditing.classes import class_facts
 from adapters.auditing.names import near_names, never_found
 from adapters.auditing.outliers import outliers
-from adapters.auditing.pool import Pool, read_pool
+from adapters.auditing.pool import Image, Pool, read_pool
 from adapters.auditing.results import Audit, Leaks
 from adapters.auditing.suspects import judge, suspects
 from adapters.auditing.twins import find_pairs, groups, leaked
@@ -81,6 +81,7 @@ def audit(
         unreadable=pool.unreadable,
         own_labels=_own_labels(cache),
         note=cache.caveat,
+        mended=_mended(cache),
         seconds=round(time.perf_counter() - began, 3),
     )
 
@@ -99,6 +100,15 @@ def _own_labels(cache: Cache) -> dict[tuple[str, int], str]:
         for row, label in enumerate(cache[split].labels.tolist())
         if label >= 0
     }
+
+
+def _mended(cache: Cache) -> tuple[Image, ...]:
+    """Images whose label is not the data set's own."""
+    return tuple(
+        Image(name, str(cache[name].ids[row]), row)
+        for name in cache.splits
+        for row in np.flatnonzero(cache[name].labels != cache[name].stored_labels).tolist()
+    )
 
 
 def _right_of_run(run: str | Path, cache: Cache, pool: Pool, root: str | None, device: str) -> tuple[np.ndarray, str]:

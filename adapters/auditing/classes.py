@@ -26,10 +26,14 @@ class ClassFacts:
     zero_shot_recall: float | None
 
     @property
+    def measured(self) -> int:
+        """Images that it is measured on: those of the test split, or without one all."""
+        return self.counts["test"] if "test" in self.counts else sum(self.counts.values())
+
+    @property
     def small(self) -> bool:
-        """Whether it has too few test images to measure, or without a test split too few at all."""
-        count = self.counts["test"] if "test" in self.counts else sum(self.counts.values())
-        return count < FEW_ROWS_OF_A_CLASS
+        """Whether it has too few images to measure."""
+        return self.measured < FEW_ROWS_OF_A_CLASS
 
 
 def class_facts(pool: Pool, predicted: Ints, names: tuple[str, ...]) -> tuple[ClassFacts, ...]:

@@ -91,7 +91,8 @@ class LeftOut:
             others = (self.total * self.overall - own * x[alone]) / max(self.total - float(own.max()), LEAST)
             square[at[alone], y[alone]] = np.square(x[alone] - others) @ precision
         square += (k / np.maximum(1 - k * reach, LEAST))[:, None] * cross**2
-        return np.asarray(-0.5 * square, dtype=np.float32)
+        # A row that lies on a mean may be a little less than nothing away from it, by rounding.
+        return np.asarray(-0.5 * np.maximum(square, 0), dtype=np.float32)
 
 
 def nearest(logits: Floats) -> npt.NDArray[np.float64]:

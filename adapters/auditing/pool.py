@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from adapters.arrays import Floats, Ints, unit
 from adapters.errors import TaskError
+from featcache.cache.layout import UNLABELLED
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
-
-NO_LABEL = -1
 
 
 class Image(NamedTuple):
@@ -55,7 +54,7 @@ class Pool:
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """(N,) which have a label."""
-        return np.asarray(self.labels != NO_LABEL)
+        return np.asarray(self.labels != UNLABELLED)
 
     def image(self, number: int) -> Image:
         """Which image that row of the pool is."""
@@ -76,7 +75,7 @@ def read_pool(cache: Cache) -> Pool:
     unreadable: list[Image] = []
     for number, name in enumerate(cache.splits):
         part = cache[name]
-        left_out = (part.labels == NO_LABEL) & (part.stored_labels != NO_LABEL)
+        left_out = (part.labels == UNLABELLED) & (part.stored_labels != UNLABELLED)
         kept = np.flatnonzero(part.valid & ~left_out)
         unreadable += [Image(name, str(part.ids[row]), int(row)) for row in np.flatnonzero(~part.valid)]
         features.append(unit(part.take_images(kept)) if len(kept) else np.empty((0, part.images.shape[1]), np.float32))

@@ -61,6 +61,7 @@ class Audit:
         note: what must be known of the embeddings; may be empty.
         own_labels: the class name of every labelled row, by split and row.
         seconds: that it took.
+        mended: images to which mended labels gave another label than the data set's, or none.
     """
 
     cache: str
@@ -84,6 +85,7 @@ class Audit:
     seconds: float
     own_labels: Mapping[tuple[str, int], str] = field(repr=False)
     note: str = ""
+    mended: tuple[Image, ...] = ()
 
     @property
     def small_classes(self) -> list[ClassFacts]:
@@ -140,7 +142,8 @@ class Audit:
         """Write one line an image that something was found of, to be edited and given as `--labels`.
 
         Its `label` is what the image has: put in another, or nothing to leave the image out. A line that is left as it
-        is changes nothing.
+        is changes nothing. What labels were mended before is among the lines, so that this file can take the place of
+        the one that mended them.
         """
         lines: dict[Image, dict[str, Any]] = {}
 
@@ -160,6 +163,8 @@ class Audit:
                 line(image, "identical" if twins.identical else "twin")["twin"] = other.id
         for outlier in self.outliers:
             line(outlier.image, "outlier")
+        for image in self.mended:
+            line(image, "mended")
         rows = [
             [
                 image.id,

@@ -7,7 +7,8 @@ their nearest other one, of those that are not identical, the limit is
     log d = median(log d) - FENCE (upper quartile(log d) - median(log d)).
 
 The spread is that of the upper half, which twins do not touch. For a normal distribution this is four standard
-deviations below the mean, which one of 40,000 passes by chance.
+deviations below the mean; smallest distances have a longer lower tail, so that of images drawn independently of each
+other up to one in a hundred passes by chance (for Gumbel's distribution of minima, 1.1 %).
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
+from adapters.commands.shared.output_files import check_output
 from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
+from featcache.places.again import again
 from featcache.show.page import Facts, Page, Part, Table, Typed
 
 if TYPE_CHECKING:
@@ -52,11 +54,13 @@ def audit(
     from adapters.auditing.audit import audit
 
     check_html(html)
+    if csv:
+        check_output(csv, "--csv")
     opened = open_cache(cache, root, labels)
     found = audit(opened, prompts=prompts, run=run, root=root, device=device)
     if csv:
         found.to_csv(csv)
-    show(found.to_json, lambda: audit_page(found, csv), json=json)
+    show(found.to_json, lambda: audit_page(found, csv, root), json=json)
     write_page(html, lambda: _html(found, opened))
     if csv:
         tell(f"{csv} lists what was found; edit its column label, then type it as --labels {shlex.quote(str(csv))}")
@@ -70,19 +74,20 @@ def _html(found: Audit, cache: Cache) -> tuple[str, Pictures]:
     return audit_html(found.to_json(), pictures), pictures
 
 
-def audit_page(found: Audit, csv: Path | None = None) -> Page:
+def audit_page(found: Audit, csv: Path | None = None, root: str | None = None) -> Page:
     """Counts, then the first few of each kind, then what to type next."""
     parts: list[Part] = [Facts(_counts(found), f"{found.cache}: {found.images:,} images of all splits")]
     parts += _mislabelled(found)
     parts += _twins(found)
     parts += _names(found)
     parts += _outliers(found)
-    next_steps = (
-        f"adapters audit {shlex.quote(found.cache)} --csv FILE"
-        if csv is None
-        else (f"adapters fit --shots 4 --cache {shlex.quote(found.cache)} --labels {shlex.quote(str(csv))}")
-    )
-    return Page([*parts, Facts([("next", Typed(next_steps))])])
+    cache = shlex.quote(found.cache)
+    if csv is None:
+        labels = f" --labels {shlex.quote(found.labels['file'])}" if found.labels else ""
+        next_step = f"adapters audit {cache}{labels} --csv FILE"
+    else:
+        next_step = f"adapters fit --shots 4 --cache {cache} --labels {shlex.quote(str(csv))}"
+    return Page([*parts, Facts([("next", Typed(next_step + again(root)))])])
 
 
 def _counts(found: Audit) -> list[tuple[str, str]]:
@@ -98,9 +103,14 @@ def _counts(found: Audit) -> list[tuple[str, str]]:
         ),
         ("never found", f"{len(found.never_found):,} of {len(found.classes):,} classes, by zero-shot"),
         ("near names", f"{len(found.near_names):,} pairs of classes whose texts nearly coincide"),
-        ("outliers", f"{len(found.outliers):,} images that no class explains"),
+        (
+            "outliers",
+            f"{len(found.outliers):,} images that no class explains"
+            if found.share_wrong is not None
+            else "not looked for: fewer than two images have a label",
+        ),
         ("unreadable", f"{len(found.unreadable):,} images"),
-        ("small classes", _listed([f"{c.name} ({sum(c.counts.values())})" for c in found.small_classes]) or "none"),
+        ("small classes", _listed([f"{c.name} ({c.measured})" for c in found.small_classes]) or "none"),
     ]
     unlabelled = found.images - found.labelled
     told += [("unlabelled", f"{unlabelled:,} images: they are looked at, but for labels")] if unlabelled else []

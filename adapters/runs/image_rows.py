@@ -37,6 +37,8 @@ the two most probable classes (all in [0, 1]), the set of classes and whether it
 learned), and the id of the most similar shot."""
 
 SUFFIXES = (".csv", ".parquet")
+COSINES = 1 << 24
+"""Of images to shots that are in memory at once: 16 shots of 1,000 classes are many."""
 
 
 def image_rows(
@@ -102,26 +104,26 @@ def nearest_shots(rows: SplitRows, support: SplitRows, *, same_split: bool, most
         most: K, of which there are no more than shots.
     """
     shots, found, start = unit(support.images), [], 0
-    for images in rows.blocks():
-        cosines = unit(images) @ shots.T
-        if same_split:
-            cosines[rows.rows[start : start + len(images), None] == support.rows] = -np.inf
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, :most] if most > 1 else cosines.argmax(1)[:, None]
-        found.append(np.where(np.isneginf(np.take_along_axis(cosines, best, 1)), -1, best))
-        start += len(images)
+    step = max(1, COSINES // len(shots))
+    for block in rows.blocks():
+        for images in (block[first : first + step] for first in range(0, len(block), step)):
+            cosines = unit(images) @ shots.T
+            if same_split:
+                cosines[rows.rows[start : start + len(images), None] == support.rows] = -np.inf
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :most] if most > 1 else cosines.argmax(1)[:, None]
+            found.append(np.where(np.isneginf(np.take_along_axis(cosines, best, 1)), -1, best))
+            start += len(images)
     return np.concatenate(found)
 
 
 def check_images_file(path: Path) -> None:
-    """Refuse a file that could not be written after the work.
+    """Refuse a file of another kind, before the work.
 
     Raises:
-        AdapterError: another suffix than those of `SUFFIXES`, or no folder for it.
+        AdapterError: another suffix than those of `SUFFIXES`.
     """
     if path.suffix not in SUFFIXES:
         raise AdapterError(f"--images {path} given; expected a file that ends in {' or '.join(SUFFIXES)}")
-    if not path.expanduser().parent.is_dir():
-        raise AdapterError(f"--images {path}: there is no folder {path.parent}: make it, or give another file")
 
 
 def write_image_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

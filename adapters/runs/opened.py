@@ -78,12 +78,15 @@ def shots_of(run: Path, cache: Cache) -> SplitRows:
     """The shots of a run, from the very cache that it was fitted on.
 
     Raises:
-        RunError: the run does not say which rows they are.
+        RunError: the run does not say which rows they are, or its rows are other images than it names.
     """
     path = run / INDICES
     try:
-        rows = np.asarray(parse_json(path.read_bytes())["train"]["indices"], dtype=np.int64)
-        return read_rows(cache["train"], rows, with_views=False)
+        named = parse_json(path.read_bytes())["train"]
+        shots = read_rows(cache["train"], np.asarray(named["indices"], dtype=np.int64), with_views=False)
+        if shots.ids.tolist() != [image["impath"] for image in named["data"]]:
+            raise ValueError("other images")
+        return shots
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} does not name rows of {cache.name}: the file is damaged, fit again") from error
 

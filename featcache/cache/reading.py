@@ -130,8 +130,9 @@ class Cache:
         if split not in self._splits:
             try:
                 group = self._group[split]
-                assert isinstance(group, zarr.Group)
-            except (*DAMAGE, AssertionError) as error:
+                if not isinstance(group, zarr.Group):
+                    raise TypeError("it is an array")
+            except DAMAGE as error:
                 message = f"the metadata of {split} in {self.path} is damaged ({in_a_line(error)}); type "
                 raise CacheIncomplete(message + f"`featcache verify {self.path} --repair`") from error
             labelled = self.completion.get("labelled", {}).get(split)

@@ -61,6 +61,8 @@ def unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
         if inner is None:
             return content  # whatever it is, open_clip says what it misses
         state = inner
+    if not all(isinstance(name, str) for name in state):  # no weights of a model
+        return content
     top = next((name for name in state if name.rpartition(".")[2] == EVERY_CLIP), EVERY_CLIP)
     prefix = top.removesuffix(EVERY_CLIP)
     if prefix and all(name.startswith(prefix) for name in state):

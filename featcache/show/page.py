@@ -119,8 +119,9 @@ class Facts:
         """The title, and a line for each fact."""
         if self.title:
             yield _flat(self.title)
-        width = max((len(name) for name, _ in self.rows), default=0)
-        for name, said in self.rows:
+        names = [_flat(name) for name, _ in self.rows]
+        width = max(map(len, names), default=0)
+        for name, (_, said) in zip(names, self.rows, strict=True):
             yield f"{name:{width}}{GAP}{_flat(said)}"
 
     def drawn(self, width: int) -> Iterator[RenderableType]:

@@ -109,6 +109,11 @@ def test_a_run_is_scored_on_its_own_labels_or_those_given(cache: FakeCache, file
     assert found.runs[0].scores.accuracy == saved.accuracy["test"]
     assert found.labels is not None
 
+    other = tmp_path / "other.csv"
+    other.write_text(f"id,label\n{cache['test'].ids[20]},\n", encoding="utf-8")
+    opened = cache.relabelled(other)  # what the cache was opened with counts more than what the run names
+    assert evaluate(saved.run, cache=opened).labels == opened.mended.told  # type: ignore[arg-type, union-attr]
+
     file.write_text(file.read_text() + f"{cache['val'].ids[0]},\n")
     with pytest.raises(RunError, match=r"fitted with other labels .* than .*mended.csv holds now .*type --labels FILE"):
         evaluate(saved.run, cache=cache)  # type: ignore[arg-type]

@@ -27,7 +27,6 @@ from tests.pictures import draw_class_folders
 
 SEED = 12
 LOCKS = ("writer.lock", "writer.json")
-READ_BY_NOBODY = ("README.md", "indices.json")
 
 
 @dataclass(frozen=True)

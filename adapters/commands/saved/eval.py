@@ -9,6 +9,7 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
+from adapters.commands.shared.output_files import check_output
 from adapters.commands.shared.shared_options import RunName
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import percent, within
@@ -47,6 +48,7 @@ def evaluate(
     check_html(html)
     if images:
         check_images_file(images)
+        check_output(images, "--images")
     opened = open_cache(cache, root) if cache else None
     found = evaluate(
         run, cache=opened, split=split, labels=labels, root=root, device=device, by_image=images is not None

@@ -43,7 +43,8 @@ class ReadAhead:
             content = read_range(location, start, max(size, BLOCK) if is_next else size, at_least=size)
             held = _Held(location, start, content, start)
         self._held[os.getpid()] = held._replace(last=start + size)
-        return held.content[start - held.start :][:size]
+        at = start - held.start
+        return held.content[at : at + size]
 
     def __reduce__(self) -> tuple[type[ReadAhead], tuple[()]]:
         return ReadAhead, ()

@@ -37,8 +37,8 @@ def in_time(call: Callable[..., T], *args: Any) -> T:
     try:
         return done.result(LONGEST)
     except TimeoutError:
-        if done.done():  # the reader's own
-            raise
+        if done.done():  # the reader's own, or it came just now
+            return done.result()
         del _threads[process]
         raise DataError(f"was not read in {LONGEST:g} seconds: the disk or server does not answer") from None
 

@@ -141,7 +141,7 @@ class _ArrowRows:
 
 
 @contextmanager
-def undamaged(path: Path) -> Iterator[None]:
+def undamaged(path: Path | str) -> Iterator[None]:
     """Say in a line that a table is damaged where its rows are read.
 
     Raises:

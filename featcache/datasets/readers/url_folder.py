@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from featcache.datasets.readers.bounded import MOST_BYTES, check_size
@@ -23,7 +23,7 @@ class UrlFolder(ListedFiles):
     url: str
     prefix: str = ""
     most: int = MOST_BYTES
-    _known: dict[str, Mapping[str, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[str, Mapping[str, int]] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
         """The file's bytes. Raises OSError or DataError where it cannot be read, with the reason."""
@@ -41,9 +41,7 @@ class UrlFolder(ListedFiles):
 
     def under(self, path: str) -> UrlFolder:
         """The same for a folder further below."""
-        folder = UrlFolder(self.url, self.prefix if path == "." else f"{self.prefix}{path}/", self.most)
-        folder._known.update(self._known)
-        return folder
+        return self if path == "." else replace(self, prefix=f"{self.prefix}{path}/")
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those that are no files."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featcache.datasets.readers.bounded import MOST_BYTES, check_size, read_all
@@ -25,7 +26,7 @@ class ZipReader(ListedFiles):
     path: Path
     prefix: str = ""
     most: int = MOST_BYTES
-    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, image_id: str) -> bytes:
         """The member's bytes, checked against its CRC.
@@ -39,7 +40,7 @@ class ZipReader(ListedFiles):
                 return read_all(member, self.most)  # type: ignore[arg-type]
         except KeyError:
             raise DataError(f"{self.path} has no member {self.prefix}{image_id}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
             raise DataError(f"{self.path}: cannot read member {self.prefix}{image_id}: {error}") from error
 
     def sizes(self, ids: Iterable[str]) -> Iterator[int]:
@@ -54,9 +55,7 @@ class ZipReader(ListedFiles):
 
     def under(self, path: str) -> ZipReader:
         """The same for a folder further below."""
-        reader = ZipReader(self.path, self.prefix if path == "." else f"{self.prefix}{path}/", self.most)
-        reader._open.update(self._open)
-        return reader
+        return self if path == "." else replace(self, prefix=f"{self.prefix}{path}/")
 
     def __str__(self) -> str:
         return f"{self.path}/{self.prefix}".rstrip("/")

@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from adapters.answers.answers import Answers
 from adapters.answers.files import read_answers
+from adapters.answers.likeness import Likeness
+from adapters.answers.prediction_sets import set_scores
+from adapters.arrays import text_weights
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit, fit_and_score
 from adapters.methods import load
+from adapters.metrics import softmax
 from adapters.runs.evaluate import evaluate
 from adapters.runs.folder import ANSWERS
 from adapters.selection.regimes import REGIMES
@@ -101,3 +106,31 @@ def test_every_regime_either_learns_from_its_rows_or_from_the_shots(make_cache: 
         answers = fit_and_score("zero-shot", cache=cache, shots=4, select=name, coverage=0.9).answers
         assert isinstance(answers, Answers)
         assert (regime.looks_at if regime.rows else "shots (left out in turn)") in answers.note
+
+
+def test_thresholds_of_the_shots_are_those_of_heads_that_have_not_seen_them(make_cache: Make) -> None:
+    asked = {"reject": 0.3, "coverage": 0.7, "calibrate": True, "params": {"epochs": 20}}
+    fitted = fit_and_score("clip", cache=make_cache(), shots=4, select="support", **asked)
+    head, support, text = fitted.head, fitted.task.support, text_weights(fitted.task.text)
+    assert head.temperature_ != 1
+    own, alike = [], []
+    for out in range(4):  # the shot of each class that is left out
+        kept = np.array([row for row in range(16) if (support.labels[:row] == support.labels[row]).sum() != out])
+        rest = np.setdiff1d(np.arange(16), kept)
+        other = clone(head).fit(support.images[kept], support.labels[kept], text=fitted.task.text)
+        p = softmax(other.decision_function(support.images[rest]) / head.temperature_)
+        own += set_scores(p)[np.arange(4), support.labels[rest]].tolist()
+        like = Likeness.of(support.images[kept], support.labels[kept], text)
+        alike += like.scores(support.images[rest]).tolist()
+    assert fitted.answers.threshold == pytest.approx(sorted(alike)[5 - 1], abs=1e-6)  # 0.3 * 17 is a little more than 5
+    assert fitted.answers.thresholds == pytest.approx(np.full(4, sorted(own)[12 - 1]), abs=1e-5)  # 0.7 * 17: 11.9
+
+
+def test_the_image_at_the_threshold_is_not_refused(make_cache: Make) -> None:
+    cache = make_cache()
+    images = cache["train"].images[:9]
+    like = Likeness.of(images, cache["train"].labels[:9], cache.text.weights())
+    scores = like.scores(images)
+    refused = Answers(reject=0.5, likeness=like, threshold=float(np.sort(scores)[4])).rejected(images)
+    assert refused is not None
+    assert refused.sum() == 4

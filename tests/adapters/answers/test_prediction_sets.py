@@ -106,3 +106,15 @@ def test_sets_are_no_larger_than_those_of_mapie_at_the_same_coverage() -> None:
     assert abs(covered[0] - 0.9) < 0.02
     assert covered[1] >= covered[0]  # theirs count the class that crosses the threshold and so hold more
     assert ours.sum(1).mean() <= sets.sum(1).mean()
+
+
+@pytest.mark.parametrize("percent", [1, 29, 35, 57, 90, 95, 99])
+def test_the_threshold_is_the_score_of_that_rank(percent: int) -> None:
+    p, labels = world(400, seed=8, classes=40)
+    for rows in (1, 19, 49, 99, 199):
+        own = sorted(set_scores(p[:rows])[np.arange(rows), labels[:rows]])
+        k = -(-percent * (rows + 1) // 100)
+        thresholds = set_thresholds(p[:rows], labels[:rows], percent / 100)
+        assert set(thresholds) == {own[k - 1] if k <= rows else math.inf}
+    own = set_scores(p[:5])[np.arange(5), labels[:5]]
+    assert set(set_thresholds(p[:5], labels[:5], 1e-12)) == {min(own)}

@@ -55,3 +55,14 @@ def test_images_of_other_classes_are_less_alike() -> None:
     new = centres.repeat(50, axis=0) + 0.1 * rng.normal(size=(300, 32)).astype(np.float32) + 1
     scores = like.scores(new)
     assert np.quantile(scores[:200], 0.05) > np.quantile(scores[200:], 0.95)
+
+
+def test_shares_that_are_no_binary_fractions_count_as_written() -> None:
+    for percent in range(1, 100):
+        for rows in range(1, 400):
+            k = percent * (rows + 1) // 100
+            threshold = rejection_threshold(np.arange(rows, dtype=float), percent / 100)
+            assert threshold == (k - 1 if k else -math.inf), (percent, rows)
+    for rows in (161, 187, 322):  # of whose inverses a binary fraction falls short
+        assert least_rows(1 / (rows + 1)) == rows
+        assert rejection_threshold(np.arange(rows, dtype=float), 1 / (rows + 1)) == 0

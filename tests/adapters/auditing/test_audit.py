@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import adapters
+from adapters.arrays import unit
 from adapters.auditing.audit import audit
+from adapters.auditing.pool import Pool
+from adapters.auditing.twins import find_pairs
 from adapters.commands.audit import audit_page
 from adapters.errors import TaskError
 from adapters.fitting.fit import fit
@@ -122,6 +125,9 @@ def test_names_that_say_nothing_and_prompts_that_would(cache: FakeCache) -> None
     assert near.accuracy is not None
     assert near.best > 0.9 > near.accuracy
     assert {each.name: each.zero_shot_recall for each in found.classes}["sea"] == 0
+    for split in cache.splits:
+        cache[split].valid[np.flatnonzero(cache[split].labels == 3)[2 if split == "test" else 1 :]] = False
+    assert "sea" not in {each.name for each in audit(cache).never_found}  # of four images nothing is said
 
 
 def test_outliers_unreadable_and_small_classes(cache: FakeCache) -> None:
@@ -202,3 +208,12 @@ def test_the_page_and_the_object(cache: FakeCache) -> None:
     assert {"ids", "splits", "cosine", "identical"} <= set(content["duplicates"][0])
     assert {"rows", "share", "accuracy_with", "accuracy_without"} <= set(content["leaks"])
     assert {"name", "counts", "zero_shot_recall"} <= set(content["classes"][0])
+
+
+def test_few_of_images_drawn_independently_pass_for_twins() -> None:
+    rng = np.random.default_rng(4)
+    features = unit(rng.normal(size=(3000, 64)).astype(np.float32))
+    rows = np.arange(3000)
+    labels = np.zeros(3000, np.int64)
+    pairs = find_pairs(Pool(features, labels, ("test",), labels, rows.astype(str), rows, None, ()))
+    assert len({*pairs.one.tolist(), *pairs.other.tolist()}) <= 0.015 * 3000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapters.arrays import unit
-from adapters.auditing.left_out import LeftOut
+from adapters.auditing.left_out import LeftOut, nearest
 
 DIM, CLASSES, RIDGE = 6, 4, 0.3
 
@@ -52,3 +52,15 @@ def test_blocks_change_nothing(
     whole = LeftOut(*rows, CLASSES).logits(RIDGE)
     monkeypatch.setattr("adapters.auditing.left_out.BLOCK", DIM * 2)
     np.testing.assert_allclose(LeftOut(*rows, CLASSES).logits(RIDGE), whole, rtol=1e-5)
+
+
+def test_a_row_on_a_mean_has_a_distance() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        features = unit(rng.normal(size=(30, 4 + seed)).astype(np.float32))
+        features[10:20] = features[0] = features[10]  # a class of one picture, and that picture without a label
+        weights = np.ones(30)
+        weights[0] = 0
+        logits = LeftOut(features, np.repeat(np.arange(3), 10), weights, 3).logits(3.0)
+        assert (logits <= 0).all()
+        assert np.isfinite(nearest(logits)).all()

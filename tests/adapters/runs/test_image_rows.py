@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from adapters.fitting.fit import fit
 from adapters.methods import load
 from adapters.runs.evaluate import evaluate
 from adapters.runs.folder import INDICES
-from adapters.runs.image_rows import COLUMNS, check_images_file, write_image_rows
+from adapters.runs.image_rows import COLUMNS, check_images_file, nearest_shots, write_image_rows
 from adapters.runs.opened import shots_of
+from adapters.tasks.split_rows import read_rows, read_split
 from featcache.show.spreadsheet import BYTE_ORDER_MARK
 
 Make = Callable[..., Any]
@@ -47,6 +49,18 @@ def test_every_image_is_told_as_the_head_sees_it(make_cache: Make, tmp_path: Pat
         assert row["nearest"] == support.ids[others[int(np.argmax(cosines))]]
 
 
+def test_the_nearest_shots_are_the_same_whatever_is_in_memory_at_once(
+    make_cache: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make_cache()
+    rows = read_split(cache, "train")
+    support = read_rows(cache["train"], rows.rows[5:9], with_views=False)
+    whole = nearest_shots(rows, support, same_split=True)
+    monkeypatch.setattr("adapters.runs.image_rows.COSINES", 4 * 7)
+    np.testing.assert_array_equal(nearest_shots(rows, support, same_split=True), whole)
+    assert (support.rows[whole[5:9]] != rows.rows[5:9]).all()
+
+
 def test_both_kinds_of_file_hold_the_rows(tmp_path: Path) -> None:
     row: dict[str, Any] = dict(
         zip(COLUMNS, ["=a.png", "test", "-x", "@y", 0.5, 0.25, 0.25, "@y; -x", True, None], strict=True)
@@ -62,10 +76,21 @@ def test_both_kinds_of_file_hold_the_rows(tmp_path: Path) -> None:
     assert cells["nearest"] == ""
 
 
-@pytest.mark.parametrize("name", ["rows.txt", "rows", "nowhere/rows.csv"])
-def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["rows.txt", "rows"])
+def test_a_file_of_another_kind_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
     with pytest.raises(AdapterError, match="--images"):
         check_images_file(tmp_path / name)
+
+
+def test_a_changed_digit_names_no_other_shot(make_cache: Make, tmp_path: Path) -> None:
+    cache = make_cache()
+    report = fit("zero-shot", cache=cache, shots=2, root=str(tmp_path))
+    path = Path(report.run) / INDICES
+    content = json.loads(path.read_text())
+    content["train"]["indices"][0] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"indices\.json does not name rows"):
+        shots_of(Path(report.run), cache)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"train": {"indices": [100000]}}', '{"train": {"indices": "x"}}'])

@@ -71,3 +71,10 @@ def test_probabilities_that_are_off_are_told() -> None:
     assert any("(ECE): fit with --calibrate" in each for each in told(head, logits(EVEN, 0.5, 1), EVEN))
     found = told(head / 20, logits(EVEN, 0.5, 1), EVEN, ece_uncalibrated=0.2)
     assert any(each.startswith("--calibrate changed the ECE from 20.00 % to ") for each in found)
+
+
+def test_a_class_is_small_below_ten_images() -> None:
+    for rows, said in ((10, False), (9, True)):
+        labels = np.concatenate([EVEN[EVEN < 3], np.full(rows, 3)])
+        found = told(logits(labels, 0.95), logits(labels, 0.7, 1), labels)
+        assert any(f"class 3 ({rows})" in each for each in found) == said

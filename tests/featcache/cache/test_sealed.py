@@ -127,3 +127,13 @@ def test_arrays_metadata_that_is_changed_is_told_and_mended(sound: Path, tmp_pat
     assert found_again.problems == ["zarr.json is damaged"]
     again = featcache.extract("tiny", "digits", limit=10, workers=0, device="cpu", root=home, progress=False)
     assert read_all(Path(again.path))[2:] == expected  # type: ignore[index]
+
+
+def test_an_array_in_the_place_of_a_split_is_damage(sound: Path, tmp_path: Path) -> None:
+    cache = Path(shutil.copytree(sound, tmp_path / "c"))
+    root = json.loads((cache / "zarr.json").read_text())
+    known = root["consolidated_metadata"]["metadata"]
+    known["train"] = known["train/labels"]
+    (cache / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(CacheError, match=r"the metadata of train in .* is damaged \(it is an array\)"):
+        featcache.open(cache)["train"]

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import zipfile
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -58,6 +59,26 @@ def test_damaged_member_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.zip: cannot read member set/cat/1\.jpg: Bad CRC-32"):
         reader.read("set/cat/1.jpg")
     assert len(reader.read("set/cat/2.jpg")) == 100_000
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_any_compression_is_an_error_of_ours(kind: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", kind) as archive:
+        archive.writestr("1.jpg", image := os.urandom(500) + bytes(500))
+    content = (tmp_path / "x.zip").read_bytes()
+    for place in range(35, len(content) - 120, 23):
+        changed = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        (tmp_path / "changed.zip").write_bytes(changed)
+        with suppress(DataError, OSError):
+            assert ZipReader(tmp_path / "changed.zip").read("1.jpg") == image  # not every byte says something
+
+
+def test_a_folder_in_an_archive_is_read_by_the_same_handle(tmp_path: Path) -> None:
+    reader = ZipReader(make_zip(tmp_path / "x.zip"))
+    inner = reader.under("set")
+    inner.read("cat/1.jpg")
+    reader.read("set/cat/1.jpg")
+    assert [*inner._open.values()] == [*reader._open.values()]
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:

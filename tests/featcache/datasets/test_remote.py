@@ -24,6 +24,7 @@ from featcache.datasets.readers.ahead import ReadAhead
 from featcache.datasets.readers.remote import file_system, read_range, shown
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.errors import DataError
+from featcache.extraction.request import Request
 from tests.layouts import write_tar
 from tests.pictures import listing_of, make_class_folders, tiny_png
 
@@ -344,3 +345,11 @@ def test_no_refusal_tells_a_password(path: str, options: dict[str, Any]) -> None
     with pytest.raises(DataError) as caught:
         load_dataset(f"memory://user:hunter2@host/{path}", **options)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_bound_keeps_the_listing(memory: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_class_folders(tmp_path, {"cat": 3, "dog": 3})
+    put(memory, tmp_path, "/bucket/photos")
+    there = Request(dataset="memory://bucket/photos/", model="tiny").load_dataset()
+    monkeypatch.setattr(MemoryFileSystem, "info", None)  # a request an image, where there may be millions
+    assert there.sizes_digest() == load_dataset(str(tmp_path)).sizes_digest()

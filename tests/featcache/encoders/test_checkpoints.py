@@ -51,7 +51,8 @@ def test_safetensors_with_a_prefix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [WEIGHTS, {**prefixed("clip."), "head.weight": torch.ones(2, 2)}, {"epoch": 3}, [1, 2]]
+    "content",
+    [WEIGHTS, {**prefixed("clip."), "head.weight": torch.ones(2, 2)}, {"epoch": 3}, [1, 2], {0: torch.ones(2, 2)}],
 )
 def test_other_files_are_left_to_open_clip(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "left.pt")

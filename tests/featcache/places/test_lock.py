@@ -114,6 +114,23 @@ def test_a_store_that_does_not_answer_for_a_while_does_not_end_a_lease(monkeypat
 
 
 @pytest.mark.usefixtures("short_lease", "in_memory")
+def test_a_store_that_takes_no_renewal_ends_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object) -> None:
+        raise OSError("no answer")
+
+    def hold() -> None:
+        with writing(Folder("s3://bucket/full")) as held:
+            monkeypatch.setattr(Folder, "write_json", silent)
+            held.check()
+            time.sleep(lock.LEASE * 1.5)
+            held.check()
+            raise AssertionError("nothing more may be written")
+
+    with pytest.raises(CacheLocked, match="held up for longer than its lease"):
+        hold()
+
+
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_of_two_that_wait_for_one_dead_lease_one_goes_on() -> None:
     folder = Folder("s3://bucket/two")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})

@@ -91,3 +91,8 @@ def test_tables_and_facts_may_be_empty() -> None:
 
 def test_wide_letters_take_the_room_they_need() -> None:
     assert_all_is_told(Page([Table(("name", "class"), [("a", "貓 狗 " * 20 + "鳥")])]))
+
+
+def test_names_of_facts_steer_no_terminal() -> None:
+    page = Page([Facts([("a\x1b[31m", "x"), ("b\nc", "y")])])
+    assert list(page.lines()) == [r"a\x1b[31m  x", "b c        y"]

@@ -14,7 +14,7 @@ from typing import Any
 from featcache.datasets.labelled import LABEL_NAMES, Row, list_labelled, splits_in
 from featcache.datasets.listing import SPLIT_NAMES
 from featcache.datasets.readers.folder import FolderReader
-from featcache.datasets.readers.table_rows import open_parquet
+from featcache.datasets.readers.table_rows import open_parquet, undamaged
 from featcache.datasets.readers.url_folder import UrlFolder
 from featcache.datasets.sources.source import METADATA, Asked, Opened, Source
 from featcache.datasets.sources.tables.text_table import opened_table
@@ -106,8 +106,9 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
     try:
         with folder.open(path) as file:
             if path.endswith(".parquet"):
-                for batch in open_parquet(file).iter_batches():
-                    yield from batch.to_pylist()
+                with undamaged(f"{folder}/{path}"):
+                    for batch in open_parquet(file).iter_batches():
+                        yield from batch.to_pylist()
                 return
             if path.endswith(".jsonl"):
                 with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
@@ -116,9 +117,9 @@ def _rows(folder: Folder, path: str) -> Iterator[dict[str, Any]]:
         with opened_table(folder, path) as table:
             for _, cells in table.rows:
                 yield dict(zip_longest(table.header, cells[: len(table.header)], fillvalue=""))
+    except DataError:
+        raise
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{folder}/{path} cannot be read ({error}): save it in UTF-8") from error
 
 

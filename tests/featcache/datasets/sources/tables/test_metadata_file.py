@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featcache.datasets.load import load_dataset
@@ -86,3 +88,13 @@ def test_what_is_not_the_format_is_named(tmp_path: Path) -> None:
         load_dataset(write(tmp_path, "5\n", "metadata.jsonl"))
     with pytest.raises(DataError, match="a split file does not go with"):
         load_dataset(write(tmp_path, '{"file_name": "images/0.png", "label": "a"}', "metadata.jsonl"), split_file="x")
+
+
+def test_a_damaged_parquet_file_is_told_as_such(tmp_path: Path) -> None:
+    table = pa.table({"file_name": [f"images/{n}.png" for n in range(2000)], "label": ["a", "b"] * 1000})
+    pq.write_table(table, tmp_path / "metadata.parquet", compression="zstd", use_dictionary=False)
+    content = bytearray((tmp_path / "metadata.parquet").read_bytes())
+    content[100:140] = bytes(40)
+    (tmp_path / "metadata.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"metadata\.parquet is damaged \(.*\): write or download it again$"):
+        load_dataset(str(tmp_path))
