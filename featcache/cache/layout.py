@@ -3,6 +3,7 @@
 manifest.json, complete.json     what it is made from; that it is finished
 <split>/images, views, state     embeddings in shards; which rows are done
 <split>/content                  a digest of each image file
+<split>/seals                    a digest of each shard
 <split>/ids, labels              the listing
 text/index.json, text/<set>-…    the prompt sets, each a group with `features`
 bad/<split>-<row>.json           the unreadable images of a shard
@@ -17,11 +18,13 @@ import numpy as np
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.seals import SEAL_BYTES
 from featcache.ids import CONTENT_BYTES
 
 MANIFEST, COMPLETE = "manifest.json", "complete.json"
 ROOT_GROUP = "zarr.json"
-IMAGES, VIEWS, STATE, IDS, LABELS, CONTENT = "images", "views", "state", "ids", "labels", "content"
+IMAGES, VIEWS, STATE, IDS, LABELS = "images", "views", "state", "ids", "labels"
+CONTENT, SEALS = "content", "seals"
 TEXT, TEXT_INDEX, TEXT_FEATURES = "text", "text/index.json", "features"
 BAD = "bad"
 
@@ -36,7 +39,7 @@ ROW = "row"
 DAMAGE = (ValueError, TypeError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
-_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, STATE: 0}
+_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, SEALS: 1, STATE: 0}
 
 LISTING_ROWS = 65_536
 """Rows of a chunk of ids and labels, at most."""
@@ -52,6 +55,12 @@ def chunk(shard: Shard, name: str, plan: ShardPlan) -> str:
     return "/".join(
         [array(shard.split, name), "c", str(shard.start // plan.rows_per_shard), *"0" * _AXES_BESIDE_ROWS[name]]
     )
+
+
+def rows(shard: Shard, name: str, plan: ShardPlan) -> slice:
+    """Where a shard is in an array: its rows, or its number where the array has a row a shard."""
+    number = shard.start // plan.rows_per_shard
+    return slice(number, number + 1) if name == SEALS else slice(shard.start, shard.stop)
 
 
 def bad_file(shard: Shard) -> str:
@@ -110,6 +119,18 @@ def states(rows: int, plan: ShardPlan) -> dict[str, Any]:
         "fill_value": MISSING,
         "compressors": Crc32cCodec(),
         "dimension_names": (ROW,),
+    }
+
+
+def seals(rows: int, plan: ShardPlan) -> dict[str, Any]:
+    """How the seals (S, 32) of S shards are stored."""
+    return {
+        "shape": (-(-rows // plan.rows_per_shard), SEAL_BYTES),
+        "chunks": (1, SEAL_BYTES),
+        "dtype": "uint8",
+        "fill_value": 0,
+        "compressors": Crc32cCodec(),
+        "dimension_names": ("shard", "seal_byte"),
     }
 
 

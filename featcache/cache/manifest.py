@@ -70,6 +70,7 @@ class Plan(TypedDict):
 
     rows: dict[str, int]
     rows_per_shard: int
+    seals: NotRequired[bool]
 
 
 class Manifest(TypedDict):
@@ -105,6 +106,7 @@ class PromptSetRecord(TypedDict):
     logit_scale: float
     logit_bias: float | None
     weights_sha256: str
+    features_sha256: NotRequired[str]
 
 
 class TextIndexRecord(TypedDict):

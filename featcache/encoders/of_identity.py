@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from featcache.encoders.device import resolve_device
 from featcache.encoders.encoder import EXACT, PRECISION_BY, Encoder
+from featcache.errors import ModelError
+from featcache.records import Malformed, checked, parse_json
 
 
 def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: str | None = None) -> Encoder:
@@ -19,12 +20,15 @@ def encoder_of(identity: Mapping[str, Any], *, device: str = "auto", precision: 
         precision: Of the image tower; None: the one that it had, but that a CPU stands in for a GPU's fp16 with fp32.
 
     Raises:
-        ModelError: It cannot be loaded.
+        ModelError: It cannot be loaded, or its transform is not one.
     """
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
-    decode = json.loads(identity["transform"]).get("decode", EXACT)
+    try:
+        decode = checked(parse_json(identity["transform"]), dict[str, Any]).get("decode", EXACT)
+    except Malformed as error:
+        raise ModelError(f"the transform of {identity['architecture']} is damaged in the record: {error}") from error
     architecture, pretrained = identity["architecture"], identity["pretrained"]
     return Encoder.load(architecture, pretrained, device=device, precision=precision, decode=decode)
 

@@ -22,6 +22,7 @@ from featcache.cache.layout import (
     LABELS,
     MISSING,
     ROOT_GROUP,
+    SEALS,
     STATE,
     TEXT_INDEX,
     UNREADABLE,
@@ -31,6 +32,7 @@ from featcache.cache.layout import (
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_completion, read_manifest
+from featcache.cache.seals import ShardSeal, seals_shards
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
@@ -97,7 +99,7 @@ def verify_store(folder: Folder) -> Verification:
         if any(name.startswith(f"{split}/") for name in found.files):  # chunks mean nothing until that is mended
             continue
         for shard in plan.shards(split):
-            _check_shard(group, shard, found, has_content=manifest["format"] != BEFORE)
+            _check_shard(group, shard, manifest, found)
     if found.missing:
         total = sum(plan.rows.values())
         what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
@@ -167,7 +169,7 @@ def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> N
     """
     own, consolidated = folder.group("r"), folder.group("r", finished=finished)
     for split in plan.rows:
-        for name in (IMAGES, VIEWS, CONTENT, STATE, IDS, LABELS):
+        for name in (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS):
             place = layout.array(split, name)
             try:
                 same = place not in own or _metadata(own, place) == _metadata(consolidated, place)
@@ -182,33 +184,41 @@ def _metadata(group: zarr.Group, place: str) -> str:
     return str(array_in(group, place).metadata.to_dict())
 
 
-def _check_shard(group: zarr.Group, shard: Shard, found: Verification, *, has_content: bool) -> None:
+def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], found: Verification) -> None:
     """Add what is wrong with one shard."""
-    rows = slice(shard.start, shard.stop)
     try:
-        state = np.asarray(array_in(group, shard.split, STATE)[rows])
+        state = np.asarray(array_in(group, shard.split, STATE)[shard.start : shard.stop])
         if missing := int((state == MISSING).sum()):
             found.missing += missing
             if found.finished:
                 found.shards.append(shard)
             return
         found.unreadable += int((state == UNREADABLE).sum())
-        names = [IMAGES, *([VIEWS] if layout.array(shard.split, VIEWS) in group else [])]
-        problem = next(
-            (
-                problem
-                for name in names
-                if (problem := _values_problem(name, np.asarray(array_in(group, shard.split, name)[rows]), state))
-            ),
-            None,
-        )
-        if not problem and has_content:
-            problem = _content_problem(np.asarray(array_in(group, shard.split, CONTENT)[rows]), state)
+        problem = _shard_problem(group, shard, state, manifest)
     except DAMAGE as error:
         problem = f"damaged ({error})"
     if problem:
         found.problems.append(f"{shard.split} rows {shard.start}-{shard.stop - 1}: {problem}")
         found.shards.append(shard)
+
+
+def _shard_problem(group: zarr.Group, shard: Shard, state: np.ndarray, manifest: dict[str, Any]) -> str | None:
+    plan, seal = ShardPlan.from_manifest(manifest), ShardSeal(manifest["digest"], shard)
+
+    def read(name: str) -> np.ndarray:
+        return np.asarray(array_in(group, shard.split, name)[layout.rows(shard, name, plan)])
+
+    views = layout.array(shard.split, VIEWS) in group
+    for name in [IMAGES, *([VIEWS] if views else []), *([] if manifest["format"] == BEFORE else [CONTENT])]:
+        values = read(name)
+        problem = _content_problem(values, state) if name == CONTENT else _values_problem(name, values, state)
+        if problem:
+            return problem
+        seal.add(name, values)
+    seal.add(STATE, state)
+    if seals_shards(manifest) and not np.array_equal(read(SEALS)[0], seal.digest()):
+        return "not what was written: a chunk was replaced, or took another's place"
+    return None
 
 
 def _values_problem(name: str, values: np.ndarray, state: np.ndarray) -> str | None:

@@ -15,7 +15,7 @@ from featcache.verification.verify import verify_store
 SAVING = ("extract", "text", "fit", "search", "bench")
 """Commands that keep something."""
 READING = ("verify", "predict", "eval")
-_VARIES = ("seconds", "created", "finished", "since", "writer", "seal")
+_VARIES = ("seconds", "created", "finished", "since", "writer", "seal", "beside")
 
 
 class Work:
