@@ -94,6 +94,10 @@ class TextIndex:
         """Whether the set exists with exactly these prompts."""
         return bool(self._index["sets"].get(name, {}).get("digest") == digest(prompts))
 
+    def group(self, name: str) -> str:
+        """Where a set is."""
+        return str(self._index["sets"][name]["group"])
+
     @property
     def groups(self) -> list[str]:
         """Where the sets are, and what holds them."""

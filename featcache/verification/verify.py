@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from featcache.cache import layout
 from featcache.cache.layout import (
@@ -24,6 +27,7 @@ from featcache.cache.layout import (
     ROOT_GROUP,
     SEALS,
     STATE,
+    TEXT_FEATURES,
     TEXT_INDEX,
     UNREADABLE,
     VIEWS,
@@ -39,7 +43,11 @@ from featcache.errors import CacheError
 from featcache.ids import Ids, listing_digest
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
+from featcache.records import parse_json
 from featcache.verification.found import Verification
+
+ARRAYS = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
+"""Of a split, as far as it has them."""
 
 
 def verify(
@@ -167,21 +175,42 @@ def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> N
     Raises:
         CacheError: It is damaged.
     """
-    own, consolidated = folder.group("r"), folder.group("r", finished=finished)
-    for split in plan.rows:
-        for name in (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS):
-            place = layout.array(split, name)
-            try:
-                same = place not in own or _metadata(own, place) == _metadata(consolidated, place)
-            except DAMAGE:  # of the array's own, which is told where it is read
-                continue
-            if not same:
-                raise CacheError(f"{folder.location} says other things of {place} than that itself")
+    consolidated = folder.group("r", finished=finished)
+    if not finished:
+        return
+    said = folder.read_json(ROOT_GROUP)
+    named = said.get("consolidated_metadata", {}).get("metadata", {})
+    arrays = [layout.array(split, name) for split in plan.rows for name in ARRAYS] if named else []
+    same = _understood(said, consolidated.metadata)
+    for place in dict.fromkeys([*named, *arrays]):
+        try:
+            own = folder.find_json(layout.array(place, ROOT_GROUP))
+            same &= (own is None) == (place not in named)
+            if same and own is not None and own["node_type"] == "array" and own != named[place]:
+                same = _metadata(folder.group("r"), place) == _metadata(consolidated, place)
+        except (*DAMAGE, CacheError):  # of the array's own, which is told where it is read
+            continue
+        if not same:
+            raise CacheError(f"{folder.location} says other things of its arrays than they themselves")
 
 
 def _metadata(group: zarr.Group, place: str) -> str:
     """Of an array, in full; text, since a fill value of NaN equals none."""
     return str(array_in(group, place).metadata.to_dict())
+
+
+def _understood(said: Any, metadata: GroupMetadata | ArrayV2Metadata | ArrayV3Metadata) -> bool:
+    """Whether all that a file of metadata says is in what Zarr made of it, which leaves out what it does not know."""
+    kept = parse_json(metadata.to_buffer_dict(default_buffer_prototype())[ROOT_GROUP].to_bytes())
+    return _within(said, kept)
+
+
+def _within(said: Any, kept: Any) -> bool:
+    if isinstance(said, dict) and isinstance(kept, dict):
+        return all(key in kept and _within(value, kept[key]) for key, value in said.items())
+    if isinstance(said, list) and isinstance(kept, list):
+        return len(said) == len(kept) and all(map(_within, said, kept))
+    return bool(said == kept)
 
 
 def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], found: Verification) -> None:
@@ -257,6 +286,10 @@ def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verifica
     for name in index.names:
         try:
             index.read(tuple(manifest["identity"]["dataset"]["class_names"]), name)
+            array = layout.array(index.group(name), TEXT_FEATURES)
+            metadata = array_in(folder.group("r"), array).metadata
+            if not _understood(folder.read_json(layout.array(array, ROOT_GROUP)), metadata):
+                raise CacheError(f"the metadata of {array} is damaged")
         except CacheError:
             found.problems.append(f"prompt set {name}: damaged")
             found.prompt_sets.append(name)
