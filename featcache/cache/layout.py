@@ -11,7 +11,7 @@ bad/<split>-<row>.json           the unreadable images of a shard
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,26 @@ def bad_file(shard: Shard) -> str:
     return f"{BAD}/{shard.split}-{shard.start}.json"
 
 
-def shard_of(bad_name: str, plan: ShardPlan) -> Shard:
-    """The shard whose unreadable images a file in `BAD` lists."""
-    split, start = bad_name.removesuffix(".json").rsplit("-", 1)
-    return Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split]))
+def shard_of(bad_name: str, plan: ShardPlan) -> Shard | None:
+    """The shard whose unreadable images a file in `BAD` lists; None if it is no such file."""
+    split, _, start = bad_name.removesuffix(".json").rpartition("-")
+    shards = plan.shards(split) if split in plan.rows else ()
+    return next((shard for shard in shards if str(shard.start) == start), None)
 
 
 def metadata_files(splits: Iterable[str], arrays: Iterable[str]) -> list[str]:
     """Where Zarr keeps what it knows of splits, and of these arrays of each."""
     return [f"{place}/{ROOT_GROUP}" for split in splits for place in (split, *(array(split, name) for name in arrays))]
+
+
+def listing_files(rows: Mapping[str, int]) -> list[str]:
+    """The chunks of ids and labels of splits of so many rows."""
+    return [
+        f"{array(split, name)}/c/{number}{'/0' * axes}"
+        for split, count in rows.items()
+        for name, axes in ((IDS, 1), (LABELS, 0))
+        for number in range(-(-count // LISTING_ROWS))
+    ]
 
 
 def text_group(name: str, token: str) -> str:

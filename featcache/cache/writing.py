@@ -174,9 +174,10 @@ class CacheStore:
         return unreadable
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file of a cache that is neither a chunk nor sealed itself, but for prompt sets."""
+        """SHA-256 of the files of a cache that no seal is of, but for prompt sets: metadata, listing, `bad/`."""
         arrays = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
         names = layout.metadata_files(self.plan.rows, arrays)
+        names += layout.listing_files(self.plan.rows)
         names += [layout.array(BAD, name) for name in self.folder.names(BAD)]
         found = together(self._digest, names)
         return {name: digest for name, digest in zip(names, found, strict=True) if digest}
@@ -184,7 +185,7 @@ class CacheStore:
     def _digest(self, name: str) -> str | None:
         try:
             return hashlib.sha256(self.folder.read(name)).hexdigest()
-        except FileNotFoundError:  # not every split has views
+        except FileNotFoundError:  # not every split has views, or labels
             return None
 
     def _erase(self, shard: Shard) -> None:

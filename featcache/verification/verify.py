@@ -102,15 +102,19 @@ def verify_store(folder: Folder) -> Verification:
     if ROOT_GROUP in found.files:
         return found
     _check_digests(folder, found)
-    group = folder.group("r")
+    group, lost = folder.group("r"), list[Shard]()
     for split in plan.rows:
-        if any(name.startswith(f"{split}/") for name in found.files):  # chunks mean nothing until that is mended
+        metadata = [name for name in found.files if name.startswith(f"{split}/") and name.endswith(ROOT_GROUP)]
+        if metadata:  # chunks mean nothing until that is mended
             continue
         for shard in plan.shards(split):
+            before = found.missing
             _check_shard(group, shard, manifest, found)
-    if found.missing:
+            lost += [shard] if found.missing > before else []
+    if lost:
         total = sum(plan.rows.values())
-        what = "are missing" if found.finished else "are still to do: type the same `featcache extract` command again"
+        again = "are still to do: type the same `featcache extract` command again"
+        what = f"are missing, first in {lost[0]}" if found.finished else again
         found.problems.append(f"{found.missing:,} of {total:,} rows {what}")
     elif not found.finished:
         found.problems.append("the run was not finished: type the same `featcache extract` command again")
@@ -131,13 +135,14 @@ def _repair(folder: Folder, found: Verification) -> None:
         for name in found.files:
             if name.startswith(f"{layout.TEXT}/") and name != TEXT_INDEX:
                 folder.write_json(name, layout.GROUP)
-            if name.startswith(f"{BAD}/"):
-                store.forget(shard_of(name.removeprefix(f"{BAD}/"), plan))
+            if shard := shard_of(name.removeprefix(f"{BAD}/"), plan):
+                store.forget(shard)
         for shard in found.shards:
             store.forget(shard)
         for name in folder.names(BAD):
-            store.forget(shard_of(name, plan))
-            found.repaired = True
+            if shard := shard_of(name, plan):
+                store.forget(shard)
+                found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
         for name in found.prompt_sets:
@@ -227,7 +232,7 @@ def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], foun
     except DAMAGE as error:
         problem = f"damaged ({error})"
     if problem:
-        found.problems.append(f"{shard.split} rows {shard.start}-{shard.stop - 1}: {problem}")
+        found.problems.append(f"{shard}: {problem}")
         found.shards.append(shard)
 
 
