@@ -139,14 +139,15 @@ def _class_list(beside: FolderReader | UrlFolder) -> tuple[list[str] | None, str
     for name in CLASS_LISTS:
         try:
             text = beside.read(name).decode("utf-8-sig")
+            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except (FileNotFoundError, PermissionError):  # some stores tell strangers of nothing but what is there
             continue
-        try:
-            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except ValueError as error:
             raise DataError(f"{beside}/{name} cannot be read: {error}: write a list of class names") from error
         if isinstance(found, dict):
             found = [found.get(str(number), "") for number in range(len(found))]
+        if not isinstance(found, list):
+            raise DataError(f"{beside}/{name} is no list: write a list of class names")
         names = [str(each).strip() for each in found]
         if "" in names:  # left out, it would shift the numbers behind it
             raise DataError(f"{beside}/{name} has no name for class {names.index('')}: name every class, from 0 on")
