@@ -3,6 +3,8 @@
 A command parses, calls and prints in a file of its own, in `featcache/commands/` or `adapters/commands/`, and imports
 what is heavy when it is called, so that `--help` answers at once. Results go to standard output, as tables or with
 `--json` as one object; progress, notices and errors go to standard error.
+
+This file imports nothing but Python's own: an interruption is told in a line from the first moment on.
 """
 
 from __future__ import annotations
@@ -12,16 +14,13 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+if TYPE_CHECKING:
+    import typer
 
-SETTINGS: dict[str, Any] = {
-    "no_args_is_help": True,
-    "rich_markup_mode": "markdown",
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
 _sent: list[int] = []
 """Signals that interrupt, as they come."""
 INTERRUPTED = 130  # 128 + SIGINT
@@ -31,8 +30,9 @@ def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
     from featcache.commands import datasets, extract, import_embeddings, info, list, models, text, verify
     from featcache.commands.shared.command import Command, ContinuedCommand
+    from featcache.commands.shared.command_line import command_line
 
-    app = _app(
+    app = command_line(
         "featcache",
         "Run a frozen CLIP once over a data set and keep what it saw: image and class-text embeddings in Zarr shards.",
         start="featcache extract --model tiny --dataset digits",
@@ -53,8 +53,9 @@ def adapters_app() -> typer.Typer:
     from adapters.commands import audit, bench, fit, list, report, search, suggest
     from adapters.commands.saved import compare, eval, predict, runs, serve
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
+    from featcache.commands.shared.command_line import command_line
 
-    app = _app(
+    app = command_line(
         "adapters",
         "Train lightweight heads on cached CLIP features in seconds, and score them honestly.",
         start="adapters fit --shots 4   (after `featcache extract --model tiny --dataset digits`)",
@@ -74,54 +75,52 @@ def adapters_app() -> typer.Typer:
     return app
 
 
-def _app(name: str, told: str, *, start: str) -> typer.Typer:
-    from featcache.commands.shared.command import Commands
-
-    app = typer.Typer(name=name, cls=Commands, help=told, epilog=f"Start with: {start}", **SETTINGS)
-    app.callback()(_options)
-    return app
-
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        from featcache.version import package_version
-
-        print(f"featcache {package_version()}")
-        raise typer.Exit
-
-
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None: ...
-
-
 def run_featcache() -> None:
     """Entry point of `featcache`."""
-    _run(featcache_app())
+    _run(featcache_app)
 
 
 def run_adapters() -> None:
     """Entry point of `adapters`."""
-    _run(adapters_app())
+    _run(adapters_app)
 
 
-def _run(app: typer.Typer) -> None:
+def _run(make: Callable[[], typer.Typer]) -> None:
     """Run a command line: a user's mistake is one line and status 2, an interruption one line and 130 or 143."""
-    from featcache.errors import FeatcacheError
-
+    # What a cluster sends before it kills is an interruption too, after which locks are given back.
+    for signal_sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_sent, _interrupt)
     # Before torch is imported: idle threads must sleep, not spin on the cores that decoding needs. On two cores this
     # makes extraction three times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imports make objects by the hundred thousand that live to the end: to search them for garbage again and again, and
     # once more at the exit (below), would be a quarter of the time of a short command.
     gc.set_threshold(100_000)
-    # What a cluster sends before it kills is an interruption too, after which locks are given back.
-    for signal_sent in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_sent, _interrupt)
+    app: typer.Typer | None = None
     try:
-        status = app(standalone_mode=False)
+        app = make()
+        status = _status(app)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    _hear_no_more()
+    if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
+        goes_on = "; the same command continues where this one stopped" if app and _continues(app) else ""
+        print(f"interrupted{goes_on}", file=sys.stderr)
+    if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
+        gc.freeze()
+    if status == INTERRUPTED and _sent:
+        _end_now(128 + _sent[-1])
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _status(app: typer.Typer) -> Any:
+    """Run the command that was typed; what it returns."""
+    import typer
+
+    from featcache.errors import FeatcacheError
+
+    try:
+        return app(standalone_mode=False)
     except typer.TyperException as error:
         told = " ".join(str(getattr(error, "format_message", error.__str__)()).split()).rstrip(".")
         if not told:  # no command was given, and the help is printed
@@ -133,17 +132,6 @@ def _run(app: typer.Typer) -> None:
     except OSError as error:  # a file or folder given by the user that cannot be read or written
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}; give a path that can be read and written")
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    _hear_no_more()
-    if status == INTERRUPTED:  # typer makes a return value of Ctrl-C
-        goes_on = "; the same command continues where this one stopped" if _continues(app) else ""
-        print(f"interrupted{goes_on}", file=sys.stderr)
-    if "triton" not in sys.modules:  # comes with encoders; it counts what is left at the exit, and complains
-        gc.freeze()
-    if status == INTERRUPTED and _sent:
-        _end_now(128 + _sent[-1])
-    sys.exit(status if isinstance(status, int) else 0)
 
 
 def _interrupt(signal_sent: int, frame: FrameType | None) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +15,9 @@ from typer.testing import CliRunner
 
 import cli
 from tests.conftest import ImageFolder
+from tests.other_machines import customized
 from tests.pictures import draw_class_folders
-from tests.processes import imported, mistake, run
+from tests.processes import imported, mistake, program, run
 
 APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
@@ -180,3 +184,24 @@ def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_p
 )
 def test_a_mistake_is_one_line_that_names_the_remedy(root: Path, words: tuple[str, ...], told: str) -> None:
     assert told in mistake(*words)
+
+
+INTERRUPTED = """
+import os, sys
+class Interrupts:
+    def find_spec(self, name, *how):
+        if name == {module!r}:
+            os.kill(os.getpid(), {sent})
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "featcache.commands", "rich", "featcache.errors", "zarr"])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_while_it_imports_is_a_line(
+    module: str, sent: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    path = customized(tmp_path, INTERRUPTED.format(module=module, sent=int(sent)))
+    words = [*program("featcache"), "featcache", "list", "--root", str(tmp_path)]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "interrupted\n")

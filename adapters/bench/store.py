@@ -6,8 +6,9 @@
     DIR/results.json       the same with the reliability bins
     DIR/bench.json         what the last bench here showed: its tables and notes, and its rows
 
-The cells are the truth; the three tables are made from them every few seconds and at the end. Every file is written
-under another name and moved into place, and a lock keeps a second bench out of the folder.
+The cells are the truth; the three tables are made from them every few seconds and at the end, and are moved into place
+when all are written; the last vouches for the others (`adapters.show.tidy`). Every file is written under another name
+and moved into place, and a lock keeps a second bench out of the folder.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from filelock import FileLock, Timeout
 from adapters.bench.cells import Cell
 from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
-from adapters.show.tidy import TIDY_FORMATS
-from featcache.places.whole import make_folder, remove_partial_files, write_whole
+from adapters.show.tidy import tidy_files
+from featcache.places.whole import make_folder, remove_partial_files, write_all, write_whole
 from featcache.records import checked, parse_json, sealed, unsealed
 from featcache.utc import now
 
@@ -197,10 +198,8 @@ class Store:
         rows = [asdict(record.row) for record in records]
         types = {field.name: str(field.type) for field in fields(Row)}
         full = [{**asdict(record.row), "reliability": dict(record.reliability)} for record in records]
-        text = json.dumps({"rows": full}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        for suffix, content in TIDY_FORMATS.items():
-            write_whole(self.folder / f"{RESULTS}{suffix}", content(rows, list(types), types))
-        write_whole(self.folder / f"{RESULTS}.json", text.encode())
+        files = tidy_files(RESULTS, rows, list(types), types, {"rows": full})
+        write_all({self.folder / name: content for name, content in files.items()})
 
     def write_shown(self, content: Mapping[str, Any]) -> None:
         """Keep what a bench showed, as JSON-able values."""

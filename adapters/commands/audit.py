@@ -16,6 +16,7 @@ from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
+from featcache.commands.shared.words import images
 from featcache.places.again import again
 from featcache.show.page import Facts, Page, Part, Table, Typed
 
@@ -76,7 +77,7 @@ def _html(found: Audit, cache: Cache) -> tuple[str, Pictures]:
 
 def audit_page(found: Audit, csv: Path | None = None, root: str | None = None) -> Page:
     """Counts, then the first few of each kind, then what to type next."""
-    parts: list[Part] = [Facts(_counts(found), f"{found.cache}: {found.images:,} images of all splits")]
+    parts: list[Part] = [Facts(_counts(found), f"{found.cache}: {images(found.images)} of all splits")]
     parts += _mislabelled(found)
     parts += _twins(found)
     parts += _names(found)
@@ -105,15 +106,15 @@ def _counts(found: Audit) -> list[tuple[str, str]]:
         ("near names", f"{len(found.near_names):,} pairs of classes whose texts nearly coincide"),
         (
             "outliers",
-            f"{len(found.outliers):,} images that no class explains"
+            f"{images(len(found.outliers))} that no class explains"
             if found.share_wrong is not None
             else "not looked for: fewer than two images have a label",
         ),
-        ("unreadable", f"{len(found.unreadable):,} images"),
+        ("unreadable", images(len(found.unreadable))),
         ("small classes", _listed([f"{c.name} ({c.measured})" for c in found.small_classes]) or "none"),
     ]
     unlabelled = found.images - found.labelled
-    told += [("unlabelled", f"{unlabelled:,} images: they are looked at, but for labels")] if unlabelled else []
+    told += [("unlabelled", f"{images(unlabelled)}: they are looked at, but for labels")] if unlabelled else []
     told += [("labels", found.labels_told)] if found.labels_told else []
     told += [("note", found.note)] if found.note else []
     return told

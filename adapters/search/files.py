@@ -4,7 +4,8 @@
     DIR/search.csv       the same as text
     DIR/search.json      what was chosen and the summary
 
-Only chosen rows have a test accuracy. Every file is written under another name and moved into place.
+Only chosen rows have a test accuracy. The three are moved into place when all are written, and the last vouches for the
+others (`adapters.show.tidy`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from adapters.errors import RunError
 from adapters.runs.folder import slug
 from adapters.search.facts import Facts
 from adapters.search.results import NAME, Results
-from adapters.show.tidy import TIDY_FORMATS
+from adapters.show.tidy import tidy_files
 from featcache.places.home import local_home
 from featcache.places.turns import held
-from featcache.places.whole import make_folder, remove_partial_files, write_whole
+from featcache.places.whole import make_folder, remove_partial_files, write_all
 
 LABELS = ("labels", "labels_digest")
 """Facts that a folder's name depends on only where labels were mended."""
@@ -63,13 +64,11 @@ def write(results: Results) -> None:
         RunError: they cannot be written.
     """
     rows = results.rows
-    content = json.dumps(results.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    files = tidy_files(NAME, rows, list(rows[0]), _TYPES, results.to_json())
     try:
         with held(results.folder):
             remove_partial_files(results.folder)
-            for suffix, table in TIDY_FORMATS.items():
-                write_whole(results.folder / f"{NAME}{suffix}", table(rows, list(rows[0]), _TYPES))
-            write_whole(results.folder / f"{NAME}.json", content.encode())
+            write_all({results.folder / name: content for name, content in files.items()})
     except OSError as error:
         raise RunError(
             f"cannot write {results.folder} ({error.strerror or error}): give another folder with --out"

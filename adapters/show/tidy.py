@@ -1,9 +1,15 @@
-"""Tidy tables as files: one row a result, written as CSV to be read and as Parquet with types."""
+"""Tidy tables as files: one row a result, written as CSV to be read and as Parquet with types, and JSON beside them.
+
+The three of one writing belong together: `beside` in the JSON holds the SHA-256 of each table, by which a reader that
+came between two of them can tell.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,3 +55,13 @@ def parquet_bytes(rows: Rows, columns: Sequence[str], types: Types) -> bytes:
 
 TIDY_FORMATS = {".csv": csv_bytes, ".parquet": parquet_bytes}
 """The list: a file's suffix, and what makes its content."""
+
+
+def tidy_files(
+    name: str, rows: Rows, columns: Sequence[str], types: Types, content: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The files of a result, by their names: its tables, and `content` as JSON, which vouches for them."""
+    tables = {f"{name}{suffix}": write(rows, columns, types) for suffix, write in TIDY_FORMATS.items()}
+    beside = {table: hashlib.sha256(written).hexdigest() for table, written in tables.items()}
+    text = json.dumps({**content, "beside": beside}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return {**tables, f"{name}.json": text.encode()}

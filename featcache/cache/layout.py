@@ -3,6 +3,7 @@
 manifest.json, complete.json     what it is made from; that it is finished
 <split>/images, views, state     embeddings in shards; which rows are done
 <split>/content                  a digest of each image file
+<split>/seals                    a digest of each shard
 <split>/ids, labels              the listing
 text/index.json, text/<set>-…    the prompt sets, each a group with `features`
 bad/<split>-<row>.json           the unreadable images of a shard
@@ -10,18 +11,20 @@ bad/<split>-<row>.json           the unreadable images of a shard
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.seals import SEAL_BYTES
 from featcache.ids import CONTENT_BYTES
 
 MANIFEST, COMPLETE = "manifest.json", "complete.json"
 ROOT_GROUP = "zarr.json"
-IMAGES, VIEWS, STATE, IDS, LABELS, CONTENT = "images", "views", "state", "ids", "labels", "content"
+IMAGES, VIEWS, STATE, IDS, LABELS = "images", "views", "state", "ids", "labels"
+CONTENT, SEALS = "content", "seals"
 TEXT, TEXT_INDEX, TEXT_FEATURES = "text", "text/index.json", "features"
 BAD = "bad"
 
@@ -36,7 +39,7 @@ ROW = "row"
 DAMAGE = (ValueError, TypeError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
-_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, STATE: 0}
+_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, SEALS: 1, STATE: 0}
 
 LISTING_ROWS = 65_536
 """Rows of a chunk of ids and labels, at most."""
@@ -54,20 +57,37 @@ def chunk(shard: Shard, name: str, plan: ShardPlan) -> str:
     )
 
 
+def rows(shard: Shard, name: str, plan: ShardPlan) -> slice:
+    """Where a shard is in an array: its rows, or its number where the array has a row a shard."""
+    number = shard.start // plan.rows_per_shard
+    return slice(number, number + 1) if name == SEALS else slice(shard.start, shard.stop)
+
+
 def bad_file(shard: Shard) -> str:
     """The file that lists the unreadable images of a shard."""
     return f"{BAD}/{shard.split}-{shard.start}.json"
 
 
-def shard_of(bad_name: str, plan: ShardPlan) -> Shard:
-    """The shard whose unreadable images a file in `BAD` lists."""
-    split, start = bad_name.removesuffix(".json").rsplit("-", 1)
-    return Shard(split, int(start), min(int(start) + plan.rows_per_shard, plan.rows[split]))
+def shard_of(bad_name: str, plan: ShardPlan) -> Shard | None:
+    """The shard whose unreadable images a file in `BAD` lists; None if it is no such file."""
+    split, _, start = bad_name.removesuffix(".json").rpartition("-")
+    shards = plan.shards(split) if split in plan.rows else ()
+    return next((shard for shard in shards if str(shard.start) == start), None)
 
 
 def metadata_files(splits: Iterable[str], arrays: Iterable[str]) -> list[str]:
     """Where Zarr keeps what it knows of splits, and of these arrays of each."""
     return [f"{place}/{ROOT_GROUP}" for split in splits for place in (split, *(array(split, name) for name in arrays))]
+
+
+def listing_files(rows: Mapping[str, int]) -> list[str]:
+    """The chunks of ids and labels of splits of so many rows."""
+    return [
+        f"{array(split, name)}/c/{number}{'/0' * axes}"
+        for split, count in rows.items()
+        for name, axes in ((IDS, 1), (LABELS, 0))
+        for number in range(-(-count // LISTING_ROWS))
+    ]
 
 
 def text_group(name: str, token: str) -> str:
@@ -110,6 +130,18 @@ def states(rows: int, plan: ShardPlan) -> dict[str, Any]:
         "fill_value": MISSING,
         "compressors": Crc32cCodec(),
         "dimension_names": (ROW,),
+    }
+
+
+def seals(rows: int, plan: ShardPlan) -> dict[str, Any]:
+    """How the seals (S, 32) of S shards are stored."""
+    return {
+        "shape": (-(-rows // plan.rows_per_shard), SEAL_BYTES),
+        "chunks": (1, SEAL_BYTES),
+        "dtype": "uint8",
+        "fill_value": 0,
+        "compressors": Crc32cCodec(),
+        "dimension_names": ("shard", "seal_byte"),
     }
 
 

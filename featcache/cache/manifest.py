@@ -72,6 +72,7 @@ class Plan(TypedDict):
 
     rows: dict[str, int]
     rows_per_shard: int
+    seals: NotRequired[bool]
 
 
 class Manifest(TypedDict):
@@ -107,6 +108,7 @@ class PromptSetRecord(TypedDict):
     logit_scale: float
     logit_bias: float | None
     weights_sha256: str
+    features_sha256: NotRequired[str]
 
 
 class TextIndexRecord(TypedDict):

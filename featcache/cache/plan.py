@@ -23,6 +23,9 @@ class Shard:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def __str__(self) -> str:
+        return f"{self.split} rows {self.start}-{self.stop - 1}"
+
 
 @dataclass(frozen=True)
 class ShardPlan:

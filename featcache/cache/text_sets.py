@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ def _require_numbers(features: np.ndarray, prompts: Sequence[Sequence[str]]) -> 
             raise CacheIncomplete("some prompts have no embedding")
 
 
+def _digest(features: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(features, "<f4").data).hexdigest()
+
+
 def _shape(prompts: Sequence[Sequence[str]]) -> tuple[int, int]:
     """(C, T)."""
     return len(prompts), max(map(len, prompts), default=0)
@@ -96,6 +101,10 @@ class TextIndex:
     def has(self, name: str, prompts: Sequence[Sequence[str]]) -> bool:
         """Whether the set exists with exactly these prompts."""
         return bool(self._index["sets"].get(name, {}).get("digest") == digest(prompts))
+
+    def group(self, name: str) -> str:
+        """Where a set is."""
+        return str(self._index["sets"][name]["group"])
 
     @property
     def groups(self) -> list[str]:
@@ -152,6 +161,8 @@ class TextIndex:
             require(array, layout.text_features((*_shape(entry["prompts"]), array.shape[-1])))
             features = np.asarray(array[:])
             _require_numbers(features, entry["prompts"])
+            if entry.get("features_sha256") not in (None, _digest(features)):
+                raise CacheIncomplete("its embeddings are not those that were written")
         except (*DAMAGE, CacheIncomplete) as error:
             message = f"the prompt set {chosen} in {self._folder.location} is damaged ({error}); type "
             raise CacheIncomplete(message + f"`featcache verify {self._folder.location} --repair`") from error
@@ -189,6 +200,7 @@ class TextIndex:
             "logit_scale": encoded.logit_scale,
             "logit_bias": encoded.logit_bias,
             "weights_sha256": encoded.weights_sha256,
+            "features_sha256": _digest(encoded.features),
         }
         if default or self._index["default"] is None:
             self._index["default"] = name

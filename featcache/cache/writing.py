@@ -24,12 +24,14 @@ from featcache.cache.layout import (
     LABELS,
     MISSING,
     ROOT_GROUP,
+    SEALS,
     STATE,
     UNREADABLE,
     VIEWS,
 )
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.seals import ShardSeal, seals_shards
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import blocks, encode_ids
 from featcache.places.folder import Folder, array_in
@@ -71,6 +73,7 @@ class CacheStore:
         identity = manifest["identity"]
         self._dim, self._dtype = identity["encoder"]["dim"], identity["dtype"]
         self._has_content = manifest["format"] != BEFORE
+        self._sealed_for: str | None = manifest["digest"] if seals_shards(manifest) else None
         self._arrays: dict[str, zarr.Array[Any]] = {}
         with explain_full_disk(folder):
             self._group = folder.group("a")
@@ -95,6 +98,8 @@ class CacheStore:
                 self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
             if self._has_content:
                 self._create(split, CONTENT, layout.contents(len(ids), self.plan))
+            if self._sealed_for:
+                self._create(split, SEALS, layout.seals(len(ids), self.plan))
             self._create(split, STATE, layout.states(len(ids), self.plan))
 
         with explain_full_disk(self.folder):
@@ -121,17 +126,26 @@ class CacheStore:
             CacheError: The disk is full.
         """
         shard = result.shard
+        seal = ShardSeal(self._sealed_for or "", shard)
+
+        def put(name: str, values: np.ndarray) -> None:
+            self._put(shard, name, values)
+            seal.add(name, values)
+
         with explain_full_disk(self.folder):
             self.folder.remove(layout.chunk(shard, STATE, self.plan))
             if result.bad:
                 self.folder.write_json(layout.bad_file(shard), result.bad)
             else:
                 self.folder.remove(layout.bad_file(shard))
-            self._put(shard, IMAGES, self._stored(result.images, result.state))
+            put(IMAGES, self._stored(result.images, result.state))
             if result.views is not None:
-                self._put(shard, VIEWS, self._stored(result.views, result.state))
+                put(VIEWS, self._stored(result.views, result.state))
             if self._has_content:
-                self._put(shard, CONTENT, result.content)
+                put(CONTENT, result.content)
+            if self._sealed_for:
+                seal.add(STATE, result.state)
+                self._put(shard, SEALS, seal.digest()[None])
             self._put(shard, STATE, result.state)
 
     def forget(self, shard: Shard) -> None:
@@ -160,9 +174,10 @@ class CacheStore:
         return unreadable
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file of a cache that is neither a chunk nor sealed itself, but for prompt sets."""
-        arrays = (IMAGES, VIEWS, CONTENT, STATE, IDS, LABELS)
+        """SHA-256 of the files of a cache that no seal is of, but for prompt sets: metadata, listing, `bad/`."""
+        arrays = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
         names = layout.metadata_files(self.plan.rows, arrays)
+        names += layout.listing_files(self.plan.rows)
         names += [layout.array(BAD, name) for name in self.folder.names(BAD)]
         found = together(self._digest, names)
         return {name: digest for name, digest in zip(names, found, strict=True) if digest}
@@ -170,17 +185,17 @@ class CacheStore:
     def _digest(self, name: str) -> str | None:
         try:
             return hashlib.sha256(self.folder.read(name)).hexdigest()
-        except FileNotFoundError:  # not every split has views
+        except FileNotFoundError:  # not every split has views, or labels
             return None
 
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
         self.folder.remove(layout.chunk(shard, STATE, self.plan))
-        rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT)]
+        rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT, SEALS)]
         self.folder.remove(*rest, layout.bad_file(shard))
 
     def _put(self, shard: Shard, name: str, values: np.ndarray) -> None:
-        array, rows = self._array(shard.split, name), slice(shard.start, shard.stop)
+        array, rows = self._array(shard.split, name), layout.rows(shard, name, self.plan)
         try:
             array[rows] = values
         except DAMAGE as error:

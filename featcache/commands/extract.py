@@ -11,7 +11,16 @@ from featcache.commands.shared.choices import choice
 from featcache.commands.shared.class_words import class_words, classes_json
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
-from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out, left_out_words, split_origin
+from featcache.commands.shared.words import (
+    classes,
+    counts,
+    decoded,
+    encoder,
+    images,
+    left_out,
+    left_out_words,
+    split_origin,
+)
 from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
@@ -268,16 +277,16 @@ def _done(report: ExtractionReport) -> list[tuple[str, str]]:
     cache = report.cache
     if report.encoded:
         rate = report.images_per_second or 0.0
-        encoded = f"{report.encoded:,} images in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
+        encoded = f"{images(report.encoded)} in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
         rows = [("encoded", encoded)]
         if len(report.encoded_by) > 1:
             rows.append(("by", ", ".join(f"{place}: {count:,}" for place, count in report.encoded_by.items())))
-        rows += [("found done", f"{report.resumed:,} images")] if report.resumed else []
+        rows += [("found done", images(report.resumed))] if report.resumed else []
     else:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
         rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
     if report.skipped:
-        rows.append(("unreadable", f"{report.skipped:,} images; `featcache info {cache.name}` lists them"))
+        rows.append(("unreadable", f"{images(report.skipped)}; `featcache info {cache.name}` lists them"))
     return rows
 
 
@@ -285,7 +294,7 @@ def _next_command(cache: Cache, root: str | None) -> str:
     """What to type to fit a first head, with as many shots as every class has, at most 4; or else to get labels."""
     import numpy as np
 
-    images = np.bincount(cache["train"].labels[cache["train"].labelled], minlength=len(cache.class_names))
-    if cache.unlabelled and not (len(images) and images.all()):
+    per_class = np.bincount(cache["train"].labels[cache["train"].labelled], minlength=len(cache.class_names))
+    if cache.unlabelled and not (len(per_class) and per_class.all()):
         return f"adapters suggest {cache.name} --csv labels.csv{again(root)}"
-    return f"adapters fit --shots {min(4, max(1, int(images.min())))} --cache {cache.name}{again(root)}"
+    return f"adapters fit --shots {min(4, max(1, int(per_class.min())))} --cache {cache.name}{again(root)}"

@@ -27,7 +27,7 @@ from typing import Any
 from featcache.assets import data_dir
 from featcache.datasets.shipped import imagenet_templates
 from featcache.datasets.sources.sources import what_can_be_given
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 from featcache.prompts import PromptSpec
 
 
@@ -119,11 +119,23 @@ def _key(name: str) -> str:
 
 @functools.cache
 def _cards() -> dict[str, Card]:
-    return {path.stem: _read(path) for path in sorted((data_dir() / "cards").glob("*.toml"))}
+    return {path.stem: read_card(path) for path in sorted((data_dir() / "cards").glob("*.toml"))}
 
 
-def _read(path: Path) -> Card:
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
+def read_card(path: Path) -> Card:
+    """The card in a file.
+
+    Raises:
+        DataError: It is no TOML, or lacks a key, or one has another kind of value.
+    """
+    try:
+        return _card(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {in_a_line(error)}"
+        raise DataError(f"{path} is no card ({reason}): expected the keys of another file there") from error
+
+
+def _card(table: Mapping[str, Any], name: str) -> Card:
     images, split = table["images"], table["split"]
     folders = tuple(table["folders"]) if "folders" in table else None
     names = table.get("names", {})
@@ -131,7 +143,7 @@ def _read(path: Path) -> Card:
     if folders is not None:
         class_names = tuple(names.get(folder, folder) for folder in folders)
     return Card(
-        name=path.stem,
+        name=name,
         title=table["title"],
         aliases=tuple(table["aliases"]),
         classes=table["classes"],

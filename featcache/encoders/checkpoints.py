@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,47 +27,71 @@ TRANSFORMERS = "vision_model.embeddings.class_embedding"
 """A tensor of a CLIP of Hugging Face's transformers."""
 
 
+class Plain(NamedTuple):
+    """A checkpoint as open_clip reads it."""
+
+    file: Path
+    taken_off: str
+    """What stood around the weights, in words; empty: nothing."""
+
+
+class Unwrapped(NamedTuple):
+    """The weights in a checkpoint, by the names that they have in the model."""
+
+    state: Mapping[str, Any]
+    wrappers: tuple[str, ...]
+    prefix: str
+
+    @property
+    def told(self) -> str:
+        """What was taken off, in words."""
+        parts = [f"the wrapper {'/'.join(self.wrappers)}"] if self.wrappers else []
+        return " and ".join([*parts, f"the prefix {self.prefix}"] if self.prefix else parts)
+
+
 @contextmanager
-def plain_checkpoint(file: Path) -> Iterator[Path]:
-    """The checkpoint as open_clip reads it: the file itself, or a copy without wrappers and prefix while this lasts.
+def plain_checkpoint(file: Path) -> Iterator[Plain]:
+    """The file itself, or a copy without wrappers and prefix while this lasts.
 
     Raises:
         ModelError: It holds a CLIP in the layout of transformers.
     """
     found = _read(file)
-    state = None if found is None else unwrapped(found)
-    if state is None:
-        yield file
+    if found is None:
+        yield Plain(file, "")
         return
-    if TRANSFORMERS in state:
+    weights = unwrapped(found)
+    if TRANSFORMERS in weights.state:
         raise ModelError(
             f"{file} has the layout of Hugging Face's transformers, expected open_clip's: give the model's open_clip "
             "weights (a tag of `featcache models MODEL`, or --model hf-hub:OWNER/NAME)"
         )
-    if state is found:
-        yield file
+    if not weights.told:
+        yield Plain(file, "")
         return
     with tempfile.TemporaryDirectory(prefix="featcache-") as folder:
         plain = Path(folder) / "plain.pt"
-        torch.save(state, plain)
-        yield plain
+        torch.save(weights.state, plain)
+        yield Plain(plain, weights.told)
 
 
-def unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights in a checkpoint, by the names that they have in the model; `content` itself if that is what it is."""
-    state = content
+def unwrapped(content: Mapping[str, Any]) -> Unwrapped:
+    """What is left of a checkpoint without wrappers and prefix; `content` itself if that is what it is."""
+    state, wrappers = content, list[str]()
     while not _weights(state):
-        inner = next((state[name] for name in WRAPPERS if isinstance(state.get(name), Mapping)), None)
-        if inner is None:
-            return content  # whatever it is, open_clip says what it misses
-        state = inner
+        name = next((name for name in WRAPPERS if isinstance(state.get(name), Mapping)), None)
+        if name is None:
+            return Unwrapped(content, (), "")  # whatever it is, open_clip says what it misses
+        wrappers.append(name)
+        state = state[name]
     if not all(isinstance(name, str) for name in state):  # no weights of a model
-        return content
+        return Unwrapped(content, (), "")
     top = next((name for name in state if name.rpartition(".")[2] == EVERY_CLIP), EVERY_CLIP)
     prefix = top.removesuffix(EVERY_CLIP)
     if prefix and all(name.startswith(prefix) for name in state):
-        return {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+        bare = {name.removeprefix(prefix): value for name, value in state.items()}
+        return Unwrapped(bare, tuple(wrappers), prefix)
+    return Unwrapped(state, tuple(wrappers), "")
 
 
 def _weights(state: Mapping[str, Any]) -> bool:

@@ -82,6 +82,7 @@ class Encoder:
         input_size: (height, width) of what it makes, in pixels.
         mean: (3,) of its normalisation.
         std: (3,) likewise.
+        note: What must be said of how it was loaded; mostly nothing.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Encoder:
         device: torch.device,
         precision: str,
         decode: str = EXACT,
+        note: str = "",
     ) -> None:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -101,7 +103,7 @@ class Encoder:
         transform = json.dumps({**model.visual.preprocess_cfg, **how}, sort_keys=True)  # type: ignore[dict-item, union-attr]
         logit_scale, logit_bias = model.logit_scale, getattr(model, "logit_bias", None)
         assert isinstance(logit_scale, torch.Tensor)
-        self.device = device
+        self.device, self.note = device, note
         self.dim = info.dim
         self.image_size = info.image_size
         self.logit_scale = float(logit_scale.detach().double().exp())
@@ -163,7 +165,8 @@ class Encoder:
         if quick_gelu is not None:
             info = replace(info, quick_gelu=quick_gelu)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
-        return cls(load_model(info), tokenizer, info, device=target, precision=resolved, decode=decode)
+        weights, note = load_model(info)
+        return cls(weights, tokenizer, info, device=target, precision=resolved, decode=decode, note=note)
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.

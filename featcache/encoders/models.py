@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from featcache.assets import data_dir
 from featcache.encoders import open_clip_lists
 from featcache.errors import ModelError, in_a_line
 from featcache.places.hub import offline_at_once
+from featcache.records import parse_json
 
 TINY = "tiny"
 LOCAL, HUB, RANDOM = "local", "hub", "random"  # what stands for a tag where there is none
@@ -218,7 +218,7 @@ def _directory_config(folder: Path) -> dict[str, Any]:
     """`model_cfg` of a local open_clip directory."""
     file = folder / "open_clip_config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        config = parse_json(file.read_bytes())["model_cfg"]
         _image_size(config)
         int(config["embed_dim"])
         config["text_cfg"]
@@ -226,7 +226,7 @@ def _directory_config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder} is no open_clip model directory: it must hold open_clip_config.json and the weights"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(
             f"{file} is no open_clip configuration ({type(error).__name__}: {error}): it needs model_cfg with "
             "embed_dim, vision_cfg and text_cfg"

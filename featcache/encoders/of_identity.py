@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from featcache.encoders.device import resolve_device
 from featcache.encoders.encoder import EXACT, PRECISION_BY, Encoder
 from featcache.errors import ModelError
 from featcache.origin import is_known
+from featcache.records import Malformed, checked, parse_json
 
 MOVED = "if it has moved, type --model DIR or --pretrained FILE"
 
@@ -32,14 +32,17 @@ def encoder_of(
         pretrained: Its weights here, likewise: a file.
 
     Raises:
-        ModelError: It cannot be loaded.
+        ModelError: It cannot be loaded, or its transform is not one.
     """
     if not is_known(identity) and model is not None:
         return Encoder.load(model, pretrained, device=device, precision=precision or "auto")
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
-    decode = json.loads(identity["transform"]).get("decode", EXACT)
+    try:
+        decode = checked(parse_json(identity["transform"]), dict[str, Any]).get("decode", EXACT)
+    except Malformed as error:
+        raise ModelError(f"the transform of {identity['architecture']} is damaged in the record: {error}") from error
     how: dict[str, Any] = {"device": device, "precision": precision, "decode": decode}
     if model is None and pretrained is None:
         return Encoder.load(identity["architecture"], identity["pretrained"], **how)

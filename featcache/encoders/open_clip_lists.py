@@ -8,7 +8,6 @@ have added architectures of its own to it.
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from featcache.errors import ModelError
+from featcache.records import Malformed, checked, parse_json
 
 _ALIAS = "featcache_open_clip"
 """The name under which its module of tags is run; as `open_clip` it would bring the rest along."""
@@ -30,7 +30,11 @@ _PARTS = ("embed_dim", "vision_cfg", "text_cfg")
 
 
 def architectures() -> Mapping[str, dict[str, Any]]:
-    """The configuration of every architecture, in open_clip's order."""
+    """The configuration of every architecture, in open_clip's order.
+
+    Raises:
+        ModelError: A file of open_clip's is damaged.
+    """
     if loaded := sys.modules.get("open_clip"):
         return {name: loaded.get_model_config(name) for name in loaded.list_models()}
     return _read_architectures()
@@ -47,7 +51,10 @@ def pretrained() -> Mapping[str, Mapping[str, dict[str, Any]]]:
 def _read_architectures() -> Mapping[str, dict[str, Any]]:
     found = {}
     for file in (_folder() / "model_configs").glob("*.json"):
-        config = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            config = checked(parse_json(file.read_bytes()), dict[str, Any])
+        except Malformed as error:
+            raise ModelError(f"{file} is damaged: {error}; install open_clip_torch again") from error
         if all(part in config for part in _PARTS):
             found[file.stem] = config
     return dict(sorted(found.items(), key=lambda item: _natural(item[0])))

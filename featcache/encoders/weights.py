@@ -31,8 +31,11 @@ _LOAD_ERRORS = (
 )  # fmt: skip
 
 
-def load_model(info: models.ModelInfo) -> torch.nn.Module:
+def load_model(info: models.ModelInfo) -> tuple[torch.nn.Module, str]:
     """Build the model that `info` describes, on the CPU in float32, with its weights.
+
+    Returns:
+        The model, and what must be said of how it was loaded; mostly nothing.
 
     Raises:
         ModelError: The weights cannot be downloaded or do not fit, or open_clip finds a QuickGELU mismatch.
@@ -48,8 +51,11 @@ def load_model(info: models.ModelInfo) -> torch.nn.Module:
         warnings.filterwarnings("error", message=".*QuickGELU mismatch.*", category=UserWarning)
         torch.default_generator.manual_seed(RANDOM_SEED)  # the weights, if random; nothing otherwise
         pretrained = None if info.pretrained in (models.LOCAL, models.HUB, models.RANDOM) else info.pretrained
+        note = ""
         if pretrained and Path(pretrained).is_file():
-            pretrained = str(stack.enter_context(plain_checkpoint(Path(pretrained))))
+            plain = stack.enter_context(plain_checkpoint(Path(pretrained)))
+            note = f"took {plain.taken_off} off {pretrained}" if plain.taken_off else ""
+            pretrained = str(plain.file)
         try:
             model: torch.nn.Module = open_clip.create_model(
                 models.open_clip_name(info.architecture),
@@ -63,7 +69,7 @@ def load_model(info: models.ModelInfo) -> torch.nn.Module:
             raise ModelError(f"{info.architecture} with '{info.pretrained}': {models.one_line(mismatch)}") from mismatch
         except _LOAD_ERRORS as error:
             raise ModelError(_failure(info, error)) from error
-    return model
+    return model, note
 
 
 def load_tokenizer(info: models.ModelInfo) -> Callable[[list[str]], torch.Tensor]:

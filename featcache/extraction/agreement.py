@@ -88,6 +88,7 @@ def _new_manifest(
             "rows_per_shard": plan.rows_per_shard,
             "rows_per_chunk": plan.rows_per_chunk,
             "images_per_second": round(rate, 2),
+            "seals": True,
         },
         "request": request.fingerprint(dataset),
         "provenance": {

@@ -156,7 +156,8 @@ def _encode(request: Request, dataset: Dataset, folder: Folder, held: Held, repo
     brief = Brief(request.elsewhere(), dataset, folder, held.token, library_versions())
     engine: Engine = ENGINES[request.engine]()
     with engine.stations(brief) as stations:
-        everywhere(stations, "load")
+        for note in dict.fromkeys(filter(None, everywhere(stations, "load"))):
+            reporter.note(note)
         checked = _survey(request, dataset, folder, stations[0], reporter)
         everywhere(stations[:1], "prepare")
         everywhere(stations, "check")

@@ -68,8 +68,11 @@ class Station:
         self._running: Generator[tuple[int, int]] | None = None
         self._speeds: dict[int, float] = {}
 
-    def load(self) -> None:
+    def load(self) -> str:
         """Look around, and load the encoder.
+
+        Returns:
+            What must be said of that; mostly nothing.
 
         Raises:
             ModelError: It cannot be loaded here.
@@ -89,6 +92,7 @@ class Station:
         asked = request.workers
         self._workers = default_workers(self.encoder.device, self._cores) if asked is None else asked
         self._starting = time.monotonic() - began
+        return self.encoder.note
 
     def survey(self, parts: Sequence[tuple[str, range]]) -> Surveyed | None:
         """Look at the headers of images that are to be encoded, if that was asked for or costs little; else None.

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -20,17 +21,32 @@ def write_whole(path: Path, content: bytes | bytearray | memoryview) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes | bytearray | memoryview]) -> None:
+    """Write files of one folder, each as `write_whole` does; none takes its place before all are on the disk.
+
+    They are moved one after the other, so that a reader may come between two of them, but no full disk does.
+
+    Raises:
+        OSError: one cannot be written; nothing is left behind.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}") for path in contents}
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for path, content in contents.items():
+            with temporary[path].open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, written in temporary.items():
+            written.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
         raise
-    settle(path.parent)
+    for folder in {path.parent for path in contents}:
+        settle(folder)
 
 
 def make_folder(folder: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from featcache.cache import layout
 from featcache.cache.layout import (
@@ -22,7 +25,9 @@ from featcache.cache.layout import (
     LABELS,
     MISSING,
     ROOT_GROUP,
+    SEALS,
     STATE,
+    TEXT_FEATURES,
     TEXT_INDEX,
     UNREADABLE,
     VIEWS,
@@ -31,6 +36,7 @@ from featcache.cache.layout import (
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_completion, read_manifest
+from featcache.cache.seals import ShardSeal, seals_shards
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
@@ -38,7 +44,11 @@ from featcache.ids import Ids, listing_digest
 from featcache.origin import imported, made_by
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
+from featcache.records import parse_json
 from featcache.verification.found import Verification
+
+ARRAYS = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
+"""Of a split, as far as it has them."""
 
 
 def verify(
@@ -98,15 +108,19 @@ def verify_store(folder: Folder) -> Verification:
     if ROOT_GROUP in found.files:
         return found
     _check_digests(folder, found)
-    group = folder.group("r")
+    group, lost = folder.group("r"), list[Shard]()
     for split in plan.rows:
-        if any(name.startswith(f"{split}/") for name in found.files):  # chunks mean nothing until that is mended
+        metadata = [name for name in found.files if name.startswith(f"{split}/") and name.endswith(ROOT_GROUP)]
+        if metadata:  # chunks mean nothing until that is mended
             continue
         for shard in plan.shards(split):
-            _check_shard(group, shard, found, has_content=manifest["format"] != BEFORE)
-    if found.missing:
+            before = found.missing
+            _check_shard(group, shard, manifest, found)
+            lost += [shard] if found.missing > before else []
+    if lost:
         total = sum(plan.rows.values())
-        what = "are missing" if found.finished else f"are still to do: type the same `{found.made_by}` command again"
+        again = f"are still to do: type the same `{found.made_by}` command again"
+        what = f"are missing, first in {lost[0]}" if found.finished else again
         found.problems.append(f"{found.missing:,} of {total:,} rows {what}")
     elif not found.finished:
         found.problems.append(f"the run was not finished: type the same `{found.made_by}` command again")
@@ -127,13 +141,14 @@ def _repair(folder: Folder, found: Verification) -> None:
         for name in found.files:
             if name.startswith(f"{layout.TEXT}/") and name != TEXT_INDEX:
                 folder.write_json(name, layout.GROUP)
-            if name.startswith(f"{BAD}/"):
-                store.forget(shard_of(name.removeprefix(f"{BAD}/"), plan))
+            if shard := shard_of(name.removeprefix(f"{BAD}/"), plan):
+                store.forget(shard)
         for shard in found.shards:
             store.forget(shard)
         for name in folder.names(BAD):
-            store.forget(shard_of(name, plan))
-            found.repaired = True
+            if shard := shard_of(name, plan):
+                store.forget(shard)
+                found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
         for name in found.prompt_sets:
@@ -171,16 +186,23 @@ def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> N
     Raises:
         CacheError: It is damaged.
     """
-    own, consolidated = folder.group("r"), folder.group("r", finished=finished)
-    for split in plan.rows:
-        for name in (IMAGES, VIEWS, CONTENT, STATE, IDS, LABELS):
-            place = layout.array(split, name)
-            try:
-                same = place not in own or _metadata(own, place) == _metadata(consolidated, place)
-            except DAMAGE:  # of the array's own, which is told where it is read
-                continue
-            if not same:
-                raise CacheError(f"{folder.location} says other things of {place} than that itself")
+    consolidated = folder.group("r", finished=finished)
+    if not finished:
+        return
+    said = folder.read_json(ROOT_GROUP)
+    named = said.get("consolidated_metadata", {}).get("metadata", {})
+    arrays = [layout.array(split, name) for split in plan.rows for name in ARRAYS] if named else []
+    same = _understood(said, consolidated.metadata)
+    for place in dict.fromkeys([*named, *arrays]):
+        try:
+            own = folder.find_json(layout.array(place, ROOT_GROUP))
+            same &= (own is None) == (place not in named)
+            if same and own is not None and own["node_type"] == "array" and own != named[place]:
+                same = _metadata(folder.group("r"), place) == _metadata(consolidated, place)
+        except (*DAMAGE, CacheError):  # of the array's own, which is told where it is read
+            continue
+        if not same:
+            raise CacheError(f"{folder.location} says other things of its arrays than they themselves")
 
 
 def _metadata(group: zarr.Group, place: str) -> str:
@@ -188,33 +210,55 @@ def _metadata(group: zarr.Group, place: str) -> str:
     return str(array_in(group, place).metadata.to_dict())
 
 
-def _check_shard(group: zarr.Group, shard: Shard, found: Verification, *, has_content: bool) -> None:
+def _understood(said: Any, metadata: GroupMetadata | ArrayV2Metadata | ArrayV3Metadata) -> bool:
+    """Whether all that a file of metadata says is in what Zarr made of it, which leaves out what it does not know."""
+    kept = parse_json(metadata.to_buffer_dict(default_buffer_prototype())[ROOT_GROUP].to_bytes())
+    return _within(said, kept)
+
+
+def _within(said: Any, kept: Any) -> bool:
+    if isinstance(said, dict) and isinstance(kept, dict):
+        return all(key in kept and _within(value, kept[key]) for key, value in said.items())
+    if isinstance(said, list) and isinstance(kept, list):
+        return len(said) == len(kept) and all(map(_within, said, kept))
+    return bool(said == kept)
+
+
+def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], found: Verification) -> None:
     """Add what is wrong with one shard."""
-    rows = slice(shard.start, shard.stop)
     try:
-        state = np.asarray(array_in(group, shard.split, STATE)[rows])
+        state = np.asarray(array_in(group, shard.split, STATE)[shard.start : shard.stop])
         if missing := int((state == MISSING).sum()):
             found.missing += missing
             if found.finished:
                 found.shards.append(shard)
             return
         found.unreadable += int((state == UNREADABLE).sum())
-        names = [IMAGES, *([VIEWS] if layout.array(shard.split, VIEWS) in group else [])]
-        problem = next(
-            (
-                problem
-                for name in names
-                if (problem := _values_problem(name, np.asarray(array_in(group, shard.split, name)[rows]), state))
-            ),
-            None,
-        )
-        if not problem and has_content:
-            problem = _content_problem(np.asarray(array_in(group, shard.split, CONTENT)[rows]), state)
+        problem = _shard_problem(group, shard, state, manifest)
     except DAMAGE as error:
         problem = f"damaged ({error})"
     if problem:
-        found.problems.append(f"{shard.split} rows {shard.start}-{shard.stop - 1}: {problem}")
+        found.problems.append(f"{shard}: {problem}")
         found.shards.append(shard)
+
+
+def _shard_problem(group: zarr.Group, shard: Shard, state: np.ndarray, manifest: dict[str, Any]) -> str | None:
+    plan, seal = ShardPlan.from_manifest(manifest), ShardSeal(manifest["digest"], shard)
+
+    def read(name: str) -> np.ndarray:
+        return np.asarray(array_in(group, shard.split, name)[layout.rows(shard, name, plan)])
+
+    views = layout.array(shard.split, VIEWS) in group
+    for name in [IMAGES, *([VIEWS] if views else []), *([] if manifest["format"] == BEFORE else [CONTENT])]:
+        values = read(name)
+        problem = _content_problem(values, state) if name == CONTENT else _values_problem(name, values, state)
+        if problem:
+            return problem
+        seal.add(name, values)
+    seal.add(STATE, state)
+    if seals_shards(manifest) and not np.array_equal(read(SEALS)[0], seal.digest()):
+        return "not what was written: a chunk was replaced, or took another's place"
+    return None
 
 
 def _values_problem(name: str, values: np.ndarray, state: np.ndarray) -> str | None:
@@ -254,6 +298,10 @@ def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verifica
     for name in index.names:
         try:
             index.read(classes, name)
+            array = layout.array(index.group(name), TEXT_FEATURES)
+            metadata = array_in(folder.group("r"), array).metadata
+            if not _understood(folder.read_json(layout.array(array, ROOT_GROUP)), metadata):
+                raise CacheError(f"the metadata of {array} is damaged")
         except CacheError:
             found.problems.append(f"prompt set {name}: damaged")
             found.prompt_sets.append(name)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,18 @@ from adapters.fitting.fit import fit
 from adapters.runs.catalogue import read_run
 from featcache.cache import plan
 from featcache.cache.catalogue import locate
+from featcache.cache.layout import ROOT_GROUP
+from featcache.cache.plan import ShardPlan
+from featcache.cache.reading import read_manifest
 from featcache.errors import FeatcacheError
+from featcache.places.arrays import WholeFiles
+from featcache.places.disk import Disk
 from featcache.places.folder import Folder
 from featcache.records import SEAL, unsealed
+from featcache.verification import verify as verifying
+from featcache.verification.found import Verification
 from featcache.verification.verify import verify_store
+from tests.faults.conftest import Faults
 from tests.pictures import draw_class_folders
 
 SEED = 12
@@ -31,11 +42,12 @@ LOCKS = ("writer.lock", "writer.json")
 
 @dataclass(frozen=True)
 class Damage:
-    """A file, and what stands in it; None: nothing, it is gone."""
+    """A file, and what stands in it; None: nothing, it is gone. The first byte that differs is at `place`."""
 
     file: str
     what: str
     content: bytes | None
+    place: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +74,14 @@ def caches(base: Path) -> featcache.Cache:
     return featcache.open("c", root=base / "home")
 
 
-def damages(folder: Path, sample: int | None) -> Iterator[Damage]:
-    """Each byte with one bit flipped, each file cut, emptied, gone; all, or as many of a file, chosen by the seed."""
+KINDS = ("flipped", "swapped with its neighbour", "files cut, emptied and removed")
+
+
+def damages(folder: Path, sample: int | None, kinds: Collection[str] = KINDS) -> Iterator[Damage]:
+    """Each byte with one bit flipped, and in the place of its neighbour; each file cut, emptied, gone.
+
+    All bytes, or as many of each file, chosen by the seed.
+    """
     random = np.random.default_rng(SEED)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, content = path.relative_to(folder).as_posix(), path.read_bytes()
@@ -71,11 +89,27 @@ def damages(folder: Path, sample: int | None) -> Iterator[Damage]:
             continue
         places = range(len(content)) if sample is None else random.choice(len(content), min(sample, len(content)))
         for place in map(int, places):
-            changed = bytes([content[place] ^ (1 << (place % 8))])
-            yield Damage(name, f"byte {place} flipped", content[:place] + changed + content[place + 1 :])
+            flipped, pair = bytes([content[place] ^ (1 << (place % 8))]), content[place : place + 2]
+            if KINDS[0] in kinds:
+                yield Damage(name, f"byte {place} flipped", content[:place] + flipped + content[place + 1 :], place)
+            if KINDS[1] in kinds and pair != pair[::-1]:
+                yield Damage(name, f"byte {place} swapped", content[:place] + pair[::-1] + content[place + 2 :], place)
+        if KINDS[2] not in kinds:
+            continue
         for length in {0, len(content) // 2, len(content) - 1}:
-            yield Damage(name, f"cut to {length}", content[:length])
+            yield Damage(name, f"cut to {length}", content[:length], length)
         yield Damage(name, "gone", None)
+
+
+def swapped_files(folder: Path) -> list[tuple[Path, Path]]:
+    """Pairs of files of one size that say other things."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in LOCKS]
+    pairs = itertools.combinations(files, 2)
+    return [
+        (one, other)
+        for one, other in pairs
+        if one.stat().st_size == other.stat().st_size and one.read_bytes() != other.read_bytes()
+    ]
 
 
 def told(error: FeatcacheError) -> str:
@@ -110,27 +144,145 @@ def damaged(folder: Path, damage: Damage) -> Iterator[None]:
         path.write_bytes(before)
 
 
-def check_cache(cache: Path, sample: int | None, at_most: int | None = None) -> int:
-    expected, count, chosen = read_cache(cache)[0], 0, list(damages(cache, sample))
+class Found(Exception):  # noqa: N818 - it is no error
+    """`verify` has found something, and need not go on."""
+
+
+class FirstProblem(list[str]):
+    """Problems, of which one is enough."""
+
+    def append(self, problem: str) -> None:
+        raise Found(problem)
+
+
+ATTRIBUTES = {
+    "images": ["images"], "views": ["views"], "content": ["content"], "state": ["valid", "images"], "ids": ["ids"],
+    "labels": ["labels"],
+}  # fmt: skip
+"""What readers of a split take from an array."""
+
+
+@contextlib.contextmanager
+def files_read() -> Iterator[set[str]]:
+    """The files of a folder that are asked for meanwhile: damage of another changes nothing of what is read."""
+    seen: set[str] = set()
+    read, get = Disk.read, WholeFiles.get
+
+    def reading(self: Disk, name: str) -> bytes:
+        seen.add(name)
+        return read(self, name)
+
+    async def getting(self: WholeFiles, key: str, *how: Any, **named: Any) -> Any:
+        seen.add(key)
+        return await get(self, key, *how, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Disk, "read", reading)
+        patch.setattr(WholeFiles, "get", getting)
+        yield seen
+
+
+class Looking:
+    """Looks at a cache with one damaged file: first at what is read of that file, since all the rest takes longer.
+
+    Each byte of a file costs milliseconds so, and a tenth of a second otherwise.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._path, self._folder = cache, locate(cache)
+        self._manifest = read_manifest(self._folder)
+        with files_read() as self._read:
+            self._expected = read_cache(cache)[0]
+        self._plan = ShardPlan.from_manifest(self._manifest)
+        sound = featcache.open(cache)
+        self._parts = {
+            (s, name): _value(sound, s, name) for s in sound.splits for each in ATTRIBUTES.values() for name in each
+        }
+
+    def reader_errs(self, damage: Damage, sound: bytes) -> str:
+        """What a reader gives that is neither what it should nor an error; empty: it does well."""
+        if damage.file not in self._read:
+            return ""
+        split, array = _array_of(damage, sound)
+        if array in ATTRIBUTES:
+            for name in ATTRIBUTES[array]:
+                try:
+                    if _value(featcache.open(self._path), split, name) != self._parts[split, name]:
+                        return f"{split} {name}"
+                except FeatcacheError as error:
+                    told(error)
+                    return ""
+            if damage.file != ROOT_GROUP:
+                return ""
+        found, line = read_cache(self._path)
+        return "" if line or found == self._expected else "the cache"
+
+    def is_found(self, damage: Damage, sound: bytes) -> bool:
+        """Whether `verify` finds it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verifying, "Verification", lambda **known: Verification(problems=FirstProblem(), **known))
+            try:
+                self._verify_first(*_array_of(damage, sound), damage.file)
+                verify_store(self._folder)
+            except Found:
+                return True
+            except FeatcacheError as error:
+                return bool(told(error))
+        return False
+
+    def _verify_first(self, split: str, array: str, file: str) -> None:
+        """The part of `verify` that reads this file."""
+        found = Verification(rows=dict(self._plan.rows), finished=True, problems=FirstProblem())
+        if file.endswith(f"/{ROOT_GROUP}") or split == "bad" or array in ("ids", "labels"):
+            verifying._check_digests(self._folder, found)
+        elif split == "text" and array:
+            verifying._check_prompt_sets(self._folder, self._manifest, found)
+        elif file == ROOT_GROUP:
+            verifying._check_file(
+                file, lambda: verifying._check_consolidated(self._folder, self._plan, finished=True), found
+            )
+        elif split in self._plan.rows:
+            group = self._folder.group("r")
+            shard = list(self._plan.shards(split))[int(file.split("/")[3])]
+            verifying._check_shard(group, shard, self._manifest, found)
+
+
+def _array_of(damage: Damage, sound: bytes) -> tuple[str, str]:
+    """The split and array that a file holds, or that its damaged part is about."""
+    if damage.file == ROOT_GROUP:
+        named = re.findall(rb'"(\w+)/(\w+)": \{', sound[: damage.place + 1])
+        return (named[-1][0].decode(), named[-1][1].decode()) if named else ("", "")
+    split, _, rest = damage.file.partition("/")
+    return split, rest.partition("/")[0]
+
+
+def _value(cache: featcache.Cache, split: str, name: str) -> Any:
+    value = getattr(cache[split], name)
+    return None if value is None else value.tobytes() if value.dtype.kind == "f" else value.tolist()
+
+
+def check_cache(cache: Path, sample: int | None, at_most: int | None = None, kinds: Collection[str] = KINDS) -> int:
+    looking, count, chosen = Looking(cache), 0, damages(cache, sample, kinds)
     if at_most is not None:
-        chosen = [chosen[place] for place in np.random.default_rng(SEED).permutation(len(chosen))[:at_most]]
+        every = list(chosen)
+        chosen = (every[place] for place in np.random.default_rng(SEED).permutation(len(every))[:at_most])
     for damage in chosen:
         count += 1
+        if count % 1000 == 0:
+            print(f"{count:,}: {damage.file}", file=sys.__stderr__, flush=True)
         sound = (cache / damage.file).read_bytes()
         with damaged(cache, damage):
-            found, line = read_cache(cache)
-            assert line or found == expected, damage
-            try:
-                problems = verify_store(locate(cache)).problems
-            except FeatcacheError as error:
-                problems = [told(error)]
-            assert problems or _says_the_same(sound, damage.content), damage
+            assert not looking.reader_errs(damage, sound), damage
+            assert looking.is_found(damage, sound) or _says_the_same(sound, damage.content), damage
     return count
 
 
 def _says_the_same(sound: bytes, content: bytes | None) -> bool:
     """Whether only blanks of JSON have changed, or the key of its digest, which then is one that nobody knows."""
-    before, after = json.loads(sound), json.loads(content or b"")
+    try:
+        before, after = json.loads(sound), json.loads(content or b"")
+    except ValueError:
+        return False
     return bool(after == before or (SEAL not in after and after | unsealed(before) == after))
 
 
@@ -158,22 +310,50 @@ def test_a_sample_of_the_bytes_of_a_cache(sound: Path) -> None:
     assert check_cache(sound / "home" / "caches" / "c", sample=1, at_most=60) == 60
 
 
+def test_files_that_took_each_others_place(sound: Path, faults: Faults) -> None:
+    cache = sound / "home" / "caches" / "c"
+    pairs = swapped_files(cache)
+    assert len(pairs) > 50
+    for one, other in pairs if faults.long else faults.rng.sample(pairs, 12):
+        before = one.read_bytes(), other.read_bytes()
+        try:
+            one.write_bytes(before[1])
+            other.write_bytes(before[0])
+            try:
+                found = verify_store(locate(cache)).problems
+            except FeatcacheError as error:
+                found = [told(error)]
+            named = " ".join(found)
+            for path in (one, other):
+                split = path.relative_to(cache).parts[0]
+                assert split in named, (one, other, found)
+                assert found, (one, other)
+        finally:
+            one.write_bytes(before[0])
+            other.write_bytes(before[1])
+    faults.tell(f"{len(pairs) if faults.long else 12} of {len(pairs)} pairs of files swapped")
+
+
 def test_a_sample_of_the_bytes_of_a_run(sound: Path) -> None:
     assert check_run(sound / "run", caches(sound)["train"].images[:4], sample=60) > 200
 
 
 @pytest.mark.long
-def test_every_byte_of_a_cache(sound: Path) -> None:
-    print(f"cache: {check_cache(sound / 'home' / 'caches' / 'c', None):,} damages, seed {SEED}")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_byte_of_a_cache(kind: str, sound: Path, faults: Faults) -> None:
+    faults.tell(
+        f"{check_cache(sound / 'home' / 'caches' / 'c', None, kinds=[kind]):,} bytes or files of a cache: {kind}"
+    )
 
 
 @pytest.mark.long
-def test_every_byte_of_a_run(sound: Path) -> None:
-    print(f"run: {check_run(sound / 'run', caches(sound)['train'].images[:4], None):,} damages, seed {SEED}")
+def test_every_byte_of_a_run(sound: Path, faults: Faults) -> None:
+    faults.tell(f"{check_run(sound / 'run', caches(sound)['train'].images[:4], None):,} damages of a run")
 
 
 @pytest.mark.parametrize(
-    "file", ["train/images/c/1/0", "train/views/c/0/0/0", "train/content/c/1/0", "train/state/c/1", "train/zarr.json",
+    "file", ["train/images/c/1/0", "train/views/c/0/0/0", "train/content/c/1/0", "train/seals/c/1/0",
+             "train/state/c/1", "train/zarr.json",
              "train/images/zarr.json", "train/ids/c/0/0", "train/labels/zarr.json", "zarr.json", "text/index.json",
              "complete.json", "bad"],
 )  # fmt: skip

@@ -16,9 +16,30 @@ from tests.faults.readers import READERS
 
 KEYS = st.sampled_from(
     ["format", "format_version", "identity", "plan", "rows", "dataset", "sets", "default", "prompts", "classes",
-     "params", "method", "train", "data", "impath", "label", "path", "split", "templates", "seal", "a", "x"]
+     "params", "method", "train", "data", "impath", "label", "path", "split", "templates", "seal", "a", "x",
+     "file_name", "filename", "id", "val", "test", "model_cfg", "embed_dim", "vision_cfg", "text_cfg", "rows", "images"]
 )  # fmt: skip
-WORDS = st.sampled_from(["featcache/2", "featcache-head", "train", "a photo of a {}.", "{", "path,label"]) | st.text()
+WORDS = (
+    st.sampled_from(
+        [
+            "featcache/2",
+            "featcache-head",
+            "train",
+            "a photo of a {}.",
+            "{",
+            "path,label",
+            "file_name,label",
+            "id,label",
+            "a/1.png",
+            "b/1.png",
+            "0",
+            "1",
+            "title = 'x'",
+            "[images]",
+        ]
+    )
+    | st.text()
+)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | WORDS
 JSON = st.recursive(VALUES, lambda part: st.lists(part) | st.dictionaries(KEYS | st.text(), part), max_leaves=15)
 LINES = st.lists(st.lists(WORDS, max_size=4).map(",".join), max_size=6).map("\n".join)

@@ -16,6 +16,11 @@ def counts(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 
+def images(count: int) -> str:
+    """`1 image`, `1,078 images`."""
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 def encoder(identity: Mapping[str, Any]) -> str:
     """`ViT-B-16 (openai)`; weights beside the architecture need no name. Where nothing proves it, that is said."""
     name = Path(identity["architecture"]).name
@@ -76,7 +81,7 @@ def left_out_words(manifest: Mapping[str, Any]) -> list[str]:
     """The same in lines: `12 .pdf, 3 .svg`, `6 images in no class folder`."""
     counts = left_out(manifest)
     others = {ending: n for ending, n in counts.items() if ending.startswith(".")}
-    lines = [f"{n:,} images {why}" for why, n in counts.items() if why not in others]
+    lines = [f"{images(n)} {why}" for why, n in counts.items() if why not in others]
     if others:
         told = (f"{others[one]:,} {one if one != '.' else 'without an ending'}" for one in sorted(others))
         phones = not reads_heif() and set(others) & set(HEIF_EXTENSIONS)

@@ -18,7 +18,6 @@ These are the partitions that torchvision's classes use (DTD: number 1; UCF101: 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -40,7 +39,8 @@ from featcache.datasets.locate import Located
 from featcache.datasets.readers.image_files import is_image
 from featcache.datasets.shipped import flower_class_names, imagenet_class_names
 from featcache.datasets.sources.class_folders import list_known_classes
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
+from featcache.records import parse_json
 
 Rows = Iterable[tuple[str, int]]
 
@@ -55,7 +55,7 @@ def list_native(card: Card, located: Located, seed: int) -> Listing:
         return READERS[card.native](card, located, seed)
     except DataError:
         raise
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         places = ", ".join(map(str, located.places))
         raise DataError(
             f"{card.title}: the set's own lists in {places} cannot be read ({type(error).__name__}: {error}): "
@@ -105,7 +105,7 @@ def _food101(card: Card, located: Located, seed: int) -> Listing:
     assert card.folders is not None
     found: dict[str, Rows] = {}
     for split in ("train", "test"):
-        by_class = json.loads(_text(card, located, f"meta/{split}.json"))
+        by_class = parse_json(_text(card, located, f"meta/{split}.json"))
         found[split] = [(f"{i}.jpg", y) for y, folder in enumerate(card.folders) for i in by_class[folder]]
     return _listing(card, located, card.folders, found, "meta/{train,test}.json", seed)
 
@@ -234,5 +234,9 @@ def _lines(card: Card, located: Located, name: str) -> list[str]:
 def _mat(card: Card, located: Located, name: str) -> dict[str, Any]:
     from scipy.io import loadmat  # slow to import
 
-    content: dict[str, Any] = loadmat(_find(card, located, name), squeeze_me=True)
+    path = _find(card, located, name)
+    try:
+        content: dict[str, Any] = loadmat(path, squeeze_me=True)
+    except Exception as error:  # damage has many kinds, and SciPy an error of its own for most
+        raise DataError(f"{path} cannot be read ({in_a_line(error)}): unpack it again") from error
     return content

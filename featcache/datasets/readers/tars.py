@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from featcache.datasets.readers.ahead import BLOCK, ReadAhead
 from featcache.datasets.readers.bounded import MOST_BYTES, check_size
-from featcache.datasets.readers.image_files import ListedFiles, is_hidden
+from featcache.datasets.readers.image_files import ListedFiles, is_hidden, is_outside
 from featcache.datasets.readers.remote import file_system, listed, shown
 from featcache.errors import DataError
 from featcache.places.folder import is_url
@@ -31,7 +31,9 @@ class Member(NamedTuple):
 
 
 def scan(location: str) -> Iterator[Member]:
-    """Every file of a tar in its order, without hidden ones, by reading headers and passing over what lies between.
+    """Every file of a tar in its order, by reading headers and passing over what lies between.
+
+    Hidden ones are left out, those whose names lead out of the tar are not.
 
     Raises:
         DataError: The tar is damaged or ends too early, or cannot be read.
@@ -61,7 +63,7 @@ def _members(tar: tarfile.TarFile, file: BinaryIO) -> Iterator[Member]:
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # the archive would remember all of them
         path = info.name.removeprefix("./").lstrip("/")  # as tar itself unpacks
-        if info.isreg() and not info.issparse() and not is_hidden(path):
+        if info.isreg() and not info.issparse() and (is_outside(path) or not is_hidden(path)):
             yield Member(path, info.offset_data, info.size, partial(_content, file, info.offset_data, info.size))
 
 

@@ -49,10 +49,15 @@ def open_class_folders(asked: Asked) -> Opened:
     files = only_folder(archive)
     listing = list_files(files, asked)
     above = sum(map(is_image, archive.paths())) - sum(map(is_image, files.paths()))
-    counts = Counter(listing.left_out) + Counter(
-        {NO_CLASS: above, "with names that lead out of the zip": archive.outside()}
-    )
-    return Opened(listing=replace(listing, left_out=dict(counts)), reader=files, name=asked.name, where=asked.where)
+    counts = Counter(listing.left_out) + Counter({NO_CLASS: above})
+    listing = with_outside(replace(listing, left_out=dict(counts)), archive.outside(), "zip")
+    return Opened(listing=listing, reader=files, name=asked.name, where=asked.where)
+
+
+def with_outside(listing: Listing, images: int, archive: str) -> Listing:
+    """A listing that also counts as left out images whose names lead out of an archive (a zip or a tar)."""
+    counts = Counter(listing.left_out) + Counter({f"with names that lead out of the {archive}": images})
+    return replace(listing, left_out=dict(counts))
 
 
 def list_files(files: ImageFiles, asked: Asked) -> Listing:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featcache.datasets.labelled import LABEL_NAMES
-from featcache.datasets.readers.image_files import is_image
+from featcache.datasets.readers.image_files import is_image, is_outside
 from featcache.datasets.readers.remote import file_system, listed, shown
 from featcache.datasets.readers.tars import Member, scan
 from featcache.errors import DataError
@@ -49,6 +49,7 @@ class TarIndex:
         labels: (N,) bytes: labels in UTF-8; empty: none.
         samples: Whether files of the images' names lie beside them.
         imageless: Samples without an image: those that img2dataset could not download.
+        outside: Images whose names lead out of the tar; they are not among the others.
     """
 
     names: npt.NDArray[np.bytes_]
@@ -56,6 +57,7 @@ class TarIndex:
     labels: npt.NDArray[np.bytes_]
     samples: bool
     imageless: int
+    outside: int
 
 
 @dataclass
@@ -84,8 +86,11 @@ def index_tar(location: str) -> TarIndex:
     """Read the headers of a tar, and the labels in it. Raises as `index_tars`."""
     samples: dict[str, _Sample] = {}
     loose: dict[str, Member] = {}
-    beside = False
+    beside, outside = False, 0
     for member in scan(location):
+        if is_outside(member.path):
+            outside += is_image(member.path)
+            continue
         folder, slash, name = member.path.rpartition("/")
         stem, _, extension = name.partition(".")
         extension = extension.lower()
@@ -101,18 +106,19 @@ def index_tar(location: str) -> TarIndex:
             elif extension == "json":
                 sample.json = _label(member, location)
     if not beside:
-        return _index([(member, "") for member in loose.values()], samples=False, imageless=0)
+        return _index([(member, "") for member in loose.values()], samples=False, imageless=0, outside=outside)
     whole = [(_image(each, location), each.cls or each.json) for each in samples.values() if each.images]
-    return _index(whole, samples=True, imageless=len(samples) - len(whole))
+    return _index(whole, samples=True, imageless=len(samples) - len(whole), outside=outside)
 
 
-def _index(images: Sequence[tuple[Member, str]], *, samples: bool, imageless: int) -> TarIndex:
+def _index(images: Sequence[tuple[Member, str]], *, samples: bool, imageless: int, outside: int) -> TarIndex:
     return TarIndex(
         names=np.array([image.path.encode("utf-8", "surrogateescape") for image, _ in images], dtype=np.bytes_),
         places=np.array([(image.start, image.size) for image, _ in images], dtype=np.int64).reshape(-1, 2),
         labels=np.array([label.encode() for _, label in images], dtype=np.bytes_),
         samples=samples,
         imageless=imageless,
+        outside=outside,
     )
 
 
@@ -143,7 +149,8 @@ def _kept_index(location: str, kept: Path) -> TarIndex:
     # Damage has many kinds, and an index that is damaged is made anew.
     with suppress(Exception), file.open("rb") as stored, np.load(stored) as arrays:
         names, places, labels = (arrays[name] for name in ("names", "places", "labels"))
-        return TarIndex(names, places, labels, bool(arrays["samples"]), int(arrays["imageless"]))
+        counts = (int(arrays[name]) for name in ("imageless", "outside"))
+        return TarIndex(names, places, labels, bool(arrays["samples"]), *counts)
     index = index_tar(location)
     content = io.BytesIO()
     np.savez_compressed(content, **asdict(index))

@@ -16,7 +16,7 @@ from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.readers.remote import shown
 from featcache.datasets.readers.tars import TarReader
 from featcache.datasets.readers.url_folder import UrlFolder
-from featcache.datasets.sources.class_folders import list_files, only_folder
+from featcache.datasets.sources.class_folders import list_files, only_folder, with_outside
 from featcache.datasets.sources.patterns import is_pattern, matching, root_of
 from featcache.datasets.sources.source import Asked, Opened, Source
 from featcache.datasets.sources.tar_index import TarIndex, index_tars
@@ -63,18 +63,24 @@ def open_tars(asked: Asked) -> Opened:
     name = Path(root).name if is_pattern(asked.dataset) else asked.name
     if len(locations) == 1 and not indices[0].samples:  # as a zip of class folders
         files = only_folder(_reader(asked, [_Tar(locations[0], "", indices[0])]))
-        return Opened(listing=list_files(files, asked), reader=files, name=name, where=asked.where)
+        listing = _with_outside(list_files(files, asked), indices)
+        return Opened(listing=listing, reader=files, name=name, where=asked.where)
     tars = [
         _Tar(location, shown(location)[len(shown(root)) :].strip("/").removesuffix(".tar"), index)
         for location, index in zip(locations, indices, strict=True)
     ]
     reader = _reader(asked, tars)
     if not any(index.samples for index in indices):
-        return Opened(listing=list_files(reader, asked), reader=reader, name=name, where=asked.where)
+        listing = _with_outside(list_files(reader, asked), indices)
+        return Opened(listing=listing, reader=reader, name=name, where=asked.where)
     asked.take_no_split_file("name tars as their split, such as train-000.tar and test-000.tar")
     asked.take_no_class_depth()
     listing = _list_samples(tars, UrlFolder(root) if is_url(root) else FolderReader(Path(root)), asked)
-    return Opened(listing=listing, reader=reader, name=name, where=asked.where)
+    return Opened(listing=_with_outside(listing, indices), reader=reader, name=name, where=asked.where)
+
+
+def _with_outside(listing: Listing, indices: Sequence[TarIndex]) -> Listing:
+    return with_outside(listing, sum(index.outside for index in indices), "tar")
 
 
 def _find(asked: Asked) -> tuple[str, list[str]]:
@@ -128,14 +134,15 @@ def _class_list(beside: FolderReader | UrlFolder) -> tuple[list[str] | None, str
     for name in CLASS_LISTS:
         try:
             text = beside.read(name).decode("utf-8-sig")
+            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except (FileNotFoundError, PermissionError):  # some stores tell strangers of nothing but what is there
             continue
-        try:
-            found = parse_json(text) if name.endswith(".json") else text.rstrip().splitlines()
         except ValueError as error:
             raise DataError(f"{beside}/{name} cannot be read: {error}: write a list of class names") from error
         if isinstance(found, dict):
             found = [found.get(str(number), "") for number in range(len(found))]
+        if not isinstance(found, list):
+            raise DataError(f"{beside}/{name} is no list: write a list of class names")
         names = [str(each).strip() for each in found]
         if "" in names:  # left out, it would shift the numbers behind it
             raise DataError(f"{beside}/{name} has no name for class {names.index('')}: name every class, from 0 on")

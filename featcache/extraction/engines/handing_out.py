@@ -21,16 +21,16 @@ AT_FIRST = 2
 """Shards that a station is given: one to encode, and one for its decoders to go on with."""
 
 
-def everywhere(stations: Sequence[StationThere], method: str) -> None:
-    """Call a method of each station, all at once, and wait for them.
+def everywhere(stations: Sequence[StationThere], method: str) -> list[Any]:
+    """Call a method of each station, all at once, and wait for what they give.
 
     Raises:
         FeatcacheError: It failed somewhere; the message names all such stations, where there are several stations.
     """
-    failed: list[tuple[StationThere, FeatcacheError | OSError]] = []
+    given, failed = list[Any](), list[tuple[StationThere, FeatcacheError | OSError]]()
     for station, future in [(station, station.call(method)) for station in stations]:
         try:
-            future.result()
+            given.append(future.result())
         except (FeatcacheError, OSError) as error:
             failed.append((station, error))
     if failed and len(stations) == 1:
@@ -39,6 +39,7 @@ def everywhere(stations: Sequence[StationThere], method: str) -> None:
         told = "; ".join(f"{station.name}: {error}" for station, error in failed)
         kind = type(failed[0][1]) if isinstance(failed[0][1], FeatcacheError) else DataError
         raise kind(f"{len(failed)} of {len(stations)} places cannot take part: {told}")
+    return given
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,8 @@ def test_the_files(search: Any, make_cache: Make) -> None:
         lines = list(csv.DictReader(file))
     assert [line["alpha"] for line in lines] == [str(row["alpha"]) for row in found.rows]
     content = json.loads((found.folder / "search.json").read_text())
+    tables = {name: (found.folder / name).read_bytes() for name in ("search.csv", "search.parquet")}
+    assert content.pop("beside") == {name: hashlib.sha256(table).hexdigest() for name, table in tables.items()}
     assert content == json.loads(json.dumps(found.to_json()))
     assert content["grid"]["epochs"] == [None, 3]
     assert (content["settings"], content["trainings"]) == (16, 16 * 2 * 2)

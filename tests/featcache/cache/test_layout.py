@@ -23,7 +23,7 @@ def test_arrays_are_stored_as_the_page_says(root: Path, image_folder: ImageFolde
     cache = featcache.extract("tiny", str(image_folder()), views=1, workers=0, device="cpu", progress=False)
     group, page = cache.folder.group("r"), (HERE / "docs/format.md").read_text()
     told = re.findall(r"^    (<split>/\w+|text/<set>-<token>/features) +\(([^)]+)\) +(\w+)(.*)$", page, re.MULTILINE)
-    assert len(told) == 7
+    assert len(told) == 8
     text = next(name for name in cache.folder.names("text") if "-" in name)
     for name, shape, dtype, words in told:
         array = array_in(group, name.replace("<split>", "train").replace("<set>-<token>", text))
@@ -55,7 +55,7 @@ def test_the_file_of_unreadable_images_names_its_shard(split: str) -> None:
 
 
 def test_no_other_file_spells_a_name() -> None:
-    names = re.compile(r"(manifest|complete|index|zarr)\.json|/(images|views|state|ids|labels|features)\b|\bbad/")
+    names = re.compile(r"(manifest|complete|index|zarr)\.json|/(images|views|seals|state|ids|labels|features)\b|\bbad/")
     for file in sorted((HERE / "featcache").rglob("*.py")):
         if file.name == "layout.py":
             continue

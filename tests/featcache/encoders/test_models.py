@@ -161,3 +161,15 @@ def test_hub_models_need_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
         describe("hf-hub:a/b")
     monkeypatch.setattr(open_clip, "get_model_config", lambda name: CONFIG["model_cfg"])
     assert describe("hf-hub:a/b").pretrained == "hub"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[" * 5000, b"[]", b'{"model_cfg": 3}', b'{"model_cfg": {"embed_dim": Infinity, "vision_cfg": {}}}',
+     b'{"model_cfg": {"embed_dim": 4, "vision_cfg": "x", "text_cfg": {}}}', b"\xff\xfe"],
+)  # fmt: skip
+def test_a_damaged_configuration_is_a_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_bytes(content)
+    with pytest.raises(ModelError, match="is no open_clip configuration") as told:
+        models.describe(str(tmp_path))
+    assert "\n" not in str(told.value)

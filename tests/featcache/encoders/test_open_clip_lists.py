@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import open_clip
 import pytest
 
 from featcache.encoders import open_clip_lists
 from featcache.encoders.models import describe, list_models
+from featcache.errors import ModelError
 
 
 @pytest.fixture
@@ -69,3 +71,12 @@ def test_names_are_answered_without_torch_and_leave_imports_as_they_were() -> No
 def test_the_embedded_model_comes_first() -> None:
     assert list_models()[0] == ("tiny", ("local",))
     assert describe("tiny").tags == ("local",)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 5000, "[1]", "3"])
+def test_a_damaged_file_of_open_clip_is_a_line(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model_configs").mkdir()
+    (tmp_path / "model_configs" / "ViT-B-16.json").write_text(content)
+    monkeypatch.setattr(open_clip_lists, "_folder", lambda: tmp_path)
+    with pytest.raises(ModelError, match=r"ViT-B-16\.json is damaged: .*install open_clip_torch again"):
+        open_clip_lists._read_architectures.__wrapped__()

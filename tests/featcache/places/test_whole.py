@@ -9,7 +9,7 @@ import pytest
 
 from featcache.places import whole
 from featcache.places.folder import Folder
-from featcache.places.whole import PARTIAL, write_whole
+from featcache.places.whole import PARTIAL, write_all, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -48,3 +48,21 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "bad" / left[0]).write_text("{")
     folder.remove_partial_files()
     assert folder.names("bad") == ["one.json"]
+
+
+def test_none_of_several_takes_its_place_before_all_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("one", "two", "three")
+    write_all({tmp_path / name: b"old" for name in names})
+    written: list[int] = []
+
+    def full_at_last(_: int) -> None:
+        written.append(1)
+        if len(written) == len(names):
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(whole.os, "fsync", full_at_last)
+    with pytest.raises(OSError, match="No space left"):
+        write_all({tmp_path / name: b"new" for name in names})
+    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == dict.fromkeys(names, b"old")

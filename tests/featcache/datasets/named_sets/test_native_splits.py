@@ -407,3 +407,26 @@ def test_prompt_names_follow_a_split_file_in_another_order(tmp_path: Path) -> No
             row[2] = f"my {row[2]}"
     write(tmp_path / "renamed.json", json.dumps(split))
     assert list(load_dataset("eurosat", data_root=tmp_path, split_file=tmp_path / "renamed.json").prompts) == ["coop"]
+
+
+DAMAGED = [b"", b"[" * 5000, b"[1]", b'{"apple_pie": 3}', b"\xff\xfe", b"null", b'{"apple_pie": [["x"]]}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_list_of_another_kind_is_a_line(content: bytes, tmp_path: Path) -> None:
+    make_food101(tmp_path)
+    (tmp_path / "food-101/meta/train.json").write_bytes(content)
+    with pytest.raises(DataError, match="Food-101") as told:
+        load_dataset("food101", data_root=tmp_path, download=False)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"MATLAB 5.0", bytes(200), b"x" * 300])
+def test_a_damaged_mat_file_is_a_line(content: bytes, tmp_path: Path) -> None:
+    make_flowers102(tmp_path)
+    whole = (tmp_path / "flowers-102/setid.mat").read_bytes()
+    for damaged in (content, whole[:150], whole[: len(whole) // 2], whole[:140] + b"\xff" * 40 + whole[180:]):
+        (tmp_path / "flowers-102/setid.mat").write_bytes(damaged)
+        with pytest.raises(DataError) as told:
+            load_dataset("flowers102", data_root=tmp_path, download=False)
+        assert "\n" not in str(told.value)

@@ -250,3 +250,15 @@ def test_an_index_is_kept_until_the_tar_changes(remote: bool, tmp_path: Path, mo
             assert (rows(), len(scanned)) == (60, number)
     finally:
         memory.store.clear()
+
+
+def test_images_whose_names_lead_out_are_counted(tmp_path: Path) -> None:
+    out = {"../x/1.png": tiny_png(8), "a/../../2.png": tiny_png(9), "../notes.txt": b"x"}
+    folders = {f"{name}/{number}.png": tiny_png(number) for name in "ab" for number in range(4)}
+    for name, members in (("folders", folders), ("samples", samples(["a", "b"] * 4))):
+        write_tar(tmp_path / f"{name}.tar", {**members, **out})
+        found = load_dataset(str(tmp_path / f"{name}.tar"))
+        assert found.provenance["left_out"]["with names that lead out of the tar"] == 2
+        again = load_dataset(str(tmp_path / f"{name}.tar"))  # from the index that is kept
+        assert again.provenance["left_out"] == found.provenance["left_out"]
+        assert sum(split_sizes(found).values()) == 8
