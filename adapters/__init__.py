@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from adapters.heads.clap import CLAP, ZeroShotLinearProbe
     from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
     from adapters.heads.cross_modal.cross_modal import CrossModal
+    from adapters.heads.gated import Gated
     from adapters.heads.gda import GDA
     from adapters.heads.incremental.cil_attention import CilAttention
     from adapters.heads.incremental.cil_linear import CilLinear
     from adapters.heads.incremental.rapf import Rapf
+    from adapters.heads.instruct import Instruct
     from adapters.heads.linear import LinearProbe
     from adapters.heads.lpp import LinearProbePlusPlus
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
@@ -88,7 +90,9 @@ __all__ = [
     "CilLinear",
     "ClipAdapter",
     "CrossModal",
+    "Gated",
     "Head",
+    "Instruct",
     "LinearProbe",
     "LinearProbePlusPlus",
     "MetaAdapter",

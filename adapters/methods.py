@@ -32,6 +32,8 @@ METHODS: Named[type[Head]] = Named(
         "clap": "adapters.heads.clap:CLAP",
         "lp++": "adapters.heads.lpp:LinearProbePlusPlus",
         "cross-modal": "adapters.heads.cross_modal.cross_modal:CrossModal",
+        "gated": "adapters.heads.gated:Gated",
+        "instruct": "adapters.heads.instruct:Instruct",
         "reg-linear": "adapters.heads.reg_linear:RegularizedLinearAdapter",
         "gda": "adapters.heads.gda:GDA",
         "proker": "adapters.heads.proker:ProKeR",

@@ -21,7 +21,9 @@ from adapters import (
     CilLinear,
     ClipAdapter,
     CrossModal,
+    Gated,
     Head,
+    Instruct,
     LinearProbe,
     LinearProbePlusPlus,
     MetaAdapter,
@@ -62,6 +64,8 @@ HEADS: dict[str, Make] = {
     "lp++": lambda **kw: LinearProbePlusPlus(**{"epochs": 30, **kw}),
     "cross-modal": lambda **kw: CrossModal(**{"iterations": 200, **kw}),
     "reg-linear": lambda **kw: RegularizedLinearAdapter(**{"steps": 30, **kw}),
+    "gated": lambda **kw: Gated(**{"epochs": 20, **kw}),
+    "instruct": lambda **kw: Instruct(**{"epochs": 3, **kw}),
     "gda": GDA,
     "timo": TIMO,
     "ape": APE,
@@ -75,7 +79,7 @@ HEADS: dict[str, Make] = {
 }
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
-    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape")},
+    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }
 

@@ -17,6 +17,8 @@ from adapters import (
     CLAP,
     ClipAdapter,
     CrossModal,
+    Gated,
+    Instruct,
     LinearProbePlusPlus,
     MetaAdapter,
     RegularizedLinearAdapter,
@@ -91,6 +93,8 @@ STACKED: list[type[TrainedHead]] = [
     CrossModal,
     MetaAdapter,
     RegularizedLinearAdapter,
+    Gated,
+    Instruct,
 ]
 PARTS: list[tuple[type[TrainedHead], dict[str, Any]]] = [
     *((method, {}) for method in STACKED),
