@@ -118,8 +118,8 @@ __all__ = [
     "fit_many",
     "load",
     "recommended",
-    "suggest",
     "report",
+    "suggest",
 ]
 
 
