@@ -9,7 +9,7 @@ import typer
 
 from featcache.commands.shared.options import CacheName, Device, Json, Root
 from featcache.commands.shared.show import show
-from featcache.commands.shared.words import counts
+from featcache.commands.shared.words import counts, images
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def verification_page(found: Verification, cache: str) -> Page:
     """What `verify` found in the cache of that name."""
     rows = [("rows checked", counts(found.rows))]
     if found.unreadable:
-        rows.append(("unreadable", f"{found.unreadable:,} images; `featcache info {cache}` lists them"))
+        rows.append(("unreadable", f"{images(found.unreadable)}; see `featcache info {cache}`"))
     if found.sampled:
         difference = f"largest 1 - cosine {found.largest_difference or 0.0:.1g}"
         again = f"{found.sampled} rows, {found.identical} identical to the bit, {difference}"

@@ -16,6 +16,11 @@ def counts(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 
+def images(count: int) -> str:
+    """`1 image`, `1,078 images`."""
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 def encoder(identity: Mapping[str, Any]) -> str:
     """`ViT-B-16 (openai)`; weights beside the architecture need no name. Where nothing proves it, that is said."""
     name = Path(identity["architecture"]).name
