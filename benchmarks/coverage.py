@@ -10,8 +10,8 @@ two; the last row of a set is what the shots alone give, left out in turn, on al
 
 conformal-clip (PyPI) is given the same probabilities of the same halves. Its public function takes images and two
 classes, Nominal and Defective, so that its own thresholds and sets are called as that function calls them: by the
-probability of the true class, for all classes or for each its own ("Mondrian"), and never an empty set. It is no
-dependency of this project: `--conformal-clip` names the Python of an environment of its own.
+probability of the true class, for all classes or for each its own ("Mondrian"), without empty sets (its default) or
+with them. It is no dependency of this project: `--conformal-clip` names the Python of an environment of its own.
 """
 
 from __future__ import annotations
@@ -53,14 +53,18 @@ kinds = {
     "global": (conformal._fit_global_threshold, conformal._predict_sets_global),
     "Mondrian": (conformal._fit_mondrian_thresholds, conformal._predict_sets_mondrian),
 }
-found = {kind: np.zeros((len(orders), len(coverages), 2)) for kind in kinds}
+names_of = {False: "", True: ", empty sets allowed"}
+found = {kind + names_of[empty]: np.zeros((len(orders), len(coverages), 2)) for kind in kinds for empty in names_of}
 names = labels.astype(str)
 for i, order in enumerate(orders):
     held, new = order[: len(order) // 2], order[len(order) // 2 :]
     for j, coverage in enumerate(coverages):
         for kind, (threshold, sets_at) in kinds.items():
-            sets = sets_at(Given(), new, threshold(Given(), held, names[held], 1 - coverage))
-            found[kind][i, j] = np.mean([[names[row] in of, len(of)] for row, of in zip(new, sets)], axis=0)
+            limit = threshold(Given(), held, names[held], 1 - coverage)
+            for empty in names_of:
+                sets = sets_at(Given(), new, limit, allow_empty=empty)
+                told = [[names[row] in of, len(of)] for row, of in zip(new, sets)]
+                found[kind + names_of[empty]][i, j] = np.mean(told, axis=0)
 np.savez(f"{folder}/found.npz", **found)
 """
 

@@ -109,7 +109,7 @@ def test_of_a_labelled_train_split_the_others_are_ranked(root: Path, tmp_path: P
     (tmp_path / "more/class_0").rename(tmp_path / "photos/test")
     found = suggest(featcache.extract("tiny", str(tmp_path / "photos"), progress=False))
     assert [item.split for item in found.items] == ["test"] * 6
-    assert "all of train has labels" in found.note
+    assert "no image of train is without a label" in found.note
 
 
 def test_without_classes_nothing_is_predicted(root: Path, tmp_path: Path) -> None:
