@@ -10,7 +10,15 @@ import typer
 from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 from adapters.commands.shared.caches import open_cache
-from adapters.commands.shared.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
+from adapters.commands.shared.shared_options import (
+    AllowFewer,
+    Labels,
+    Prompts,
+    Seeds,
+    Shots,
+    draws_given,
+    select_option,
+)
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
@@ -59,6 +67,7 @@ def bench(
     """
     from adapters.bench.benchmark import run
 
+    asked, several = draws_given(shots, seeds)
     if plot:
         from adapters.show.plotting import check_suffix
 
@@ -67,8 +76,8 @@ def bench(
     results = run(
         methods,
         caches=[open_cache(name, root, labels) for name in cache or [""]],
-        shots=numbers("--shots", shots),
-        seeds=numbers("--seeds", seeds),
+        shots=asked,
+        seeds=several,
         select=select,
         protocol=protocol,
         tasks=tasks,

@@ -115,7 +115,8 @@ def evaluate(
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
     same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
-    accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
+    own = same_labels and not (report.refit and split == "val")  # which was scored by the head before
+    accuracy, width_ece = (found.get(split) if own else None for found in (report.accuracy, report.ece))
     stored = {"accuracy": accuracy, "ece": width_ece}
     names = tuple(head.config["class_names"])
     counts = confusion_matrix(logits, rows.labels, len(names))
@@ -139,7 +140,7 @@ def evaluate(
     )
 
 
-def shots_of(run: Path, cache: Cache) -> SplitRows:
+def shots_of(run: Path, cache: Cache, *, with_views: bool = False) -> SplitRows:
     """The shots of a run, from the very cache that it was fitted on.
 
     Raises:
@@ -148,7 +149,7 @@ def shots_of(run: Path, cache: Cache) -> SplitRows:
     path = run / INDICES
     try:
         rows = np.asarray(parse_json(path.read_bytes())["train"]["indices"], dtype=np.int64)
-        return read_rows(cache["train"], rows, with_views=False)
+        return read_rows(cache["train"], rows, with_views=with_views)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} does not name rows of {cache.name}: the file is damaged, fit again") from error
 

@@ -17,6 +17,10 @@ import numpy.typing as npt
 from adapters.errors import TaskError
 from adapters.parameters import is_integer
 
+ALL: Literal["all"] = "all"
+"""In place of a number of shots: every labelled image, of classes as large as they are."""
+Shots = int | Literal["all"]
+
 Stream = Literal["support", "val"]
 _STREAMS: dict[Stream, int] = {"support": 0, "val": 1}  # support and val draws of one seed are independent
 
@@ -80,6 +84,11 @@ def check_draw(shots: int, seed: int) -> None:
         raise TaskError(f"{shots!r} shots given; expected an integer, 1 or more: type --shots 4")
     if not is_integer(seed) or not 0 <= seed <= MOST_SEED:
         raise TaskError(f"seed {seed!r} given; expected an integer, 0 to {MOST_SEED:,}: type --seed 1")
+
+
+def largest_class(labels: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> int:
+    """Valid rows of the largest class: as many shots are all of every class; 1 where there are none."""
+    return max(1, int(np.bincount(labels[valid], minlength=1).max()))
 
 
 def too_few(class_name: str, count: int, shots: int) -> TaskError:
