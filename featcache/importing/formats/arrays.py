@@ -100,7 +100,7 @@ def column_of(name: str, array: np.ndarray) -> Column:
 
 
 def with_facts(arrays: Arrays) -> Arrays:
-    """The same, with arrays of one word taken for facts: where a format has nothing but arrays, they are kept as such."""
+    """The same, with arrays of one word taken for facts: a format that has nothing but arrays keeps them so."""
     facts = {
         name: column.words()[0] for name, column in arrays.columns.items() if column.kind == TEXT and len(column) == 1
     }
