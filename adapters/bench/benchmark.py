@@ -20,7 +20,7 @@ from adapters.errors import AdapterError, TaskError
 from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
 from adapters.selection.regimes import parse_select
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 from adapters.tasks.task import Task, shots_of_all
 from featcache.places.home import local_home
 

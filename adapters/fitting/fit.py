@@ -28,9 +28,9 @@ from adapters.runs.report import Report
 from adapters.scores import logits_in_blocks
 from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.show.numbers import percent
+from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
-from adapters.tasks.sampling import ALL, Shots
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import is_url

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.fitting.fit import fit_and_score
 from adapters.head import Head
-from adapters.tasks.sampling import Shots
+from adapters.tasks.all_shots import Shots
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache

@@ -10,7 +10,7 @@ from typing import Any
 from adapters.errors import AdapterError
 from adapters.fitting.fit import fit, fit_and_score
 from adapters.runs.report import Report
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 
 
 @dataclass(frozen=True)

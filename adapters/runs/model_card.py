@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.runs.report import Report
 from adapters.show.numbers import points, shots_of, within
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 from featcache.show.markdown import escaped
 
 if TYPE_CHECKING:

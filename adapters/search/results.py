@@ -17,7 +17,7 @@ from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
 from adapters.search.notes import notes, title
 from adapters.search.summary import Summary, summary_page
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 from featcache.show.page import Page, Styled
 
 NAME = "search"

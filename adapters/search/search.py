@@ -25,7 +25,7 @@ from adapters.search.results import Results
 from adapters.search.trials import Outcome, Scorer, train_all
 from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.plotting import check_suffix
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 from adapters.tasks.task import shots_of_all
 
 if TYPE_CHECKING:

@@ -17,10 +17,6 @@ import numpy.typing as npt
 from adapters.errors import TaskError
 from adapters.parameters import is_integer
 
-ALL: Literal["all"] = "all"
-"""In place of a number of shots: every labelled image, of classes as large as they are."""
-Shots = int | Literal["all"]
-
 Stream = Literal["support", "val"]
 _STREAMS: dict[Stream, int] = {"support": 0, "val": 1}  # support and val draws of one seed are independent
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
+from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import IndexEntry, IndexFile, index_content, match_rows, read_index_file
-from adapters.tasks.sampling import ALL, Shots, check_draw, largest_class, sample_shots, too_few
+from adapters.tasks.sampling import check_draw, largest_class, sample_shots, too_few
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from adapters.methods import DEFAULT
 from adapters.runs.report import Report
-from adapters.tasks.sampling import ALL
+from adapters.tasks.all_shots import ALL
 from featcache.places.again import again
 
 SEEDS = "1,2,3"

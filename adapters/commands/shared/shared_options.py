@@ -9,8 +9,8 @@ import typer
 
 from adapters.errors import AdapterError
 from adapters.selection.regimes import REGIMES
-from adapters.tasks.sampling import ALL
-from adapters.tasks.sampling import Shots as ShotsAsked
+from adapters.tasks.all_shots import ALL
+from adapters.tasks.all_shots import Shots as ShotsAsked
 from featcache.commands.shared.choices import choice
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
