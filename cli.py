@@ -51,7 +51,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, report, search, suggest
-    from adapters.commands.saved import compare, eval, predict, runs, serve
+    from adapters.commands.saved import add, compare, eval, predict, runs, serve
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
     from featcache.commands.shared.command_line import command_line
 
@@ -67,6 +67,7 @@ def adapters_app() -> typer.Typer:
     app.command("bench", cls=ContinuedCommand)(bench.bench)
     app.command("eval", cls=Command)(eval.evaluate)
     app.command("compare", cls=Command)(compare.compare)
+    app.command("add", cls=Command)(add.add)
     app.command("report", cls=Command)(report.report)
     app.command("predict", cls=Command)(predict.predict)
     app.command("serve", cls=Command)(serve.serve)

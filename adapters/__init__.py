@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapters.adding.add import add
     from adapters.auditing.audit import audit
     from adapters.errors import AdapterError, RunError, TaskError
     from adapters.fitting.in_python import fit
@@ -66,6 +67,7 @@ _OTHERS = {
     "Task": "adapters.tasks.task",
     "TaskError": "adapters.errors",
     "accuracy": "adapters.metrics",
+    "add": "adapters.adding.add",
     "alpha_path": "adapters.selection.exact_alpha",
     "audit": "adapters.auditing.audit",
     "ece": "adapters.metrics",
@@ -111,6 +113,7 @@ __all__ = [
     "ZeroShot",
     "ZeroShotLinearProbe",
     "accuracy",
+    "add",
     "alpha_path",
     "audit",
     "ece",

@@ -71,6 +71,20 @@ class Incremental(Protocol):
 
 
 @runtime_checkable
+class TakesClasses(Protocol):
+    """Is made of shots and text in closed form: with a class more it is as if that had been there from the start."""
+
+    def with_classes(self, X: Any, y: Any, *, text: Any) -> Head:
+        """A fitted head of more classes, with the same settings and temperature.
+
+        Args:
+            X: features (N, D) or (N, V, D) of all shots, old and new.
+            y: labels (N,); a class that has a name alone has none.
+            text: as in `Head.fit`, of all classes; the old ones come first.
+        """
+
+
+@runtime_checkable
 class BoundToEncoder(Protocol):
     """Is given something that was learnt on an encoder's features, and works on that encoder's alone."""
 

@@ -18,6 +18,8 @@ from featcache.records import parse_json
 
 PLACEHOLDERS = ("{}", "{c}")
 ARTICLE = "{a}"
+ALIKE = 0.85
+"""From which likeness on a name is taken for another one misspelt."""
 _SPOKEN_WITH_A_VOWEL = re.compile(
     r"(?!(?i:eu|ewe|one(?![a-z])|u[bkrst][aeiou]|uni(?!nt)))(?i:[aeiou])"  # not: European, one, utility, unicorn
     r"|(?:[FHLMNRSX](?![a-z])|x-)(?!$)"  # spelled out: MRI, X-ray
@@ -34,6 +36,7 @@ class PromptSpec:
         per_class: Finished sentences for each class name; a placeholder in them is filled in as well.
         class_names: (C,) names to use in place of the data set's own, in the data set's class order. A set has its
             own when the literature words the classes differently (EuroSAT: "Annual Crop Land" or "annual crop land").
+        others: Templates for the classes that `per_class` leaves out; None: it must have all.
 
     Raises:
         PromptError: Both forms or none, an empty list, or a template without a placeholder.
@@ -42,6 +45,7 @@ class PromptSpec:
     templates: tuple[str, ...] | None = None
     per_class: Mapping[str, tuple[str, ...]] | None = None
     class_names: tuple[str, ...] | None = None
+    others: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.templates is None) == (self.per_class is None):
@@ -61,17 +65,28 @@ class PromptSpec:
             (C,) tuples of prompts. Templates give every class the same number; per-class lists may not.
 
         Raises:
-            PromptError: The set's own names are not C in number, or a class has no prompts.
+            PromptError: The set's own names are not C in number, or a class has no prompts and should have some.
         """
         names = self.names(class_names)
         if self.templates is not None:
             return tuple(tuple(fill(template, name) for template in self.templates) for name in names)
         assert self.per_class is not None  # __post_init__
         by_key = {reads_as(name): prompts for name, prompts in self.per_class.items()}
-        missing = [name for name in names if reads_as(name) not in by_key]
-        if missing:
+        missing = self.left_out(class_names)
+        if missing and (self.others is None or len(missing) == len(names) or self._is_misspelt(missing, names)):
             raise PromptError(_missing_classes(missing, len(names), list(self.per_class)))
-        return tuple(tuple(fill(prompt, name) for prompt in by_key[reads_as(name)]) for name in names)
+        others = self.others or ()
+        return tuple(tuple(fill(prompt, name) for prompt in by_key.get(reads_as(name), others)) for name in names)
+
+    def left_out(self, class_names: Sequence[str]) -> list[str]:
+        """The classes that have no prompts of their own."""
+        own = {reads_as(name) for name in self.per_class or {}}
+        return [name for name in self.names(class_names) if self.per_class and reads_as(name) not in own]
+
+    def _is_misspelt(self, missing: Sequence[str], names: Sequence[str]) -> bool:
+        """Whether prompts that are of no class are for one that is missing, by their likeness."""
+        unknown = {reads_as(key) for key in self.per_class or {}} - {reads_as(name) for name in names}
+        return any(difflib.get_close_matches(reads_as(name), unknown, n=1, cutoff=ALIKE) for name in missing)
 
     def names(self, class_names: Sequence[str]) -> tuple[str, ...]:
         """(C,) class names that the prompts are about: the set's own where it has them.
@@ -94,6 +109,7 @@ class PromptSpec:
             "templates": list(self.templates) if self.templates is not None else None,
             "per_class": {k: list(v) for k, v in self.per_class.items()} if self.per_class is not None else None,
             "class_names": list(self.class_names) if self.class_names is not None else None,
+            **({"others": list(self.others)} if self.others is not None else {}),
         }
 
     @classmethod
@@ -104,7 +120,16 @@ class PromptSpec:
             templates=None if templates is None else tuple(templates),
             per_class=None if per_class is None else {name: tuple(prompts) for name, prompts in per_class.items()},
             class_names=None if names is None else tuple(names),
+            others=tuple(content["others"]) if "others" in content else None,
         )
+
+
+def left_to_default(classes: Sequence[str]) -> str:
+    """What is said of classes that a file of prompts leaves out."""
+    many = f"{len(classes):,} classes have no prompts in the file and take" if len(classes) > 1 else ""
+    return f"{many or '1 class has no prompts in the file and takes'} the default's: {', '.join(classes[:3])}" + (
+        ", …" if len(classes) > 3 else ""
+    )
 
 
 def fill(template: str, class_name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from adapters.errors import AdapterError, TaskError
 from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
 from adapters.selection.regimes import parse_select
-from adapters.tasks.task import Task
+from adapters.tasks.all_shots import ALL
+from adapters.tasks.task import Task, shots_of_all
 from featcache.places.home import local_home
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run(
     methods: Sequence[str] | str = "all",
     *,
     caches: Sequence[Cache],
-    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    shots: Sequence[int] | Literal["all"] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] = (1, 2, 3),
     select: str | None = None,
     protocol: str = DEFAULT_PROTOCOL,
@@ -56,7 +57,7 @@ def run(
     Args:
         methods: names (`adapters.methods`), or "all"; zero-shot always stands first.
         caches: opened caches; some protocols fit on the first and only test on the others.
-        shots: numbers of shots K.
+        shots: numbers of shots K; "all": every labelled training image, of classes as large as they are.
         seeds: each is a draw of shots and the seed of the training.
         select: selection regime; what may choose hyper-parameters and temperatures. None: each method's own, as in
             `adapters fit`.
@@ -80,6 +81,8 @@ def run(
     names = _methods(methods)
     if not caches or not shots or not seeds:
         raise AdapterError("expected at least one cache, number of shots and seed: type --shots 1,4,16 --seeds 1,2,3")
+    if shots == ALL:
+        shots, allow_fewer = [max(map(shots_of_all, caches))], True
     order = None if class_order is None else tuple(class_order)
     regime = None if select is None else parse_select(select)
     settings = Settings(protocol, regime, calibrate, prompts, tasks, order, allow_fewer, device)

@@ -11,7 +11,15 @@ from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
-from adapters.commands.shared.shared_options import AllowFewer, Labels, Prompts, Seeds, Shots, numbers, select_option
+from adapters.commands.shared.shared_options import (
+    AllowFewer,
+    Labels,
+    Prompts,
+    Seeds,
+    Shots,
+    draws_given,
+    select_option,
+)
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
@@ -63,6 +71,7 @@ def bench(
     from adapters.bench.page import bench_html
 
     check_html(html)
+    asked, several = draws_given(shots, seeds)
     if plot:
         from adapters.show.plotting import check_suffix
 
@@ -71,8 +80,8 @@ def bench(
     results = run(
         methods,
         caches=[open_cache(name, root, labels) for name in cache or [""]],
-        shots=numbers("--shots", shots),
-        seeds=numbers("--seeds", seeds),
+        shots=asked,
+        seeds=several,
         select=select,
         protocol=protocol,
         tasks=tasks,

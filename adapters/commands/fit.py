@@ -11,7 +11,15 @@ import typer
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.next_step import next_step
-from adapters.commands.shared.shared_options import AllowFewer, Labels, OneCache, Prompts, numbers, select_option
+from adapters.commands.shared.shared_options import (
+    AllowFewer,
+    Labels,
+    OneCache,
+    Prompts,
+    numbers,
+    select_option,
+    shots_given,
+)
 from adapters.methods import DEFAULT
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
@@ -28,7 +36,12 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    shots: Annotated[int, typer.Option(min=1, help="Labelled images a class.")],
+    shots: Annotated[
+        str,
+        typer.Option(
+            metavar="K|all", help="Labelled images a class; all: every labelled training image, whatever their number."
+        ),
+    ],
     method: Annotated[
         str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")
     ] = DEFAULT,
@@ -67,6 +80,13 @@ def fit(
             help="Also learn sets of classes that hold the truth in this share (0 to 1) of cases, such as 0.9.",
         ),
     ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit",
+            help="When all is chosen, fit once more on train and val; that head is kept and scored on test.",
+        ),
+    ] = False,
     meta_train: Annotated[
         list[str] | None,
         typer.Option(help="Of meta: a cache to learn on before adapting to this one; may be given several times."),
@@ -92,7 +112,7 @@ def fit(
     several = [seed] if seeds is None else numbers("--seeds", seeds)
     options: dict[str, Any] = dict(
         cache=open_cache(cache, root, labels),
-        shots=shots,
+        shots=shots_given(shots),
         select=select,
         params=params,
         indices=indices,
@@ -101,6 +121,7 @@ def fit(
         calibrate=calibrate,
         reject=reject,
         coverage=coverage,
+        refit=refit,
         meta_train=[open_cache(name, root) for name in meta_train or []],
         out=out,
         root=root,
@@ -159,7 +180,9 @@ def _scores(report: Report, heading: str) -> Table:
         val = percent(report.accuracy["val"]) if which == "test" else ""
         cells = [Styled(cells[0], "bold") if which == "test" else cells[0], *cells[1:]]
         rows.append([name, *cells, *([val] if report.accuracy["val"] is not None else []), percent(scores["ece"])])
-    columns += ["val accuracy"] if report.accuracy["val"] is not None else []
+    columns += (
+        ["val accuracy" + (", before the refit" if report.refit else "")] if report.accuracy["val"] is not None else []
+    )
     return Table(("", *columns, "ECE"), rows, heading, numbers=(*columns, "ECE"))
 
 
@@ -190,13 +213,14 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
     settings = [f"{name} {_short(value)}" for name, value in report.hyperparameters.items() if value is not None]
     facts = [
         ("seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())),
-        ("trained", f"{report.parameters:,} numbers on {report.rows['support']} images"),
+        ("trained", f"{report.parameters:,} numbers on {report.images} images"),
         ("settings", ", ".join(settings) or "none"),
     ]
     if report.alpha_text:
         facts.append(("alpha", report.alpha_text))
     if report.temperature != 1.0:
         facts.append(("temperature", f"{report.temperature:.3g}"))
+    facts += [("refit", report.refit["told"])] if report.refit else []
     facts += answers_told(report.answers)
     by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
     facts.append(("chosen by", by))

@@ -17,7 +17,7 @@ from adapters.commands.shared.shared_options import (
     Prompts,
     Seeds,
     Shots,
-    numbers,
+    draws_given,
     select_option,
 )
 from adapters.selection.regimes import SUPPORT
@@ -65,13 +65,14 @@ def search(
     from adapters.search.shown.page import search_html
 
     check_html(html)
+    asked, several = draws_given(shots, seeds)
     method, words = method_and_options(method, context.args)
     results = run(
         method,
         parse_grid(method, words),
         cache=open_cache(cache, root, labels),
-        shots=numbers("--shots", shots),
-        seeds=numbers("--seeds", seeds),
+        shots=asked,
+        seeds=several,
         select=select,
         halving=halving,
         prompts=prompts,

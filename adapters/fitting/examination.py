@@ -16,7 +16,7 @@ from adapters.head import Head
 from adapters.metrics import Difference, difference
 from adapters.runs.remarks import remarks
 from adapters.scores import Scores, logits_in_blocks, score_logits
-from adapters.tasks.task import Task
+from adapters.selection.regimes import Lesson
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,18 @@ class Examination:
         return list(found)
 
 
-def examine(head: Head, zero_shot: Head, task: Task) -> Examination:
-    """Score a fitted head and zero-shot."""
+def examine(head: Head, zero_shot: Head, task: Lesson, *, on_val: Head | None = None) -> Examination:
+    """Score a fitted head and zero-shot.
+
+    Args:
+        head: that is scored on the test split.
+        zero_shot: that stands beside it.
+        task: the splits, and the classes' text.
+        on_val: the head that is scored on the validation split, where another has learned from that; None: `head`.
+    """
     val, test = task.val, task.test
     baseline, tested = logits_in_blocks((zero_shot, head), test.blocks())
-    validated = None if val is None else logits_in_blocks((head,), val.blocks())[0]
+    validated = None if val is None else logits_in_blocks((on_val or head,), val.blocks())[0]
     scores = {
         "zero_shot": score_logits(baseline, test.labels),
         "val": None if val is None or validated is None else score_logits(validated, val.labels),

@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
 
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.answers.answers import Answers, check_shares, told_of
-from adapters.answers.files import write_answers
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, TaskError
 from adapters.fitting.examination import examine
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
-from adapters.runs.folder import (
-    ANSWERS,
-    CARD,
-    INDICES,
-    METRICS,
-    check_replaceable,
-    replaced_folder,
-    run_name,
-    slug,
-    write_json,
-)
+from adapters.fitting.saving import save_run, target
+from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
-from adapters.runs.model_card import model_card
 from adapters.runs.report import Report
+from adapters.scores import logits_in_blocks
 from adapters.selection.regimes import REGIMES, Regime, parse_select
+from adapters.show.numbers import percent
+from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import absolute
 from featcache.places.home import runs_folder
 from featcache.records import sealed
+from featcache.places.folder import is_url
 from featcache.utc import now
 
 if TYPE_CHECKING:
@@ -72,7 +69,7 @@ def fit(
     method: str,
     *,
     cache: Cache,
-    shots: int,
+    shots: Shots,
     seed: int = 1,
     select: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -86,13 +83,14 @@ def fit(
     meta_train: Sequence[Cache] = (),
     reject: float | None = None,
     coverage: float | None = None,
+    refit: bool = False,
 ) -> Report:
     """Fit one head on K shots a class, score it and save it.
 
     Args:
         method: name of a method (`adapters.methods`).
         cache: an opened cache.
-        shots: images a class, K >= 1.
+        shots: images a class, K >= 1; "all": every labelled training image, of classes as large as they are.
         seed: of the draw, and of the training unless `params` has another.
         select: selection regime; what may choose hyper-parameters. None: the method's own default.
         params: constructor arguments of the head; `logit_scale` is the encoder's own unless given.
@@ -108,6 +106,8 @@ def fit(
             cache's support by a forward pass.
         reject: also learn to answer "none of these", so that at most this share of known images is refused.
         coverage: also learn sets of classes that hold the truth in this share of cases (`adapters.answers`).
+        refit: once all is chosen and learned, fit the head once more on the shots and the validation split; that head
+            is kept and scored on the test split, the one before it on the validation split.
 
     Raises:
         AdapterError: no such method, or arguments that it does not take.
@@ -133,9 +133,17 @@ def fit(
         meta_train=meta_train,
         reject=reject,
         coverage=coverage,
+        refit=refit,
     )
-    folder = _target(fitted.report, fitted.configuration, out, root)
-    report = _save(fitted, folder)
+    report = save_run(
+        fitted.head,
+        fitted.report,
+        target(fitted.report, fitted.configuration, out, root),
+        text=fitted.task.text,
+        cache=cache,
+        index_content=fitted.index_content,
+        answers=fitted.answers,
+    )
     if out is None:
         push(root)
     return report
@@ -145,7 +153,7 @@ def fit_and_score(
     method: str,
     *,
     cache: Cache,
-    shots: int,
+    shots: Shots,
     seed: int = 1,
     select: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -157,12 +165,16 @@ def fit_and_score(
     meta_train: Sequence[Cache] = (),
     reject: float | None = None,
     coverage: float | None = None,
+    refit: bool = False,
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
     asked_for = None if select is None else parse_select(select)
-    recipe = Recipe(method, shots, params or {}, asked_for, calibrate, device)
-    regime = recipe.regime
     check_shares(reject, coverage)
+    clock = _Clock()
+    # The most shots of a class are what a recipe depends on; of `all` the task knows them.
+    task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
+    recipe = Recipe(method, task.shots, params or {}, asked_for, calibrate, device)
+    regime = recipe.regime
     asked_more = {"calibrate": calibrate and regime.on_shots}
     asked_more |= {"reject": reject is not None, "coverage": coverage is not None}
     if meta_train and any(asked_more.values()) and regime.rows is None:
@@ -170,8 +182,9 @@ def fit_and_score(
         option = "--" + next(name for name, given in asked_more.items() if given)
         others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
         raise AdapterError(f"--meta-train with {option} needs --select {others}; or leave {option} out")
-    clock = _Clock()
-    task = _load(cache, regime, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
+    _read(task, regime)
+    if refit and task.val is None:
+        raise TaskError(f"--refit needs a val split with labels, which cache {cache.name} lacks: leave it out")
     for other in meta_train:
         _check_online(recipe.head_class, cache, other)
     asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
@@ -182,12 +195,16 @@ def fit_and_score(
         each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
     seconds = {"load": clock.lap()}
     chosen = recipe.choose(asked, task)
-    head = _fit(chosen, task, base)
+    first = head = _fit(chosen, task.support, task, base)
     calibration_note = recipe.calibrated(head, task)
     answers = Answers.learn(head, task, regime, reject=reject, coverage=coverage)
+    if refit:
+        assert task.val is not None
+        head = _fit(clone(chosen), shots_and_val(task.support, task.val), task, base)
+        head.temperature_ = first.temperature_
     seconds["fit"] = clock.lap()
 
-    examined = examine(head, methods.zero_shot(task.text), task)
+    examined = examine(head, methods.zero_shot(task.text), task, on_val=first)
     prediction_note = head.prediction_note(task.test.features)
     seconds["evaluate"] = clock.lap()
 
@@ -198,7 +215,7 @@ def fit_and_score(
         dataset=str(cache.dataset["name"]),
         model=str(cache.encoder["architecture"]),
         pretrained=str(cache.encoder["pretrained"]),
-        shots=shots,
+        shots=ALL if shots == ALL else task.shots,
         seed=seed,
         select=regime.name,
         hyperparameters=hyperparameters(head),
@@ -231,9 +248,11 @@ def fit_and_score(
             "allow_fewer": allow_fewer,
             "reject": reject,
             "coverage": coverage,
+            "refit": refit,
         },
         labels=cache.mended.to_json() if cache.mended else None,
         answers=told_of(answers, head, task.test),
+        refit=_refit_told(task, first) if refit else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -242,15 +261,42 @@ def fit_and_score(
         "prompts": [task.text.name, task.text.prompts],
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),
+        **({"refit": True} if refit else {}),
         **({"labels": cache.mended.digest} if cache.mended else {}),
         **{name: share for name, share in (("reject", reject), ("coverage", coverage)) if share is not None},
     }
     return Fitted(head, task, report, index_content, configuration, answers)
 
 
-def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:
-    """Fit on the task's support, or learn on the base tasks and adapt to it."""
-    support = task.support
+def shots_and_val(shots: SplitRows, val: SplitRows) -> SplitRows:
+    """The shots and the whole validation split; of the latter's images, which have no views, all views are the same."""
+    views = None
+    if shots.views is not None:
+        views = np.concatenate([shots.views, np.repeat(val.images[:, None], shots.views.shape[1], axis=1)])
+    return SplitRows(
+        np.concatenate([shots.images, val.images]),
+        views,
+        np.concatenate([shots.labels, val.labels]),
+        np.concatenate([shots.ids, val.ids]),
+        np.concatenate([shots.rows, val.rows]),
+    )
+
+
+def _refit_told(task: Task, first: Head) -> dict[str, Any]:
+    """What a head was fitted on once more, and whose scores those of its report are."""
+    assert task.val is not None
+    (logits,) = logits_in_blocks((first,), task.test.blocks())
+    before = float((logits.argmax(1) == task.test.labels).mean())
+    told = (
+        f"fitted once more on {len(task.support):,} images of train and {len(task.val):,} of val, with the settings "
+        f"chosen before; the test scores are this head's, those of val are of the head before it (test "
+        f"{percent(before)})"
+    )
+    return {"images": {"train": len(task.support), "val": len(task.val)}, "test_before": before, "told": told}
+
+
+def _fit(head: Head, support: SplitRows, task: Task, base: Sequence[Task]) -> Head:
+    """Fit on the task's shots, or learn on the base tasks and adapt to them."""
     if not base:
         return head.fit(support.inputs, support.labels, text=task.text)
     assert isinstance(head, LearntOnce)
@@ -271,16 +317,14 @@ def _check_online(head_class: type[Head], cache: Cache, other: Cache) -> None:
         )
 
 
-def _load(cache: Cache, regime: Regime, **draw: Any) -> Task:
-    """Draw the task and read what is learned from, so that fitting does not wait for the disk.
+def _read(task: Task, regime: Regime) -> None:
+    """Read what is learned from, so that fitting does not wait for the disk.
 
     What is only scored is read in blocks, when it is.
     """
-    task = Task.sample(cache, **draw)
     regime.held_out(task)  # fails here, before any work, where there is no val split
     task.val, task.test  # noqa: B018  # and where one of them has nothing to score
     task.support  # noqa: B018
-    return task
 
 
 def _note(task: Task, regime: Regime, chosen: Head, others: Sequence[str], *, learnt_on: Sequence[Cache]) -> str:
@@ -296,35 +340,6 @@ def _note(task: Task, regime: Regime, chosen: Head, others: Sequence[str], *, le
     elif regime.caveat:
         notes.append(regime.caveat)
     return "; ".join(filter(None, (*notes, *others, *task.notes)))
-
-
-def _target(report: Report, configuration: Mapping[str, Any], out: Path | str | None, root: str | None) -> Path:
-    if out is not None:
-        return Path(out).expanduser().resolve()
-    name = run_name(report.method, report.shots, report.seed, report.select, configuration)
-    return runs_folder(root) / slug(report.dataset) / slug(f"{Path(report.model).name}-{report.pretrained}") / name
-
-
-def _save(fitted: Fitted, folder: Path) -> Report:
-    task, report = fitted.task, replace(fitted.report, run=str(folder))
-    cache, text = task.cache, task.text
-    with replaced_folder(folder) as fresh:
-        facts: dict[str, Any] = {"labels": report.labels} if report.labels else {}
-        if report.answers:
-            facts["answers"] = write_answers(fitted.answers, fresh / ANSWERS)
-        fitted.head.save(
-            fresh,
-            class_names=list(text.class_names),
-            prompts={"name": text.name, "prompts": [list(prompts) for prompts in text.prompts]},
-            encoder=dict(cache.encoder),
-            cache={"name": cache.name, "digest": cache.digest, **cache.how_encoded},
-            dataset=report.dataset,
-            **facts,
-        )
-        write_json(fresh / METRICS, sealed(report.to_json()))
-        write_json(fresh / INDICES, fitted.index_content)
-        (fresh / CARD).write_text(model_card(report, text, cache.encoder), encoding="utf-8")
-    return report
 
 
 class _Clock:

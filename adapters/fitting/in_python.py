@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.fitting.fit import fit_and_score
 from adapters.head import Head
+from adapters.tasks.all_shots import Shots
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -17,7 +18,7 @@ def fit(
     method: str,
     cache: Cache,
     *,
-    shots: int,
+    shots: Shots,
     seed: int = 1,
     select: str | None = None,
     calibrate: bool = False,
@@ -28,6 +29,7 @@ def fit(
     meta_train: Sequence[Cache] = (),
     reject: float | None = None,
     coverage: float | None = None,
+    refit: bool = False,
     **options: Any,
 ) -> Head:
     """Draw K shots a class, choose and fit a head as the command line does, and score it; nothing is saved.
@@ -35,7 +37,7 @@ def fit(
     Args:
         method: name of a method (`adapters list`).
         cache: an opened cache.
-        shots: images a class, K >= 1.
+        shots: images a class, K >= 1, or "all": every labelled training image.
         seed: of the draw and of the training.
         select: what may choose hyper-parameters: none, support, val-kshot, val, oracle. None: the method's own.
         calibrate: fit a temperature on what that allows.
@@ -47,6 +49,7 @@ def fit(
         reject: also learn to answer "none of these"; what comes of it on the test split is in `report_.answers`. Only
             what `adapters fit` saves keeps it.
         coverage: likewise sets of classes (`adapters.answers`).
+        refit: fit once more on train and val when all is chosen; see `report_.refit`.
         **options: hyper-parameters of the method, such as `alpha=0.4`; they are not chosen over.
 
     Returns:
@@ -71,6 +74,7 @@ def fit(
         meta_train=meta_train,
         reject=reject,
         coverage=coverage,
+        refit=refit,
     )
     fitted.head.report_ = fitted.report
     return fitted.head

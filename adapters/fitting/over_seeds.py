@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from adapters.errors import AdapterError
 from adapters.fitting.fit import fit, fit_and_score
 from adapters.runs.report import Report
+from adapters.tasks.all_shots import ALL
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,13 @@ class OverSeeds:
 
 
 def fit_over_seeds(method: str, seeds: Sequence[int], **options: Any) -> OverSeeds:
-    """Fit and score a head for each seed, and save the first; `options` are those of `fitting.fit.fit`."""
+    """Fit and score a head for each seed, and save the first; `options` are those of `fitting.fit.fit`.
+
+    Raises:
+        AdapterError: several seeds where every image is taken and nothing is drawn.
+    """
+    if options.get("shots") == ALL and len(seeds) > 1:
+        raise AdapterError(f"--shots all draws nothing that differs between {len(seeds)} seeds: give one as --seed")
     first = fit(method, seed=seeds[0], **options)
     others = {name: value for name, value in options.items() if name not in ("out", "root")}
     return OverSeeds((first, *(fit_and_score(method, seed=seed, **others).report for seed in seeds[1:])))

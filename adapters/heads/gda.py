@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, text_weights, to_float32, unit
 from adapters.blended_head import BlendedHead
+from adapters.closed_form import ClosedForm
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.parameters import NotNegative
@@ -42,7 +43,7 @@ class Discriminant(NamedTuple):
     bias: Floats
 
 
-class GDA(BlendedHead):
+class GDA(BlendedHead, ClosedForm):
     """GDA-CLIP.
 
     With a single row a class nothing is known of the covariance: W = 0, and the head is zero-shot. A class without rows

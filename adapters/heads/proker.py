@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapters.arrays import Floats, Ints, unit
+from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.errors import AdapterError
-from adapters.head import Head, cosine_logits
+from adapters.head import cosine_logits
 from adapters.parameters import AtLeast1, NotNegative
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
@@ -42,7 +43,7 @@ BLOCK = 1 << 23
 """Most kernel values held at once beside K."""
 
 
-class ProKeR(Head):
+class ProKeR(ClosedForm):
     """ProKeR as ported, with a Gaussian kernel.
 
     Args:

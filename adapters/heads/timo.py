@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
+from adapters.closed_form import ClosedForm
 from adapters.head import cosine_logits
 from adapters.heads.gda import Discriminant, discriminant, stacked_views
 from adapters.parameters import AtLeast1, NotNegative
@@ -36,7 +37,7 @@ PROMPT_STEPS = 10
 """How many numbers of prompts TIMO-S tries, from 1 to 2 T."""
 
 
-class TIMO(BlendedHead):
+class TIMO(BlendedHead, ClosedForm):
     """TIMO; TIMO-S where `tuned` chose its hyper-parameters.
 
     Where only class rows are given as text they are the only prompts, one a class, and t' is that text.

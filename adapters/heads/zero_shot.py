@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from adapters.arrays import Floats
-from adapters.head import Head, cosine_logits
+from adapters.closed_form import ClosedForm
+from adapters.head import cosine_logits
 from adapters.support import Support
 
 
-class ZeroShot(Head):
+class ZeroShot(ClosedForm):
     """Cosine to the class text. `fit` only keeps the text; without text it is the nearest class mean.
 
     Args:

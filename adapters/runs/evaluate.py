@@ -102,7 +102,8 @@ def evaluate(
     (logits,) = logits_in_blocks((head,), rows.blocks())
     scores = score_logits(logits, rows.labels)
     same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
-    accuracy, width_ece = (found.get(split) if same_labels else None for found in (report.accuracy, report.ece))
+    own = same_labels and not (report.refit and split == "val")  # which was scored by the head before
+    accuracy, width_ece = (found.get(split) if own else None for found in (report.accuracy, report.ece))
     stored = {"accuracy": accuracy, "ece": width_ece}
     names = opened.class_names
     counts = confusion_matrix(logits, rows.labels, len(names))

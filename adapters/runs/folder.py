@@ -30,19 +30,23 @@ RUN_FILES = EVERY_RUN_FILES | {ANSWERS}
 """What a run may have."""
 
 
-def run_name(method: str, shots: int, seed: int, select: str, configuration: Mapping[str, Any]) -> str:
+def run_name(
+    method: str, shots: int | str, seed: int, select: str, configuration: Mapping[str, Any], *, added: int = 0
+) -> str:
     """A readable name that is the same for the same configuration and differs for another.
 
     Args:
         method: name of the method.
-        shots: images a class.
+        shots: images a class, or all.
         seed: of the draw.
         select: selection regime; left out of the name when `none`.
         configuration: everything JSON-able that sets this run apart; the name ends in 8 digits of its SHA-256.
+        added: classes that were added to another run.
     """
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     regime = "" if select == "none" else f"-{select}"
-    return f"{method}-{shots}shot-seed{seed}{regime}-{digest[:8]}"
+    more = f"-plus{added}" if added else ""
+    return f"{method}-{shots}shot-seed{seed}{regime}{more}-{digest[:8]}"
 
 
 def slug(name: str) -> str:

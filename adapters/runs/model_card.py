@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.runs.report import Report
 from adapters.show.numbers import points, shots_of, within
+from adapters.tasks.all_shots import ALL
 from featcache.show.markdown import escaped
 
 if TYPE_CHECKING:
@@ -31,19 +32,19 @@ def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -
     """
     parts = [
         _front_matter(report),
-        f"# {report.method} on {escaped(report.dataset)}, {shots_of(report.shots)} a class",
+        f"# {report.method} on {escaped(report.dataset)}, {_shots(report)}",
         f"A few-shot classification head for frozen image embeddings of {report.model} ({report.pretrained}), "
         f"fitted by `adapters fit {report.method}`.",
     ]
     if report.note:
         parts.append(f"> **Note:** {report.note}.")
+    parts += [f"> **Refit:** {report.refit['told']}."] if report.refit else []
     parts += [f"> {remark}." for remark in report.remarks or ()]
     parts += [
         "## Scores",
         _scores(report),
         "In percent, with 95 % intervals. Balanced: mean over classes; ECE: expected calibration error over 15 bins of "
-        f"equally many images. The test split has {report.rows['test']} images. This is one draw of shots (seed "
-        f"{report.seed}): other seeds give other numbers.",
+        f"equally many images. The test split has {report.rows['test']} images. {_drawn(report)}",
         "## How it was made",
         _table(("", ""), _provenance(report, text, encoder)),
         "## Classes",
@@ -54,6 +55,16 @@ def model_card(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) -
         _limits(report),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shots(report: Report) -> str:
+    return "all labelled images" if report.shots == ALL else f"{shots_of(report.shots)} a class"
+
+
+def _drawn(report: Report) -> str:
+    if report.shots == ALL:
+        return "Nothing was drawn: these are all labelled training images."
+    return f"This is one draw of shots (seed {report.seed}): other seeds give other numbers."
 
 
 def _front_matter(report: Report) -> str:
@@ -122,7 +133,7 @@ head.predict_proba(embeddings)  # (N, {report.classes}), from embeddings (N, D) 
 def _limits(report: Report) -> str:
     return f"""- It answers with one of the {report.classes} classes above, whatever the image shows.
 - It understands embeddings of exactly this encoder, weights and transform; `adapters predict` refuses any other.
-- It learnt from {report.rows["support"]} images and was scored on {report.dataset} only: test it on your own data.
+- It learnt from {report.images} images and was scored on {report.dataset} only: test it on your own data.
 - Its probabilities are as well calibrated as the ECE above says, on that test split."""
 
 

@@ -74,7 +74,7 @@ def open_run(
     return OpenedRun(saved.path, report, head, answers, with_labels(cache, report, labels))
 
 
-def shots_of(run: Path, cache: Cache) -> SplitRows:
+def shots_of(run: Path, cache: Cache, *, with_views: bool = False) -> SplitRows:
     """The shots of a run, from the very cache that it was fitted on.
 
     Raises:
@@ -83,7 +83,7 @@ def shots_of(run: Path, cache: Cache) -> SplitRows:
     path = run / INDICES
     try:
         named = parse_json(path.read_bytes())["train"]
-        shots = read_rows(cache["train"], np.asarray(named["indices"], dtype=np.int64), with_views=False)
+        shots = read_rows(cache["train"], np.asarray(named["indices"], dtype=np.int64), with_views=with_views)
         if shots.ids.tolist() != [image["impath"] for image in named["data"]]:
             raise ValueError("other images")
         return shots

@@ -22,7 +22,7 @@ class Report:
         dataset: name of the data set.
         model: open_clip architecture of the encoder.
         pretrained: tag of its weights.
-        shots: images a class.
+        shots: images a class; "all": every labelled training image.
         seed: of the draw and of the training.
         select: regime that chose the hyper-parameters (`adapters.selection.regimes`).
         hyperparameters: as used, after selection.
@@ -52,6 +52,10 @@ class Report:
             `refused`, `covered` with `covered_interval`, `size` and `empty` of the sets; None: nothing was asked for.
         explanation: of `auto`, `why` and the `candidates` of its mixture; None for others.
         asked: what was asked for beside method, cache, shots and seed: `select`, `options`, `calibrate`, `allow_fewer`.
+        refit: of a head that was fitted once more on train and val: `images` of both, `test_before`, the test accuracy
+            of the head before, and `told`, which of the scores are whose; None: it was not.
+        added: of a head that classes were added to: `run` that it was, `classes` with the images of each (`adapters
+            add`); None: none were.
         labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
             `changed` and `left_out`; None: the labels are the data set's own.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
@@ -61,7 +65,7 @@ class Report:
     dataset: str
     model: str
     pretrained: str
-    shots: int
+    shots: int | str
     seed: int
     select: str
     hyperparameters: dict[str, Any]
@@ -90,11 +94,20 @@ class Report:
     asked: dict[str, Any] | None = None
     labels: dict[str, Any] | None = None
     answers: dict[str, Any] | None = None
+    refit: dict[str, Any] | None = None
+    added: dict[str, Any] | None = None
 
     @property
     def uneven(self) -> bool:
         """Whether classes of the test split differ so much in size that balanced accuracy comes first."""
         return self.imbalance >= UNEVEN
+
+    @property
+    def images(self) -> int:
+        """Images that the head learned from."""
+        of_val = self.refit["images"]["val"] if self.refit else 0
+        of_added = sum(map(len, self.added["classes"].values())) if self.added else 0
+        return int(self.rows["support"] or 0) + int(of_val) + of_added
 
     @property
     def regime(self) -> Regime:

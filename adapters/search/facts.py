@@ -31,6 +31,7 @@ class Facts:
         cache: where it is; `cache_name` and `cache_digest` what identifies it.
         version: of featcache.
         labels: of mended labels the file; `labels_digest` of what it says; empty: they are the data set's own.
+        every: whether the shots are all labelled training images.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Facts:
     version: str
     labels: str = ""
     labels_digest: str = ""
+    every: bool = False
 
     @property
     def regime(self) -> Regime:
@@ -56,7 +58,9 @@ class Facts:
         return REGIMES[self.select]
 
     @classmethod
-    def of(cls, cache: Cache, draws: Sequence[Draw], grid: Grid, *, regime: Regime, halving: bool) -> Facts:
+    def of(
+        cls, cache: Cache, draws: Sequence[Draw], grid: Grid, *, regime: Regime, halving: bool, every: bool = False
+    ) -> Facts:
         """The facts of a search that is about to begin."""
         return cls(
             method=grid.head_class.method,
@@ -75,6 +79,7 @@ class Facts:
             version=package_version(),
             labels=cache.mended.file if cache.mended else "",
             labels_digest=cache.mended.digest if cache.mended else "",
+            every=every,
         )
 
 

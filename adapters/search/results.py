@@ -17,6 +17,7 @@ from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
 from adapters.search.shown.notes import notes, title
 from adapters.search.shown.summary import Summary, summary_page
+from adapters.tasks.all_shots import ALL
 from featcache.show.page import Page, Styled
 
 NAME = "search"
@@ -98,7 +99,8 @@ class Results:
             return ""
         one = of_most[0]
         options = " ".join(f"--{name.replace('_', '-')} {str(value).lower()}" for name, value in one.setting.items())
-        draw = f"--shots {one.shots} --seed {one.seed} --select none --cache {self.facts.cache_name}"
+        shots = ALL if self.facts.every else one.shots
+        draw = f"--shots {shots} --seed {one.seed} --select none --cache {self.facts.cache_name}"
         draw += f" --labels {shlex.quote(self.facts.labels)}" if self.facts.labels else ""
         return f"adapters fit {self.facts.method} {draw} {options}"
 

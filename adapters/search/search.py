@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.errors import AdapterError
 from adapters.fitting.recipe import Recipe, build
@@ -25,6 +25,8 @@ from adapters.search.shown.picture import draw_picture
 from adapters.search.trials import Outcome, Scorer, train_all
 from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.plotting import check_suffix
+from adapters.tasks.all_shots import ALL
+from adapters.tasks.task import shots_of_all
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -35,7 +37,7 @@ def run(
     grid: Mapping[str, Sequence[Any]],
     *,
     cache: Cache,
-    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    shots: Sequence[int] | Literal["all"] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] = (1, 2, 3),
     select: str = SUPPORT.name,
     halving: bool = False,
@@ -56,7 +58,7 @@ def run(
         method: name of a method (`adapters.methods`).
         grid: values to try of each option; an option with one value is used as it is.
         cache: an opened cache.
-        shots: numbers of shots K.
+        shots: numbers of shots K; "all": every labelled training image, of classes as large as they are.
         seeds: each is a draw of shots and the seed of the training.
         select: selection regime; what may choose (`adapters.selection.regimes`).
         halving: give up all but the best third after a ninth and after a third of the steps.
@@ -81,6 +83,9 @@ def run(
         raise AdapterError(f"--select {regime.name} given, under which nothing is chosen; {typed}")
     if not shots or not seeds:
         raise AdapterError("expected at least one number of shots and one seed: type --shots 1,4,16 --seeds 1,2,3")
+    every = shots == ALL
+    if shots == ALL:
+        shots, allow_fewer = [shots_of_all(cache)], True
     asked = Grid.of(method, grid)
     if halving:
         check_halving(asked.head_class)
@@ -90,7 +95,7 @@ def run(
         made(picture.parent, "--plot")
     draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
-    facts = Facts.of(cache, draws, asked, regime=regime, halving=halving)
+    facts = Facts.of(cache, draws, asked, regime=regime, halving=halving, every=every)
     folder = folder_for(facts, out, root)
     clock.append(time.perf_counter())
 

@@ -36,6 +36,6 @@ def within(interval: Sequence[float]) -> str:
     return f"{low:.1f}–{high:.1f}"
 
 
-def shots_of(shots: int) -> str:
-    """`1 shot`, `4 shots`."""
+def shots_of(shots: int | str) -> str:
+    """`1 shot`, `4 shots`, `all shots`."""
     return "1 shot" if shots == 1 else f"{shots} shots"

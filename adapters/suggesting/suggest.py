@@ -71,7 +71,7 @@ def suggest(
     learned = _unlabelled(cache, [LEARNED_FROM])
     if not len(learned.rows):
         learned = _unlabelled(cache, [split for split in cache.splits if split != LEARNED_FROM])
-        note = f"all of {LEARNED_FROM} has labels: these are of other splits, and labels there measure and do not teach"
+        note = f"no image of {LEARNED_FROM} is without a label: these are of other splits, where labels only measure"
     if not len(learned.rows):
         raise TaskError(f"every image of cache {cache.name} has a label: there is nothing to suggest")
     to_measure = _to_measure(cache, budget) if not note else np.empty(0, np.int64)

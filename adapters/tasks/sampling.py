@@ -82,6 +82,11 @@ def check_draw(shots: int, seed: int) -> None:
         raise TaskError(f"seed {seed!r} given; expected an integer, 0 to {MOST_SEED:,}: type --seed 1")
 
 
+def largest_class(labels: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> int:
+    """Valid rows of the largest class: as many shots are all of every class; 1 where there are none."""
+    return max(1, int(np.bincount(labels[valid], minlength=1).max()))
+
+
 def too_few(class_name: str, count: int, shots: int) -> TaskError:
     """The error for a class that cannot give K shots."""
     images = "1 image" if count == 1 else f"{count} images"

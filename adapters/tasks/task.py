@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
+from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import IndexEntry, IndexFile, index_content, match_rows, read_index_file
-from adapters.tasks.sampling import check_draw, sample_shots, too_few
+from adapters.tasks.sampling import check_draw, largest_class, sample_shots, too_few
 from adapters.tasks.split_rows import SplitRows, read_rows, read_split
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Task:
     Attributes:
         cache: where the rows come from.
         text: the classes' text.
-        shots: images a class, K.
+        shots: images a class, K; where all were asked for, those of the largest.
         seed: of the draw.
         index_file: the file that named the shots instead of the seed, or None.
         notes: what a reader of the result must know about the draw.
@@ -53,7 +54,7 @@ class Task:
         cls,
         cache: Cache,
         *,
-        shots: int,
+        shots: Shots,
         seed: int = 1,
         indices: Path | str | None = None,
         allow_fewer: bool = False,
@@ -63,7 +64,7 @@ class Task:
 
         Args:
             cache: an opened cache; it must have a train and a test split.
-            shots: images a class, K >= 1.
+            shots: images a class, K >= 1; "all": every labelled image, of classes as large as they are.
             seed: of the draw; the K-shot set contains every smaller set of the same seed.
             indices: a CoOp index file that names the images instead.
             allow_fewer: use a class that has fewer than K images as it is.
@@ -72,7 +73,7 @@ class Task:
         Raises:
             TaskError: a split is missing, a class has too few images, or the index file does not fit.
         """
-        check_draw(shots, seed)
+        check_draw(1 if shots == ALL else shots, seed)
         for split in ("train", "test"):
             if split not in cache.splits:
                 raise TaskError(
@@ -81,6 +82,10 @@ class Task:
                 )
         text = cache.text if prompts is None else cache.text_set(prompts)
         train, names = cache["train"], text.class_names
+        if shots == ALL:
+            if indices is not None:
+                raise TaskError("--shots all takes every labelled image: leave --indices out")
+            shots, allow_fewer = shots_of_all(cache), True
         index_file = None if indices is None else read_index_file(indices)
         if index_file is None:
             rows = sample_shots(
@@ -90,8 +95,13 @@ class Task:
             rows = _named(index_file.train, train, index_file.name)
             _check_shots(rows, train.labels, names, shots, allow_fewer, index_file.name)
         if not len(rows):
-            raise TaskError(f"cache {cache.name} has no valid train image: give another --cache")
-        notes = _fewer_note(np.bincount(train.labels[rows], minlength=len(names)), names, shots)
+            raise TaskError(
+                f"no image of train in cache {cache.name} has a label: type `adapters suggest {cache.name} --csv FILE` "
+                "for some to label, then give that file as --labels; or give another --cache"
+            )
+        counts = np.bincount(train.labels[rows], minlength=len(names))
+        every = index_file is None and len(rows) == int(train.labelled.sum())
+        notes = _fewer_note(counts, names, shots, every=every)
         if cache.mended is not None:
             notes = (f"mended labels: {cache.mended.told}", *notes)
         if cache.caveat:
@@ -158,6 +168,17 @@ class Task:
         return index_content(parts, self.text.class_names)
 
 
+def shots_of_all(cache: Cache) -> int:
+    """How many shots are all labelled images of every class of a cache.
+
+    Raises:
+        TaskError: it has no train split.
+    """
+    if "train" not in cache.splits:
+        raise TaskError(f"cache {cache.name} has no train split: extract it with --splits train,val,test")
+    return largest_class(cache["train"].labels, cache["train"].labelled)
+
+
 def _named(entries: Iterable[IndexEntry], split: CachedSplit, source: str) -> npt.NDArray[np.int64]:
     """The labelled rows of a split that an index file names, by class."""
     labels, mended = split.labels, split.labels != split.stored_labels
@@ -182,7 +203,9 @@ def _check_shots(
             raise too_few(name, int(count), shots)
 
 
-def _fewer_note(counts: npt.NDArray[np.int64], names: tuple[str, ...], shots: int) -> tuple[str, ...]:
+def _fewer_note(counts: npt.NDArray[np.int64], names: tuple[str, ...], shots: int, *, every: bool) -> tuple[str, ...]:
+    if every and counts.max() == shots > counts.min():
+        return (f"every labelled training image: {counts.min():,} to {counts.max():,} of a class",)
     fewer = [f"{name!r} {count}" for name, count in zip(names, counts, strict=True) if count < shots]
     if not fewer:
         return ()

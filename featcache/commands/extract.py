@@ -33,17 +33,25 @@ if TYPE_CHECKING:
     from featcache.extraction.extract import ExtractionReport
     from featcache.extraction.planned import Planned
 
+DATA, ENCODER, SPEED, CLUSTER, OUTPUT = "Data", "Encoder", "Speed", "Several GPUs, a cluster", "Output"
+"""Panels of the help."""
+
 
 def extract(
     model: Annotated[
-        str, typer.Option(help="open_clip's name (ViT-B/16), `tiny` (embedded), or a local open_clip model directory.")
+        str,
+        typer.Option(
+            help="open_clip's name (ViT-B/16), `tiny` (embedded), or a local open_clip model directory.",
+            rich_help_panel=ENCODER,
+        ),
     ],
     dataset: Annotated[
         str,
         typer.Option(
             help="\n\n".join(
                 ["A data set's name (featcache datasets), or:", *(f"- {entry.meaning}" for entry in ENTRIES.values())]
-            )
+            ),
+            rich_help_panel=DATA,
         ),
     ],
     pretrained: Annotated[
@@ -52,16 +60,23 @@ def extract(
             help="A pretrained tag (featcache models MODEL), a checkpoint file, or `random` (only to measure speed). "
             "Default: openai.",
             show_default=False,
+            rich_help_panel=ENCODER,
         ),
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Where the images are: a folder or a zip. Default: downloaded, where possible."),
+        typer.Option(
+            help="Where the images are: a folder or a zip. Default: downloaded, where possible.", rich_help_panel=DATA
+        ),
     ] = None,
-    splits: Annotated[str | None, typer.Option(help="Only these splits, such as train,test.")] = None,
+    splits: Annotated[
+        str | None, typer.Option(help="Only these splits, such as train,test.", rich_help_panel=DATA)
+    ] = None,
     split_file: Annotated[
         Path | None,
-        typer.Option(help="CoOp's split_zhou_*.json. One that lies beside the images is found by itself."),
+        typer.Option(
+            help="CoOp's split_zhou_*.json. One that lies beside the images is found by itself.", rich_help_panel=DATA
+        ),
     ] = None,
     class_names: Annotated[
         str | None,
@@ -69,6 +84,7 @@ def extract(
             metavar="FILE|cat,dog",
             help="Class names to use: a text file, one a line, or JSON {folder: name}; or the names themselves. They "
             "are the classes of images without labels.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     class_depth: Annotated[
@@ -77,47 +93,66 @@ def extract(
             min=1,
             help="How many folders deep class folders lie. Default: 1, but where the folders there hold folders and no "
             "image, those that hold images are the classes.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     path_column: Annotated[
         str | None,
         typer.Option(
-            help="Of a table that lists images: its column of files. Default: as it is called.", show_default=False
+            help="Of a table that lists images: its column of files. Default: as it is called.",
+            show_default=False,
+            rich_help_panel=DATA,
         ),
     ] = None,
-    label_column: Annotated[str | None, typer.Option(help="Likewise, of labels.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Likewise, of splits; `none`: it has none.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Likewise, of labels.", rich_help_panel=DATA)] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Likewise, of splits; `none`: it has none.", rich_help_panel=DATA)
+    ] = None,
     image_dir: Annotated[
         Path | None,
         typer.Option(
-            help="The folder that its files are relative to. Default: its own, or one below that has all of them."
+            help="The folder that its files are relative to. Default: its own, or one below that has all of them.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     suffix: Annotated[
-        str | None, typer.Option(help="What its names of files lack at the end, such as .jpg. Default: found out.")
+        str | None,
+        typer.Option(
+            help="What its names of files lack at the end, such as .jpg. Default: found out.", rich_help_panel=DATA
+        ),
     ] = None,
     templates: Annotated[
         str | None,
-        typer.Option(help="A prompt set of the data set, or a file: one template a line, or JSON prompts per class."),
+        typer.Option(
+            help="A prompt set of the data set, or a file: one template a line, or JSON prompts per class.",
+            rich_help_panel=ENCODER,
+        ),
     ] = None,
-    views: Annotated[int, typer.Option(min=0, help="Augmented views of each training image.")] = 0,
+    views: Annotated[
+        int, typer.Option(min=0, help="Augmented views of each training image.", rich_help_panel=ENCODER)
+    ] = 0,
     precision: Annotated[
-        Literal["auto", "fp32", "fp16", "bf16"], typer.Option(help="Of the encoder; auto: fp16 on CUDA, else fp32.")
+        Literal["auto", "fp32", "fp16", "bf16"],
+        typer.Option(help="Of the encoder; auto: fp16 on CUDA, else fp32.", rich_help_panel=ENCODER),
     ] = "auto",
-    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Of the stored embeddings.")] = "float16",
+    dtype: Annotated[
+        Literal["float16", "float32"], typer.Option(help="Of the stored embeddings.", rich_help_panel=ENCODER)
+    ] = "float16",
     batch_size: Annotated[
         str | None,
         typer.Option(
             metavar="N|auto",
             help="Images encoded together; auto: the size that a short measurement finds fastest here. Default: 32 on "
             "a CPU, 256 on a GPU.",
+            rich_help_panel=SPEED,
         ),
     ] = None,
     decode: Annotated[
         Literal["exact", "fast"],
         typer.Option(
             help="fast: JPEGs are decoded by the GPU, or at a fraction of their size on a CPU. The embeddings differ a "
-            "little from open_clip's; the measured cosine is told and kept."
+            "little from open_clip's; the measured cosine is told and kept.",
+            rich_help_panel=ENCODER,
         ),
     ] = "exact",
     workers: Annotated[
@@ -126,15 +161,26 @@ def extract(
             min=0,
             help="Decoding processes. Default: one for each core but one, at most 8; beside a GPU one for each, at "
             "most 16.",
+            rich_help_panel=SPEED,
         ),
     ] = None,
     on_error: Annotated[
         Literal["fail", "skip"],
-        typer.Option(help="What an unreadable image does: fail the run, or leave its row empty and list it."),
+        typer.Option(
+            help="What an unreadable image does: fail the run, or leave its row empty and list it.",
+            rich_help_panel=DATA,
+        ),
     ] = "fail",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many rows of each split, balanced.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many rows of each split, balanced.", rich_help_panel=DATA)
+    ] = None,
     max_bytes: Annotated[
-        int, typer.Option(min=1, help="Of an image's file: a larger one is unreadable, before it fills the memory.")
+        int,
+        typer.Option(
+            min=1,
+            help="Of an image's file: a larger one is unreadable, before it fills the memory.",
+            rich_help_panel=DATA,
+        ),
     ] = MOST_BYTES,
     check: Annotated[
         bool | None,
@@ -143,19 +189,31 @@ def extract(
             help="Look at the headers of all images before any is encoded, and list those that cannot be read, on the "
             "screen and as CSV. Default: where that takes under 5 % of the run; not behind URLs.",
             show_default=False,
+            rich_help_panel=DATA,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of --limit, of views, and of the split where the set has none.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The cache's name. Default: made from data set and model.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of --limit, of views, and of the split where the set has none.", rich_help_panel=DATA)
+    ] = 0,
+    name: Annotated[
+        str | None,
+        typer.Option(help="The cache's name. Default: made from data set and model.", rich_help_panel=OUTPUT),
+    ] = None,
     plan: Annotated[
         bool,
         typer.Option(
             "--plan",
             help="Print shards, done and left, with an estimate once a run has begun, and encode nothing.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     engine: Annotated[
-        str, choice(of=ENGINES, help="Where to encode: on this machine, or on a Ray cluster (an actor for each GPU).")
+        str,
+        choice(
+            of=ENGINES,
+            help="Where to encode: on this machine, or on a Ray cluster (an actor for each GPU).",
+            panel=CLUSTER,
+        ),
     ] = DEFAULT_ENGINE,
     root: Root = None,
     device: Device = "auto",
@@ -164,6 +222,7 @@ def extract(
         typer.Option(
             metavar="all|0,1,…",
             help="Several GPUs in place of --device, one process for each; also names, such as cpu,cpu.",
+            rich_help_panel=CLUSTER,
         ),
     ] = None,
     address: Annotated[
@@ -171,6 +230,7 @@ def extract(
         typer.Option(
             metavar="HOST:PORT|auto",
             help="Of the cluster of --engine ray. Default: RAY_ADDRESS, or the one that runs here, or a new one here.",
+            rich_help_panel=CLUSTER,
         ),
     ] = None,
     json: Json = False,

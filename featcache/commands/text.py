@@ -10,6 +10,7 @@ import typer
 
 from featcache.commands.shared.options import CacheName, Device, Json, Model, Pretrained, Root
 from featcache.commands.shared.show import show
+from featcache.prompts import left_to_default
 from featcache.show.page import Page, Table
 
 
@@ -57,4 +58,5 @@ def prompt_sets_page(result: Mapping[str, Any]) -> Page:
         default = " (default)" if prompts["name"] == result["default"] else ""
         rows.append((prompts["name"] + default, str(prompts["prompts"]), prompts["example"]))
     columns = ("prompt set", "prompts", "example")
-    return Page([Table(columns, rows, title=f"Added {result['added']}", numbers=["prompts"])])
+    told = [left_to_default(result["by_default"])] if result["by_default"] else []
+    return Page([Table(columns, rows, title=f"Added {result['added']}", numbers=["prompts"]), *told])

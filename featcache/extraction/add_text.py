@@ -46,7 +46,8 @@ def add_prompt_set(
         pretrained: Its weights likewise, if their file has.
 
     Returns:
-        `added` (the set's name), `default`, and `sets`: prompts and classes of each.
+        `added` (the set's name), `default`, `by_default` (classes without prompts of their own, which have those of the
+        default), and `sets`: prompts and classes of each.
 
     Raises:
         PromptError: No such set or file, it does not fit the classes, or there are none.
@@ -67,7 +68,8 @@ def add_prompt_set(
         index = TextIndex(folder)
         prompts = spec.expand(words)
         index.write(name or chosen, prompts, encode_prompts(encoder, prompts), default=default)
-    return {"added": name or chosen, "default": index.names[0], "sets": index.summary()}
+    by_default = spec.left_out(words)
+    return {"added": name or chosen, "default": index.names[0], "by_default": by_default, "sets": index.summary()}
 
 
 def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> EncodedPrompts:

@@ -27,6 +27,7 @@ from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import Held, forget_the_dead, writing
 from featcache.progress import Reporter, Silent, StderrReporter
+from featcache.prompts import left_to_default
 from featcache.utc import now
 
 
@@ -98,7 +99,10 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     """
     began = time.monotonic()
     dataset = request.load_dataset()
-    requested_prompts(request, dataset)  # what is wrong with them is said before any work
+    _, prompts = requested_prompts(request, dataset)  # what is wrong with them is said before any work
+    if left_out := prompts.left_out(dataset.class_names):
+        with _reporting(progress) as reporter:
+            reporter.note(left_to_default(left_out))
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
         require_same_request(read_manifest(folder), request, dataset)

@@ -231,6 +231,8 @@ def choose_prompts(
     if str(templates) in named:
         return str(templates), named[str(templates)]
     if Path(templates).is_file():
-        return Path(templates).stem, read_prompts(Path(templates))
+        spec = read_prompts(Path(templates))
+        # Prompts for some classes alone leave the others to the default.
+        return Path(templates).stem, replace(spec, others=named[default].templates) if spec.per_class else spec
     message = f"--templates {templates}: neither a file nor a prompt set of this data set ({', '.join(named)}); "
     raise PromptError(message + "give a text file with one template a line, such as: a photo of a {}.")

@@ -125,7 +125,8 @@ def told(surveyed: Surveyed, request: Request, name: str, note: Callable[[str], 
     if len(bad) > SHOWN:
         note(f"and {len(bad) - SHOWN:,} more")
     if request.on_error == "skip":
-        note(f"{len(bad):,} of {surveyed.images:,} images cannot be read, and their rows stay empty: {path} lists them")
+        rows = f"its row stays empty: {path} names it" if len(bad) == 1 else f"their rows stay empty: {path} lists them"
+        note(f"{len(bad):,} of {surveyed.images:,} images cannot be read, and {rows}")
         return
     first = bad[0]
     many = f"{len(bad):,} of {surveyed.images:,} images cannot be read, first " if len(bad) > 1 else "cannot read "

@@ -37,6 +37,7 @@ class Reads(Protocol):
 
 
 _JPEG_BEGINS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
+_TIFF_BEGINS = (b"II*\0", b"MM\0*")
 TAIL = 4096
 """Bytes in which a file's end is looked for: programs may write something behind it."""
 
@@ -127,13 +128,26 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"a decompression bomb: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
-        size = f" ({len(raw)} bytes)" if isinstance(raw, bytes) else ""
-        raise ImageError(f"not an image, or its header is damaged{size}") from error
+        raise ImageError(_no_image(raw)) from error
     except DECODE_ERRORS as error:
         raise ImageError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
     return image
+
+
+def _no_image(raw: bytes | Image.Image) -> str:
+    """What is said of a file that Pillow does not know."""
+    if not isinstance(raw, bytes):
+        return "not an image, or its header is damaged"
+    if raw[128:132] == b"DICM":
+        return "DICOM is no picture: convert it to PNG, with its window applied, such as by `dcmj2pnm --write-png`"
+    if raw.startswith(_TIFF_BEGINS):
+        return (
+            "a TIFF that is damaged or has bands that are no colours, as GeoTIFFs have: make RGB of three, such as by "
+            "`gdal_translate -b 4 -b 3 -b 2 -ot Byte -scale`"
+        )
+    return f"not an image, or its header is damaged ({len(raw)} bytes)"
 
 
 def _from_array(pixels: np.ndarray) -> Image.Image:

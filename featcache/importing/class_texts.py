@@ -70,7 +70,9 @@ def texts_in_source(
             f"{arrays.where}: {column.name} is zero or NaN for the class {name!r}: mend it, or type --model"
         )
     counts = there.sum(axis=1)
-    prompts = _prompts(arrays, counts.tolist())
+    prompts = prompts_told(arrays, len(class_names))
+    if prompts is None or list(map(len, prompts)) != counts.tolist():
+        prompts = [[""] * count for count in counts.tolist()]
     if scale is None:
         scale = _scale(arrays, found)
     if scale is None:
@@ -79,13 +81,26 @@ def texts_in_source(
     return ClassTexts(SET, prompts, EncodedPrompts(features, scale, None, UNKNOWN))
 
 
-def texts_of(encoder: Encoder, class_names: Sequence[str], named: tuple[str, PromptSpec]) -> ClassTexts:
-    """The embeddings that an encoder makes of a prompt set."""
+def texts_of(
+    encoder: Encoder, class_names: Sequence[str], named: tuple[str, PromptSpec], told: Sequence[Sequence[str]] | None
+) -> ClassTexts:
+    """The embeddings that an encoder makes of the prompts that a source tells; where it tells none, of a prompt set."""
     from featcache.extraction.add_text import encode_prompts
 
     name, spec = named
+    if told is not None:
+        return ClassTexts(SET, told, encode_prompts(encoder, told))
     prompts = spec.expand(class_names)
     return ClassTexts(name, prompts, encode_prompts(encoder, prompts))
+
+
+def prompts_told(arrays: Arrays, classes: int) -> list[list[str]] | None:
+    """The prompts of each of C classes, where the source tells them."""
+    try:
+        told = [[str(prompt) for prompt in of_class] for of_class in parse_json(arrays.facts[PROMPTS])]
+    except (LookupError, TypeError, ValueError):
+        return None
+    return told if len(told) == classes and all(prompt for of_class in told for prompt in of_class) else None
 
 
 def _features(column: Column, classes: int, dim: int, where: Path, told: list[str]) -> np.ndarray:
@@ -102,15 +117,6 @@ def _features(column: Column, classes: int, dim: int, where: Path, told: list[st
             f"({classes}, T, {dim}) of T prompts each; type --array text=none to leave it out"
         )
     return np.ascontiguousarray(features)
-
-
-def _prompts(arrays: Arrays, counts: Sequence[int]) -> list[list[str]]:
-    """The prompts that the source tells, where they are as many as their embeddings; else empty ones."""
-    try:
-        told = [[str(prompt) for prompt in of_class] for of_class in parse_json(arrays.facts[PROMPTS])]
-    except (LookupError, TypeError, ValueError):
-        told = []
-    return told if list(map(len, told)) == list(counts) else [[""] * count for count in counts]
 
 
 def _scale(arrays: Arrays, found: Found) -> float | None:

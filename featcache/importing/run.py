@@ -26,13 +26,13 @@ from featcache.errors import DataError
 from featcache.extraction.request import choose_prompts
 from featcache.ids import CONTENT_BYTES, listing_digest
 from featcache.importing.asked import Asked
-from featcache.importing.class_texts import ClassTexts, texts_in_source, texts_of
+from featcache.importing.class_texts import ClassTexts, prompts_told, texts_in_source, texts_of
 from featcache.importing.formats.arrays import Column
 from featcache.importing.formats.formats import open_arrays
 from featcache.importing.roles import find_roles
 from featcache.importing.rows import Listed, list_rows, manifest_of
 from featcache.importing.values import Values, bad_entries, float_blocks, look_at, refuse_bad, row_digests
-from featcache.origin import IMPORTED, SAID, UNKNOWN, unknown_encoder
+from featcache.origin import IMPORTED, SAID, UNKNOWN, imported, is_known, unknown_encoder
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import writing
@@ -149,7 +149,8 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     dim = listed.embeddings.shape[1]
     texts = texts_in_source(arrays, roles, listed.class_names, dim, asked.logit_scale, told)
     recorded = manifest_of(arrays) if asked.model is None else None
-    if texts is None and asked.model is None and recorded is None:
+    can_encode = asked.model is not None or (recorded is not None and is_known(recorded["identity"]["encoder"]))
+    if texts is None and not can_encode:
         raise DataError(
             f"{source} has no text embeddings: type --array text=NAME (or =FILE.npy) of an array (C, D), or --model "
             "NAME, the encoder that made the embeddings, which then makes them"
@@ -168,9 +169,9 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
         )
     if texts is None or asked.templates:
         assert encoder is not None
-        texts = texts_of(encoder, listed.class_names, prompts)
-    known = RECORDED if recorded else SAID if asked.model else UNKNOWN
-    missing = {UNKNOWN: ["encoder", "transform", "precision"], SAID: ["transform", "precision"], RECORDED: []}[known]
+        given = prompts_told(arrays, len(listed.class_names)) if recorded and not asked.templates else None
+        texts = texts_of(encoder, listed.class_names, prompts, given)
+    known, missing = _known(asked, recorded)
     if not any(prompt for of_class in texts.prompts for prompt in of_class):
         missing = [*missing, "prompts"]
     facts = {
@@ -185,6 +186,16 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     identity = _identity(asked, str(dataset_name), listed, values, record)
     manifest = _manifest(asked.cache_name, identity, listed, facts, str(source), prompts)
     return _Work(listed, values, texts, manifest, told)
+
+
+def _known(asked: Asked, recorded: Mapping[str, Any] | None) -> tuple[str, list[str]]:
+    """How the encoder is known, and what is not known of the embeddings; an export says what its cache said."""
+    if asked.model is not None:
+        return SAID, ["transform", "precision"]
+    if recorded is None:
+        return UNKNOWN, ["encoder", "transform", "precision"]
+    before = imported(recorded) or {"encoder": RECORDED, "not_known": []}
+    return str(before["encoder"]), [what for what in before["not_known"] if what != "prompts"]
 
 
 def _encoder(asked: Asked, recorded: Mapping[str, Any] | None, *, needed: bool) -> Encoder | None:

@@ -13,6 +13,7 @@ from adapters.abilities import (
     LearntOnce,
     LineInAlpha,
     Online,
+    TakesClasses,
 )
 from adapters.blended_head import BlendedHead
 from adapters.methods import METHODS
@@ -50,6 +51,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
         (LearntOnce, {"meta"}),
         (BoundToEncoder, {"meta"}),
         (Incremental, INCREMENTAL),
+        (TakesClasses, {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker"}),
     ],
 )
 def test_who_has_it(ability: type, methods: set[str]) -> None:

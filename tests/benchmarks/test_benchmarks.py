@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import alpha_path, audit, scale
+from benchmarks import alpha_path, audit, label_orders, scale
 
 BENCHMARKS = {
     "alpha_path",
@@ -27,9 +27,10 @@ BENCHMARKS = {
     "remote",
     "scale",
     "serve",
+    "suggest",
     "whole_process",
 }
-PARTS = {"feature_sets", "made_up", "object_server", "plain_clip", "timing"}
+PARTS = {"feature_sets", "label_orders", "made_up", "object_server", "plain_clip", "timing"}
 
 Tables = Callable[..., Any]
 
@@ -200,3 +201,12 @@ def test_coverage(tables: Tables, digits_root: Path) -> None:
         covered = float(rows[0][f"{asked} %: covered, size"].split(",")[0])
         assert abs(covered - asked) < 2.5
     assert abs(float(rows[0]["refuse 10 %"]) - 10) < 3
+
+
+def test_suggest(tables: Tables, digits_root: Path, features: Path) -> None:
+    small = ("--seeds", "0-1", "--a-class", "1,2", "--pool", "200", "--root", str(digits_root))
+    (rows,) = tables("suggest", "--sets", "digits-tiny", str(features), "--heads", "linear", *small)
+    assert [row["order"] for row in rows] == 2 * list(label_orders.ORDERS)
+    assert {row["1 a class"].split(" (")[1] for row in rows if row["order"] == "random"} == {"+0.00 ± 0.00)"}
+    better = {row["set"]: float(row["mean"]) for row in rows if row["order"] == "suggest"}
+    assert all(mean > 0 for mean in better.values())

@@ -118,3 +118,20 @@ def test_prompts_and_canonical_names_import_neither_torch_nor_open_clip() -> Non
         "sys.exit(bool({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_classes_that_a_file_leaves_out_take_the_default() -> None:
+    spec = PromptSpec(per_class={"cat": ("a purring {}.",), "zebra": ("striped.",)}, others=("a photo of a {}.",))
+    assert spec.expand(["cat", "dog"]) == (("a purring cat.",), ("a photo of a dog.",))
+    assert spec.left_out(["cat", "dog"]) == ["dog"]
+    assert PromptSpec.from_json(spec.to_json()) == spec
+    numbered = PromptSpec(per_class={"class 0": ("a",)}, others=("a photo of a {}.",))
+    assert numbered.left_out(["class 0", "class 1"]) == ["class 1"]
+    assert numbered.expand(["class 0", "class 1"])[1] == ("a photo of a class 1.",)
+
+
+@pytest.mark.parametrize("names", [["cat", "zebrra"], ["dog", "fox"]])
+def test_a_misspelt_class_and_a_file_of_other_classes_are_refused(names: list[str]) -> None:
+    spec = PromptSpec(per_class={"cat": ("a purring {}.",), "zebra": ("striped.",)}, others=("a photo of a {}.",))
+    with pytest.raises(PromptError, match="no prompts for"):
+        spec.expand(names)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from adapters.methods import DEFAULT
 from adapters.runs.report import Report
+from adapters.tasks.all_shots import ALL
 from featcache.places.again import again
 
 SEEDS = "1,2,3"
@@ -37,9 +38,16 @@ def next_step(report: Report, root: str | None) -> NextStep:
         command = f"adapters fit {DEFAULT} --shots {report.shots} --seed {report.seed} {where}{again(root)}"
         return NextStep(command, "it hardly falls below zero-shot")
     if report.method == DEFAULT:
-        command = f"adapters bench --methods {DEFAULT},zs-lp,tip-f --shots {report.shots} --seeds {SEEDS} {where}"
+        command = f"adapters bench --methods {DEFAULT},zs-lp,tip-f {_draws(report)} {where}"
         return NextStep(f"{command}{again(root)}", "beside single methods, over seeds")
+    if report.shots == ALL:
+        command = f"adapters bench --methods {DEFAULT},{report.method} {_draws(report)} {where}"
+        return NextStep(f"{command}{again(root)}", "beside a mixture of heads")
     return NextStep(f"adapters fit {report.method} {_asked(report)}{again(root)}", "one seed says little")
+
+
+def _draws(report: Report) -> str:
+    return f"--shots {report.shots}" + ("" if report.shots == ALL else f" --seeds {SEEDS}")
 
 
 def _asked(report: Report) -> str:
@@ -48,7 +56,7 @@ def _asked(report: Report) -> str:
     words = ["--shots", str(report.shots), "--seeds", SEEDS, "--cache", report.cache_name, "--prompts", report.prompts]
     words += ["--labels", report.labels["file"]] if report.labels else []
     words += ["--select", asked["select"]] if asked.get("select") else []
-    words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer") if asked.get(name)]
+    words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer", "refit") if asked.get(name)]
     for name in ("reject", "coverage"):
         words += [f"--{name}", f"{asked[name]:g}"] if asked.get(name) else []
     for name, value in (asked.get("options") or {}).items():

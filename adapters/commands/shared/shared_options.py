@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from adapters.errors import AdapterError
 from adapters.selection.regimes import REGIMES
+from adapters.tasks.all_shots import ALL
+from adapters.tasks.all_shots import Shots as ShotsAsked
 from featcache.commands.shared.choices import choice
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
@@ -23,7 +25,9 @@ Labels = Annotated[
         help="A CSV of id,label with mended labels; an empty label leaves the image out (adapters audit --csv)."
     ),
 ]
-Shots = Annotated[str, typer.Option(help="Numbers of labelled images a class.")]
+Shots = Annotated[
+    str, typer.Option(help="Numbers of labelled images a class; or all: every labelled training image, with one seed.")
+]
 Seeds = Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name (see adapters runs) or folder.")]
 
@@ -31,6 +35,33 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name (see a
 def select_option(help: str) -> Any:
     """The option that names a regime."""
     return choice(of=REGIMES, help=help, meanings={name: regime.meaning for name, regime in REGIMES.items()})
+
+
+def shots_given(text: str) -> ShotsAsked:
+    """The number of shots that was typed, or all.
+
+    Raises:
+        AdapterError: it is neither.
+    """
+    if text == ALL:
+        return ALL
+    if not text.isdecimal() or int(text) < 1:
+        raise AdapterError(f"--shots {text}: expected images a class, 1 or more, such as --shots 4, or --shots all")
+    return int(text)
+
+
+def draws_given(shots: str, seeds: str) -> tuple[list[int] | Literal["all"], list[int]]:
+    """The numbers of shots and the seeds that were typed; with all images there is nothing to draw, and one seed.
+
+    Raises:
+        AdapterError: they are no whole numbers, or all stands among numbers.
+    """
+    every = numbers("--seeds", seeds)
+    if ALL not in shots.split(","):
+        return numbers("--shots", shots), every
+    if shots != ALL:
+        raise AdapterError(f"--shots {shots}: all goes alone, as it asks for another number of images of each class")
+    return ALL, every[:1]
 
 
 def numbers(option: str, text: str) -> list[int]:

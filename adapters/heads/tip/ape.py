@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
+from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache, votes
@@ -52,7 +53,7 @@ class Grid(NamedTuple):
     gammas: NDArray[np.float64]
 
 
-class APE(BlendedHead):
+class APE(BlendedHead, ClosedForm):
     """APE without training.
 
     Args:

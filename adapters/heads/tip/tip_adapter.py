@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
+from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
@@ -29,7 +30,7 @@ from adapters.selection.alpha_choice import Piece, lines_of_betas, set_chosen
 from adapters.support import Rows, Support, fold_of_rows
 
 
-class TipAdapter(BlendedHead):
+class TipAdapter(BlendedHead, ClosedForm):
     """Tip-Adapter with the paper's fixed alpha and beta.
 
     Args:

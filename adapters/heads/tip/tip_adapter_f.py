@@ -58,6 +58,7 @@ class TipAdapterF(TrainedHead[Plan], TipAdapter):
 
     method: ClassVar[str] = "tip-f"
     trains: ClassVar[str] = "the cache's keys"
+    with_classes = None  # type: ignore[assignment]  # which Tip-Adapter has, whose keys nobody trains
     try_when: ClassVar[str] = "a good zero-shot: with fixed settings it hardly falls below it"
 
     def __init__(

@@ -9,7 +9,9 @@ from typing import Any
 import typer
 
 
-def choice(*flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str] | None = None) -> Any:
+def choice(
+    *flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str] | None = None, panel: str | None = None
+) -> Any:
     """A typer option for a `str`, or a `str | None`, that must be one of some names.
 
     Args:
@@ -17,6 +19,7 @@ def choice(*flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str
         of: the names.
         help: what is chosen.
         meanings: what each name means, told below the help.
+        panel: of the help, in which it stands.
     """
     names = list(of)
     told = [f"- {name}: {meanings[name]}" for name in names] if meanings else []
@@ -33,5 +36,6 @@ def choice(*flags: str, of: Iterable[str], help: str, meanings: Mapping[str, str
         metavar=f"<{'|'.join(names)}>",
         help="\n\n".join([help, *told]),
         callback=check,
+        rich_help_panel=panel,
         autocompletion=lambda: names,
     )

@@ -96,6 +96,13 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     folders = files.folders()
     if not any(map(is_image, files.paths())) and not folders:
         raise DataError(f"{where} is empty: expected one folder of images for each class, such as {where}/cat/1.jpg")
+    if not any(map(is_image, files.paths())):
+        endings = Counter(extension_of(path) or NO_ENDING for path in files.paths())
+        told = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(3)) or "no files"
+        raise DataError(
+            f"{where} holds no images that can be read, but {told}: convert them to PNG or JPEG (DICOM with its window "
+            "applied, GeoTIFF to three bands)"
+        )
     split_folders = {SPLIT_NAMES[folder.lower()]: f"{folder}/" for folder in folders if folder.lower() in SPLIT_NAMES}
     others = [folder for folder in folders if folder.lower() not in SPLIT_NAMES]
     if {"train", "test"} <= set(split_folders) and others:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from featcache.datasets.sources.source import Asked, Source
 
 
+EMBEDDINGS, CLIP_RETRIEVAL = (".npy", ".npz", ".safetensors"), "img_emb"
+"""How files of embeddings end, and the folder in which clip-retrieval leaves them."""
+
+
 class Entry(NamedTuple):
     """A source in the list; what it is stands here, so that help need not import it.
 
@@ -95,8 +99,17 @@ def source_of(asked: Asked) -> Source:
     Raises:
         DataError: None does.
     """
+    if _holds_embeddings(asked):
+        raise DataError(f"{asked.where} holds embeddings, not images: type `featcache import {asked.dataset}`")
     for source in SOURCES.values():
         if source.recognises(asked):
             return source
     problem = "is nothing that can be opened" if asked.exists else "does not exist"
     raise DataError(f"{asked.where if asked.exists else asked.dataset} {problem}: give {what_can_be_given()}")
+
+
+def _holds_embeddings(asked: Asked) -> bool:
+    """Whether it is what `featcache import` takes, and no source."""
+    if asked.is_url or not asked.exists:
+        return False
+    return asked.suffix in EMBEDDINGS or (asked.path / CLIP_RETRIEVAL).is_dir()

@@ -99,6 +99,15 @@ def column_of(name: str, array: np.ndarray) -> Column:
     return Column(name, rows.shape, kind, "text" if kind == TEXT else array.dtype.name, read)
 
 
+def with_facts(arrays: Arrays) -> Arrays:
+    """The same, with arrays of one word taken for facts: a format that has nothing but arrays keeps them so."""
+    facts = {
+        name: column.words()[0] for name, column in arrays.columns.items() if column.kind == TEXT and len(column) == 1
+    }
+    columns = {name: column for name, column in arrays.columns.items() if name not in facts}
+    return Arrays(arrays.where, columns, {**arrays.facts, **facts})
+
+
 def no_objects(name: str, where: Path) -> Column:
     """An array of Python objects, which only pickle could read: it is listed, and refused when it is asked for."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from featcache.errors import DataError, in_a_line
-from featcache.importing.formats.arrays import Arrays, Column, column_of, no_objects
+from featcache.importing.formats.arrays import Arrays, Column, column_of, no_objects, with_facts
 from featcache.importing.formats.npy import mapped, read_header
 
 _LOCAL_HEADER = 30
@@ -38,7 +38,8 @@ def open_npz(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-            return Arrays(path, {_name(member): _column(archive, member, path) for member in members})
+            columns = {_name(member): _column(archive, member, path) for member in members}
+            return with_facts(Arrays(path, columns))
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise

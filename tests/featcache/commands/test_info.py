@@ -9,6 +9,7 @@ INFO: dict[str, Any] = {
     "name": "photos",
     "path": "/scratch/" + "x" * 60,
     "complete": None,
+    "unlabelled": {},
     "identity": {
         "dataset": {"name": "photos", "class_names": ["Highway or Road", "b", "c", "d", "e", "f"]},
         "encoder": {"architecture": "/models/" + "y" * 60, "pretrained": "local", "dim": 128},

@@ -13,6 +13,7 @@ def test_all_is_told_at_any_width() -> None:
         }
         for name in ("coop", "a_set_of_prompts_from_a_file_with_a_long_name")
     ]
-    page = prompt_sets_page({"added": sets[1]["name"], "default": "coop", "sets": sets})
+    page = prompt_sets_page({"added": sets[1]["name"], "default": "coop", "by_default": ["ant"], "sets": sets})
     assert_all_is_told(page)
-    assert {"coop (default)", sets[1]["name"], f"Added {sets[1]['name']}"} <= set(texts(page))
+    told = "1 class has no prompts in the file and takes the default's: ant"
+    assert {"coop (default)", sets[1]["name"], f"Added {sets[1]['name']}", told} <= set(texts(page))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import featcache
@@ -159,23 +161,47 @@ def test_an_encoder_is_taken_at_its_word_and_makes_text(tmp_path: Path, image_fo
     assert cache.text.prompts[0][0].startswith("a blurry photo of a class")
 
 
-def test_an_export_of_a_cache_keeps_its_encoder(tmp_path: Path, image_folder: Any) -> None:
-    made = featcache.extract("tiny", str(image_folder()), device="cpu", progress=False)
-    images = np.concatenate([made[split].images for split in made.splits])
-    arrays = {"labels": np.concatenate([made[split].labels for split in made.splits])}
-    arrays["splits"] = np.concatenate([np.full(len(made[split]), split) for split in made.splits])
-    folder = tmp_path / "export"
-    folder.mkdir()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def as_exported(cache: featcache.Cache, out: Path) -> tuple[Path, Path]:
+    """A cache as `featcache export` writes it to npz and Parquet."""
+    images = np.concatenate([cache[split].images for split in cache.splits])
+    arrays = {"labels": np.concatenate([cache[split].labels for split in cache.splits])}
+    arrays["splits"] = np.concatenate([np.full(len(cache[split]), split) for split in cache.splits])
+    facts = {
+        "featcache": json.dumps(cache.manifest),
+        "class_names": json.dumps(cache.class_names),
+        "prompts": json.dumps(cache.text.prompts),
+        "logit_scale": repr(cache.text.logit_scale),
+    }
+    in_arrays = {name: np.array(fact) for name, fact in facts.items()} | {
+        "class_names": np.array(cache.class_names),
+        "text": cache.text.features,
+        "logit_scale": np.array(cache.text.logit_scale),
+    }
+    np.savez(out / "export.npz", embeddings=images, **arrays, **in_arrays)
     table = pa.table({"embeddings": list(images), **arrays})
-    pq.write_table(table.replace_schema_metadata({"featcache": json.dumps(made.manifest)}), folder / "export.parquet")
-    report = bring(folder / "export.parquet", device="cpu")
-    assert (report.encoder, list(report.not_known)) == ("recorded", [])
-    assert report.cache.encoder == made.encoder
-    assert report.cache.class_names == made.class_names
-    assert np.array_equal(report.cache.text.features, made.text.features)
+    pq.write_table(table.replace_schema_metadata(facts), out / "export.parquet")
+    return out / "export.npz", out / "export.parquet"
+
+
+def test_an_export_of_a_cache_keeps_its_encoder_and_prompts(tmp_path: Path, image_folder: Any) -> None:
+    made = featcache.extract("tiny", str(image_folder()), device="cpu", progress=False)
+    for path in as_exported(made, tmp_path):
+        report = bring(path, name=path.suffix[1:], device="cpu")
+        cache = report.cache
+        assert (report.encoder, list(report.not_known)) == ("recorded", [])
+        assert (cache.encoder, cache.class_names, cache.rows) == (made.encoder, made.class_names, made.rows)
+        assert np.array_equal(cache.text.features, made.text.features)
+        assert (cache.text.prompts, cache.text.logit_scale) == (made.text.prompts, made.text.logit_scale)
+        assert all(np.array_equal(cache[split].images, made[split].images) for split in made.splits)
+
+
+def test_an_export_of_an_imported_cache_knows_no_more_than_that(source: Path, tmp_path: Path) -> None:
+    made = bring(source).cache
+    npz, parquet = as_exported(made, tmp_path)
+    report = bring(npz)
+    assert (report.encoder, list(report.not_known)) == ("unknown", ["encoder", "transform", "precision", "prompts"])
+    with pytest.raises(DataError, match="has no text embeddings"):
+        bring(parquet)
 
 
 def test_nothing_is_encoded_by_an_encoder_that_nobody_named(source: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from featcache.datasets.dataset import Split
 from featcache.datasets.readers.folder import FolderReader
@@ -59,9 +60,11 @@ def _files(home: Folder, names: Sequence[str], where: str, options: TableOptions
     if not missing:
         return names, told
     below = _below(home, names, missing[0])
+    own = f"{PurePath(where).stem}/"
+    below = {own: below[own]} if own in below else below  # train.csv beside train/
     if len(below) > 1:
         shown = " or ".join(sorted(f"{prefix}{missing[0]}" for prefix in below))
-        raise DataError(f"{where}: {missing[0]} may be {shown} in {home}: type --image-dir DIR, and --suffix .jpg")
+        raise DataError(f"{where}: {missing[0]} may be {shown} in {home}: type --image-dir DIR")
     for files in below.values():
         told.append(f"images: {files[names.index(missing[0])]} for {missing[0]}, and so on")
         return files, told

@@ -164,7 +164,9 @@ def test_ids_without_ending_are_found_in_the_folder_that_has_all(photos: Path) -
 
 
 def test_ids_that_two_folders_have_are_asked_for(photos: Path) -> None:
-    file = kaggle(photos)
+    kaggle(photos)
+    (photos / "train.csv").rename(photos / "all.csv")
+    file = photos / "all.csv"
     (photos / "test").mkdir()
     for number in range(8):
         (photos / "test" / f"{number}.png").write_bytes(b"x")
@@ -173,6 +175,8 @@ def test_ids_that_two_folders_have_are_asked_for(photos: Path) -> None:
     assert len(rows(load(file, image_dir=photos / "train"))) == 8
     with pytest.raises(DataError, match=r"8 of 8 files do not exist, first 0\.jpg: .*--image-dir names another folder"):
         load(file, suffix=".jpg")
+    file.rename(photos / "train.csv")
+    assert told(load(photos / "train.csv"))[-1] == "images: train/0.png for 0, and so on"
 
 
 def test_rows_that_say_the_same_count_once_and_others_are_named(photos: Path) -> None:
