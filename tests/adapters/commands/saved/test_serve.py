@@ -6,27 +6,27 @@ import re
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import featcache
+from adapters.fitting.fit import fit
 from tests.pictures import draw_class_folders
-from tests.processes import children, mistake, program, run
+from tests.processes import children, mistake, program
 
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved run, beside its pictures."""
     home = tmp_path_factory.mktemp("serve")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEATCACHE_HOME", str(home))
-        draw_class_folders(home / "photos", classes=2, per_class=12, seed=0)
-        run("featcache", "extract", "--model", "tiny", "--dataset", str(home / "photos"), "--device", "cpu")
-        run("adapters", "fit", "zero-shot", "--shots", "1", "--out", str(home / "run"))
-        yield home / "run"
+    draw_class_folders(home / "photos", classes=2, per_class=12, seed=0)
+    asked: dict[str, Any] = {"root": home, "workers": 0, "progress": False, "device": "cpu"}
+    cache = featcache.extract("tiny", str(home / "photos"), **asked)
+    return Path(fit("zero-shot", cache=cache, shots=1, out=home / "run", device="cpu").run)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
