@@ -50,7 +50,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, search, suggest
-    from adapters.commands.saved import add, compare, eval, predict, runs
+    from adapters.commands.saved import add, compare, eval, predict, runs, serve
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
@@ -67,6 +67,7 @@ def adapters_app() -> typer.Typer:
     app.command("compare", cls=Command)(compare.compare)
     app.command("add", cls=Command)(add.add)
     app.command("predict", cls=Command)(predict.predict)
+    app.command("serve", cls=Command)(serve.serve)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
     return app

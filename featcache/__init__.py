@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from featcache.cache.reading import Cache
     from featcache.cache.split import CachedSplit
     from featcache.cache.text_sets import TextFeatures
+    from featcache.encoding.image_encoder import ImageEncoder
 
-__all__ = ["Cache", "CachedSplit", "TextFeatures", "extract", "latest", "list_caches", "open"]
+__all__ = ["Cache", "CachedSplit", "ImageEncoder", "TextFeatures", "extract", "latest", "list_caches", "open"]
 
 _HOMES = {
     "Cache": ("featcache.cache.reading", "Cache"),
     "CachedSplit": ("featcache.cache.split", "CachedSplit"),
+    "ImageEncoder": ("featcache.encoding.image_encoder", "ImageEncoder"),
     "TextFeatures": ("featcache.cache.text_sets", "TextFeatures"),
     "latest": ("featcache.cache.catalogue", "latest"),
     "list_caches": ("featcache.cache.catalogue", "list_caches"),

@@ -57,7 +57,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-@pytest.mark.parametrize("words", [("featcache",), ("adapters",), *COMMANDS])
+@pytest.mark.parametrize("words", [("featcache",), ("adapters",), ("adapters", "serve"), *COMMANDS])
 def test_h_is_help(words: tuple[str, ...]) -> None:
     long, short = (CliRunner().invoke(APPS[words[0]](), [*words[1:], flag]) for flag in ("--help", "-h"))
     assert (short.exit_code, short.stdout) == (0, long.stdout)

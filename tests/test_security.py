@@ -162,6 +162,25 @@ def test_downloads_are_held_to_a_checksum_in_their_url(tmp_path: Path, monkeypat
         download_pretrained_from_url(f"https://openaipublic.example/{'a' * 64}/RN50.pt", str(tmp_path))
 
 
+def test_a_served_head_is_for_this_machine_unless_told_otherwise() -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    from inspect import signature
+
+    from adapters.commands.saved.serve import serve
+    from adapters.serving.limits import Limits
+    from adapters.serving.page import CSS, HEADERS, HTML, JS
+
+    assert signature(serve).parameters["host"].default == "127.0.0.1"
+    assert all(bound > 0 for bound in Limits().to_json().values())
+    policy = HEADERS["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+    assert "unsafe" not in policy
+    assert "innerHTML" not in JS
+    assert not [word for word in ("http:", "https:", "//cdn", " on", "style=") if word in HTML or word in CSS]
+    app = (CHECKOUT / "adapters/serving/app.py").read_text()
+    assert "compare_digest" in app
+
+
 def test_weights_of_a_saved_head_are_held_to_its_digest() -> None:
     expected = {"architecture": "tiny", "pretrained": "local", "weights_sha256": "a" * 64, "transform_sha256": "b" * 64}
     check_encoder(expected, expected, "mine")

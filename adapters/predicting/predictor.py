@@ -28,9 +28,12 @@ from featcache.records import digest
 
 if TYPE_CHECKING:
     from adapters.head import Head
+    from featcache.encoding.given import Given
     from featcache.encoding.stream import EncodedImages, ImageStream
 
 TOP_K = 5
+ROWS = 32
+"""What the rows are a multiple of that a head is given together."""
 DTYPE = "float16"
 """What embeddings of a run are rounded to that does not say how its cache kept them: a cache's default."""
 
@@ -168,6 +171,10 @@ class Predictor:
         """Images that are encoded together: answers for fewer take as long."""
         return self._stream.batch_size
 
+    def ready(self, raw: bytes) -> Given:
+        """An image file decoded, as one of the images that `predict` takes: threads may decode ahead of it."""
+        return self._stream.ready(raw)
+
     def predict(
         self, images: Iterable[Any], *, top_k: int = TOP_K, workers: int | None = None
     ) -> Generator[Prediction]:
@@ -211,8 +218,9 @@ class Predictor:
 
     def _told(self, embeddings: Floats) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
         """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""
-        # As for the encoder: the head's matrix products may round differently with another number of rows.
-        whole = np.resize(embeddings, (self.batch_size, embeddings.shape[1]))
+        # As for the encoder: the head's matrix products may round differently with another number of rows. Of a number
+        # that no vector of a processor divides, they may round the last rows in another way than the first.
+        whole = np.resize(embeddings, (ROWS * -(-self.batch_size // ROWS), embeddings.shape[1]))
         with self._turn:
             p = softmax(tempered_logits(self._head, whole))
             sets, rejected = self._answers.sets(p), self._answers.rejected(whole)

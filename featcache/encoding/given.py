@@ -15,7 +15,7 @@ from featcache.datasets.readers.bounded import MOST_BYTES, read_file
 from featcache.errors import DataError, ImageError
 from featcache.ids import CONTENT_BYTES
 from featcache.images.content import content_digest
-from featcache.images.decode import decode
+from featcache.images.decode import Raw, decode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,14 +104,29 @@ def _taken(image: Any, place: str, pixels: BytePixels) -> Given:
         return Given(name, os.path.expanduser(name))
     if isinstance(image, bytes | bytearray | memoryview):
         return Given(place, bytes(image))
+    if isinstance(image, Given):
+        return image
     if isinstance(image, Unreadable):
         return Given(image.id, ImageError(image.reason))
     if not isinstance(image, np.ndarray) and not hasattr(image, "getbands"):
         return Given(place, ImageError(f"is {type(image).__name__}: {EXPECTED}"))
+    return squared(image, place, pixels)
+
+
+def squared(image: Raw, name: str, pixels: BytePixels, *, draft: int | None = None) -> Given:
+    """An image decoded and brought to the encoder's size, here and now.
+
+    Args:
+        image: A file's bytes, a picture of Pillow, or an array.
+        name: What it is called.
+        pixels: What the encoder makes of a picture.
+        draft: Pixels that a JPEG's short side keeps, as for `decode`.
+    """
     try:
-        return Given(place, pixels.array(decode(image)), picture_digest(image))
+        picture = pixels.array(decode(image, draft=draft))
+        return Given(name, picture, content_digest(image) if isinstance(image, bytes) else picture_digest(image))
     except ImageError as error:
-        return Given(place, error)
+        return Given(name, error)
 
 
 def picture_digest(picture: np.ndarray | Image) -> bytes:

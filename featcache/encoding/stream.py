@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featcache.encoding.given import Given, GivenReader, taken
+from featcache.encoding.given import Given, GivenReader, squared, taken
 from featcache.encoding.known import Known, KnownEmbeddings
 from featcache.encoding.pipeline import Batch, Pipeline
 from featcache.encoding.speed import cores_here, default_batch_size, default_workers
@@ -77,6 +77,11 @@ class ImageStream:
         self.dtype = dtype
         self.known: Known = known if known is not None else KnownEmbeddings()
         self._reader = reader or GivenReader()
+
+    def ready(self, raw: bytes) -> Given:
+        """A file decoded, as one of the images that `encode` takes."""
+        on_gpu = self.encoder.device.type == "cuda"  # where a GPU decodes fast, whole pictures come nearest to it
+        return squared(raw, "", self.encoder.pixels, draft=None if on_gpu else self.encoder.draft)
 
     def encode(self, images: Iterable[Any], *, workers: int | None = None) -> Generator[EncodedImages]:
         """Features of images, batch by batch, as they come.

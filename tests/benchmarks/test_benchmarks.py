@@ -22,9 +22,11 @@ BENCHMARKS = {
     "extract",
     "large",
     "many_trainings",
+    "predict",
     "reject",
     "remote",
     "scale",
+    "serve",
     "suggest",
     "whole_process",
 }
@@ -83,6 +85,22 @@ def test_large(printed: Callable[..., str]) -> None:
     assert names.split()[0] == "method"
     assert line[0] == "zero-shot"
     assert 0.5 < float(line[-1]) <= 1  # accuracy
+
+
+def test_predict(tables: Tables) -> None:
+    ((extraction, prediction),) = tables(
+        "predict", "--images", "96", "--size", "40x30", "--repeats", "1", "--device", "cpu"
+    )
+    assert extraction["of extraction"] == "1.00"
+    assert float(prediction["of extraction"]) > 0.01
+
+
+def test_serve(tables: Tables) -> None:
+    small = ("--clients", "3", "--seconds", "1", "--images", "2", "--size", "40x30", "--device", "cpu")
+    ((predictor, served),) = tables("serve", *small)
+    assert predictor["of the predictor"] == "1.00"
+    assert served["errors"] == "none"
+    assert 0 < float(served["median ms"]) <= float(served["p99 ms"])
 
 
 def test_many_trainings(tables: Tables) -> None:

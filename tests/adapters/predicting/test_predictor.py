@@ -82,7 +82,7 @@ def test_bad_images_are_told_in_their_turn_and_the_rest_goes_on(
     assert [(error or "").partition(":")[0] for error in errors[2:6]] == [
         "not an image, or its header is damaged (33 bytes)",
         "No such file or directory",
-        "is a folder and no file",
+        "Is a directory",
         "is int",
     ]
     assert all(item == Prediction(item.id, error=item.error) for item in answers[1:-1])

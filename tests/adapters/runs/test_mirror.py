@@ -13,6 +13,7 @@ import featcache
 from adapters.commands.fit import report_page
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.fit import fit
+from adapters.predicting.found import check_paths
 from adapters.runs import mirror
 from adapters.runs.catalogue import SavedRun, find_run, list_runs
 from adapters.runs.evaluate import evaluate
@@ -63,7 +64,7 @@ def test_a_run_saved_in_a_bucket_is_listed_scored_and_replaced_elsewhere(
         with pytest.raises(RunError, match="behind a URL a run is ROOT/runs/DATASET/MODEL/RUN"):
             find_run(f"{ROOT}/{run.name}")
         with pytest.raises(AdapterError, match=r"no such file or folder: s3://bucket/a\.png; download it first"):
-            predict(run.path, ["s3://bucket/a.png"], root=ROOT, device="cpu")
+            check_paths(["s3://bucket/a.png"])
 
         move_to(tmp_path / "here", monkeypatch)
         fit("linear", cache=cache, shots=1, root=ROOT, device="cpu")
