@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
+from sklearn.base import clone
+
 from adapters.arrays import Floats
 from adapters.head import Head
 
@@ -82,6 +84,16 @@ class TakesClasses(Protocol):
             y: labels (N,); a class that has a name alone has none.
             text: as in `Head.fit`, of all classes; the old ones come first.
         """
+
+
+class ClosedForm(Head):
+    """A head that takes classes because its fit trains nothing: to fit it again costs little."""
+
+    def with_classes(self, X: Any, y: Any, *, text: Any) -> Self:
+        """As `TakesClasses` has it."""
+        head: Self = clone(self).fit(X, y, text=text)
+        head.temperature_ = self.temperature_
+        return head
 
 
 @runtime_checkable

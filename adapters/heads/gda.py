@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, text_weights, to_float32, unit
 from adapters.blended_head import BlendedHead
-from adapters.closed_form import ClosedForm
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.parameters import NotNegative

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
-from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits

@@ -21,9 +21,9 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
-from adapters.closed_form import ClosedForm
 from adapters.head import cosine_logits
 from adapters.heads.gda import Discriminant, discriminant, stacked_views
 from adapters.parameters import AtLeast1, NotNegative

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats
-from adapters.closed_form import ClosedForm
 from adapters.head import cosine_logits
 from adapters.support import Support
 

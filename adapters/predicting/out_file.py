@@ -60,10 +60,13 @@ class OutFile:
 
     def _go_to_the_end(self) -> None:
         """Read what is there, take away what was half written, and stand behind the last row."""
-        lines = _WholeLines(self._stream)
+        lines, merged = _WholeLines(self._stream), frozenset(self.done)
         whole = 0
         try:
             for row in self._format.rows(line.decode() for line in lines):
+                if row.file in merged:  # a Parquet file was made of them, and they were to be taken away
+                    whole = 0
+                    break
                 self._found([row])
                 whole = lines.end
         except UnicodeDecodeError as error:

@@ -18,8 +18,9 @@ from starlette.requests import ClientDisconnect
 
 from adapters.serving.batches import Batches, Busy
 from adapters.serving.body import JSON, MULTIPART, Bodies, images_in
-from adapters.serving.limits import Limits, check_pixels
+from adapters.serving.limits import Limits
 from adapters.serving.page import CSS, HEADERS, HTML, JS
+from adapters.serving.pixels import check_pixels
 from featcache.encoding.given import Given
 from featcache.encoding.speed import cores_here
 from featcache.errors import ImageError

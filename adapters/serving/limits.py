@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from dataclasses import dataclass, fields
-
-from PIL import Image
-
-from featcache.errors import ImageError
-from featcache.images.decode import DECODE_ERRORS, opened
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -36,20 +29,4 @@ class Limits:
 
     def to_json(self) -> dict[str, float]:
         """The bounds by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def check_pixels(raw: bytes, most: int) -> None:
-    """Refuse an image by its header, before a pixel is decoded.
-
-    Raises:
-        ImageError: it has more than `most` pixels. What has no such header is for `decode` to tell.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            width, height = opened(io.BytesIO(raw)).size
-    except (Image.DecompressionBombError, *DECODE_ERRORS):
-        return
-    if width * height > most:
-        raise ImageError(f"has {width} x {height} pixels, expected at most {most:,} in all")
+        return asdict(self)

@@ -73,6 +73,7 @@ def serve(predictor: Predictor, listening: socket.socket, limits: Limits, *, tel
         timeout_graceful_shutdown=LAST_ANSWERS,
         lifespan="on",
     )
+    listening.listen(config.backlog)  # who reads the line below may connect
     name = f"[{host}]" if ":" in host else host
     tell(f"Serving {predictor.name} at http://{name}:{port}/ (Ctrl-C ends it)")
     uvicorn.Server(config).run(sockets=[listening])

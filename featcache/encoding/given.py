@@ -113,16 +113,17 @@ def _taken(image: Any, place: str, pixels: BytePixels) -> Given:
     return squared(image, place, pixels)
 
 
-def squared(image: Raw, name: str, pixels: BytePixels) -> Given:
+def squared(image: Raw, name: str, pixels: BytePixels, *, draft: int | None = None) -> Given:
     """An image decoded and brought to the encoder's size, here and now.
 
     Args:
         image: A file's bytes, a picture of Pillow, or an array.
         name: What it is called.
         pixels: What the encoder makes of a picture.
+        draft: Pixels that a JPEG's short side keeps, as for `decode`.
     """
     try:
-        picture = pixels.array(decode(image))
+        picture = pixels.array(decode(image, draft=draft))
         return Given(name, picture, content_digest(image) if isinstance(image, bytes) else picture_digest(image))
     except ImageError as error:
         return Given(name, error)

@@ -80,7 +80,8 @@ class ImageStream:
 
     def ready(self, raw: bytes) -> Given:
         """A file decoded, as one of the images that `encode` takes."""
-        return squared(raw, "", self.encoder.pixels)
+        on_gpu = self.encoder.device.type == "cuda"  # where a GPU decodes fast, whole pictures come nearest to it
+        return squared(raw, "", self.encoder.pixels, draft=None if on_gpu else self.encoder.draft)
 
     def encode(self, images: Iterable[Any], *, workers: int | None = None) -> Generator[EncodedImages]:
         """Features of images, batch by batch, as they come.

@@ -9,6 +9,7 @@ rows, and refusing what the transform cannot take.
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -122,6 +123,9 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # any library may have set it; half an image is not the image
     try:
         image = opened(io.BytesIO(raw)) if isinstance(raw, bytes) else raw
+        # Pillow warns of it; but warnings are of the whole process, and another thread may have let them pass.
+        if isinstance(raw, bytes) and image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError
         if draft is not None:
             image.draft(None, (draft, draft))
         image.load()

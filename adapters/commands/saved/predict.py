@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,14 +69,13 @@ def predict(
     done_before = len(file.done) if file else 0
     predictor = Predictor.load(run, model=model, pretrained=pretrained, root=root, device=device)
     found = Found(predictor, file, done_before, keep=json)
-    with _reporting(paths, file) as reporter:
+    with closing(file) if file else nullcontext(), _reporting(paths, file) as reporter:
         try:
             for item in predictor.predict(_to_do(paths, file), top_k=top_k):
                 found.add(item)
                 reporter.advance(1, item.error is not None)
         except KeyboardInterrupt:
             if file:
-                file.close()
                 tell(f"{len(file.done):,} images have a row; the same command continues where this one stopped")
             raise
     if file:
@@ -95,8 +94,8 @@ class Found:
         file: what rows are written to, or None.
         found_there: images that had a row there.
         tally: counts.
-        items: answers of readable images; the first few unless all are kept.
-        unreadable: images that could not be read, likewise.
+        first: answers of the first few readable images.
+        unreadable: the first few images that could not be read.
     """
 
     def __init__(self, predictor: Predictor, file: OutFile | None, found_there: int, *, keep: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from adapters.commands.shared.shared_options import RunName
 from adapters.errors import AdapterError
+from adapters.serving.limits import Limits
 from featcache.commands.shared.options import Device, Model, Pretrained, Root
 from featcache.commands.shared.show import tell
 
@@ -16,10 +17,12 @@ def serve(
     run: RunName,
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8000,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Of a request.")] = 32 * 2**20,
-    max_images: Annotated[int, typer.Option(min=1, help="Of a request.")] = 64,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Of an image.")] = 50_000_000,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For a request to arrive, and for its answer.")] = 30.0,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Of a request.")] = Limits.body,
+    max_images: Annotated[int, typer.Option(min=1, help="Of a request.")] = Limits.images,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Of an image.")] = Limits.pixels,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="For a request to arrive, and for its answer.")
+    ] = Limits.seconds,
     model: Model = None,
     pretrained: Pretrained = None,
     root: Root = None,
@@ -31,7 +34,6 @@ def serve(
     as `Authorization: Bearer`. Needs `pip install 'featcache[serve]'`.
     """
     try:
-        from adapters.serving.limits import Limits
         from adapters.serving.server import listen, serve
     except ModuleNotFoundError as error:
         message = f"adapters serve needs a package that is not installed ({error.name}): "

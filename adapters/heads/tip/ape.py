@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
-from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache, votes

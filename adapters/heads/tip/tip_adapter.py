@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
-from adapters.closed_form import ClosedForm
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.heads.tip.certified import Certified, certified_logits, product_error

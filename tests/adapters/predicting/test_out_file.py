@@ -127,6 +127,18 @@ def test_files_of_another_are_refused_and_left_as_they_are(tmp_path: Path, suffi
         assert path.read_bytes() == foreign
 
 
+def test_lines_that_parquet_was_made_of_are_not_put_in_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed when the file was in place and the lines were still there."""
+    path = tmp_path / "a.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        write(path, *ITEMS[:2])
+    assert len(list(tmp_path.iterdir())) == 2
+    write(path, ITEMS[2])
+    assert len(files(path)) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"--out .*a.txt given; expected a file that ends in .csv, .jsonl, .parquet"):
         OutFile(tmp_path / "a.txt", RUN, 2)
