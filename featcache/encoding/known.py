@@ -26,7 +26,7 @@ NAMES = ("architecture", "pretrained")
 """What an encoder is called, which may change with the place of its files; its digests say what it is."""
 
 
-class _Part(NamedTuple):
+class CachedPart(NamedTuple):
     """A split of a cache."""
 
     cache: str
@@ -54,7 +54,9 @@ class KnownEmbeddings:
         where: (N, 2) int64: of each digest the number of its split, and the row there.
     """
 
-    def __init__(self, parts: Sequence[_Part] = (), digests: np.ndarray | None = None, where: np.ndarray | None = None):
+    def __init__(
+        self, parts: Sequence[CachedPart] = (), digests: np.ndarray | None = None, where: np.ndarray | None = None
+    ):
         self._parts = parts
         self._digests = np.empty(0, f"S{CONTENT_BYTES}") if digests is None else digests
         self._where = np.empty((0, 2), np.int64) if where is None else where
@@ -76,7 +78,7 @@ class KnownEmbeddings:
         from featcache.cache.reading import Cache
 
         how = {"batch_size": batch_size, "dtype": dtype}
-        parts: list[_Part] = []
+        parts: list[CachedPart] = []
         digests, where = [], []
         for listed in list_caches(root):
             identity = listed.manifest.get("identity", {})
@@ -93,7 +95,7 @@ class KnownEmbeddings:
                     rows = np.flatnonzero(split.valid)
                     digests.append(_as_strings(split.content[rows]))
                     where.append(np.stack([np.full(len(rows), len(parts)), rows], axis=1))
-                    parts.append(_Part(listed.name, split))
+                    parts.append(CachedPart(listed.name, split))
             except CacheError:  # what is damaged is not used; `featcache verify` is who tells of it
                 continue
         if not digests:

@@ -28,7 +28,7 @@ def lines(rows: Iterable[Sequence[object]]) -> str:
 
 def defused(text: str) -> str:
     """A cell that is shown as text: one that begins like a formula gets an apostrophe before it."""
-    return f"'{text}" if plain(text).startswith(FORMULA_STARTS) else text
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 
 def plain(cell: str) -> str:

@@ -67,5 +67,5 @@ def test_an_unknown_set_is_refused(cache: featcache.Cache) -> None:
 def test_text_of_other_weights_is_refused(cache: featcache.Cache, tmp_path: Path) -> None:
     made_from(cache, lambda identity: identity["encoder"].update(weights_sha256="0" * 64))
     (tmp_path / "t.txt").write_text("a {}\n")
-    with pytest.raises(CacheMismatch, match="this cache was made with .*; if it has moved, type --model DIR"):
+    with pytest.raises(CacheMismatch, match=r"this cache's are 0+; if it has moved, type --model DIR"):
         add(cache, tmp_path / "t.txt")
