@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ import pytest
 
 from adapters.fitting.fit import fit
 from adapters.html.pictures import Pictures
+from adapters.methods import load
+from adapters.metrics import ece
 from adapters.pages.confusions import MOST_CLASSES
 from adapters.pages.run import run_page
+from adapters.runs.catalogue import read_run
+from adapters.show.numbers import percent
 from tests.adapters.conftest import FakeCache
-from tests.adapters.pages.conftest import Squares, cache_of
+from tests.adapters.pages.conftest import NAMES, Squares, cache_of
 
 MOST_BYTES = 5_000_000
 
@@ -52,8 +57,12 @@ def test_it_tells_what_the_run_is_and_what_chose_it(evil_cache: FakeCache, saved
 
 def test_reliability_before_and_after_and_a_curve_over_alpha(evil_cache: FakeCache, saved: Path) -> None:
     told, _ = run_page(saved, cache=evil_cache, pictures=Pictures(None, "gone"))
-    assert "before calibration: ECE" in told
-    assert "after calibration: ECE" in told
+    test = evil_cache["test"]
+    head = load(saved)
+    before = ece(head.decision_function(test.images), test.labels)
+    after = read_run(saved).require_report().ece["test"]
+    assert before != pytest.approx(after, abs=1e-3)
+    assert f"before calibration: ECE {percent(before)}; after calibration: ECE {percent(after)}" in told
     assert "Accuracy against the residual ratio alpha. alpha" in told
 
 
@@ -70,13 +79,21 @@ def test_numbers_are_those_of_the_run(evil_cache: FakeCache, saved: Path) -> Non
 
     page, _ = run_page(saved, cache=evil_cache, pictures=Pictures(None, "gone"))
     found = evaluate(saved, cache=evil_cache)
+    less = read_run(saved).require_report().difference
+    assert less
+    assert less["accuracy"]
     assert f"<strong>{100 * found.accuracy:.2f} %</strong>" in page
+    assert f"<strong>{100 * less['accuracy']:+.2f}</strong>" in page
     most = found.confusions[0]
     pressed = re.search(r'aria-label="([^"]+)" aria-pressed="true"', page)
     assert pressed
     assert pressed[1].startswith(f"{most['images']} images of ")
     cells = [int(n) for n in re.findall(r"<button[^>]*data-cell-button[^>]*>(\d+)</button>", page)]
     assert sum(cells) == found.images
+    keys = [(int(i), int(j)) for i, j in re.findall(r'data-cell-button="(\d+):(\d+)"', page)]
+    assert keys == sorted(keys)  # rows and columns are in the order of their headings
+    headings = re.findall(r'<th scope="col"><span>(.*?)</span>', page)
+    assert [unescape(name) for name in headings] == list(NAMES)
 
 
 def test_a_data_set_that_is_gone_makes_grey_boxes(evil_cache: FakeCache, saved: Path) -> None:
