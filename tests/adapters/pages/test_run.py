@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -101,6 +102,13 @@ def test_a_data_set_that_is_gone_makes_grey_boxes(evil_cache: FakeCache, saved: 
     assert not pictures.made
     assert "images could not be read, and a grey box stands for each: no folder /photos" in page
     assert 'class="thumb none large"' in page
+
+
+def test_a_test_split_without_labels_is_no_hindrance(evil_cache: FakeCache, saved: Path) -> None:
+    unlabelled = replace(evil_cache["test"], labels=np.full_like(evil_cache["test"].labels, -1))
+    cache = replace(evil_cache, parts={**evil_cache.parts, "test": unlabelled})
+    page, _ = run_page(saved, cache=cache, split="val", pictures=Pictures(None, "gone"))
+    assert "<dd>none</dd>" in page.partition("Leaks <span")[2]  # the label of a leak that has none
 
 
 def test_ten_thousand_test_images_stay_small(tmp_path: Path) -> None:
