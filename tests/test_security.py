@@ -18,6 +18,8 @@ import pytest
 
 from adapters.bench.formats.latex import _escape
 from adapters.errors import RunError
+from adapters.html.cards import Card, Group, cards_page
+from adapters.html.pictures import Pictures
 from adapters.predicting.encoder import check_encoder
 from adapters.runs.folder import slug
 from adapters.show.tidy import csv_bytes
@@ -115,6 +117,14 @@ def test_markdown_and_latex_are_escaped() -> None:
     assert escaped("<script>|[x](y)\n# *b*") == r"&lt;script&gt;\|\[x\](y) # \*b\*"
     assert "\\" not in escaped("plain name 2.0 (a-b)")
     assert _escape(r"\input{x}~^_") == r"\textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}\_"
+
+
+def test_reports_are_escaped_and_forbid_all_but_their_own() -> None:
+    pictures, evil = Pictures(None, "gone"), "</title><script>alert(1)</script><img src=https://example.com>"
+    page = cards_page(evil, [Group(evil, evil, [Card(pictures.of(evil), classes=(evil,))])], pictures)
+    assert page.count("<script") == 1  # our own, whose digest the policy names
+    assert "<img" not in page
+    assert "default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-" in page
 
 
 def test_cells_of_csv_are_defused() -> None:

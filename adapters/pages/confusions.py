@@ -39,7 +39,7 @@ class Matrix:
     Attributes:
         names: of the classes that are shown.
         rows: a row of cells for each, by predicted class.
-        chosen: key of the cell that is shown first; empty where nothing is confused.
+        chosen: key of the cell that is shown first: the most frequent confusion, if there is one.
         cards: images of the cells.
         others: by key `ids` of further images, and how many `more` there are.
         told: what the matrix leaves out; empty: nothing.

@@ -8,7 +8,7 @@ AUDIT    the file that `adapters audit --json > FILE` wrote
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Written:
     Attributes:
         file: where it is.
         of: what it is of: run, bench, search or audit.
+        bytes: how large it is.
         pictures: thumbnails on it; `missing` images could not be read.
         told: what must be said of these; may be empty.
     """
@@ -89,25 +90,15 @@ def report(
         return _of_run(what, out, root, device)
     target = Path(out) if out is not None else Path(f"{slug(name)}.html")
     check_html_file(target, "--out")
-    pages: dict[str, Callable[[Mapping[str, Any]], tuple[str, Pictures]]] = {
-        "bench": lambda content: (bench_html(content), Pictures(None)),
-        "search": lambda content: (search_html(content), Pictures(None)),
-        "audit": _audit,
-    }
     try:
-        page, pictures = pages[of](content)
+        page, pictures = _page(of, content)
     except Malformed as error:
         raise RunError(f"{what} is damaged ({error}): write it again, with adapters {of}") from error
-    return written(target, of, page, pictures, "--out")
+    return _written(target, of, page, pictures)
 
 
-def written(file: Path, of: str, page: str, pictures: Pictures, option: str) -> Written:
-    """Write a page that was made.
-
-    Raises:
-        AdapterError: it cannot be written.
-    """
-    write_html(file, page, option)
+def _written(file: Path, of: str, page: str, pictures: Pictures) -> Written:
+    write_html(file, page, "--out")
     place = file.expanduser().resolve()
     return Written(place, of, place.stat().st_size, len(pictures.made), pictures.missing, pictures.told)
 
@@ -120,10 +111,13 @@ def _of_run(what: str | Path, out: str | Path | None, root: str | None, device: 
     target = Path(out) if out is not None else Path(f"{slug(saved.name)}.html")
     check_html_file(target, "--out")
     page, pictures = run_page(saved.path, root=root, device=device)
-    return written(target, "run", page, pictures, "--out")
+    return _written(target, "run", page, pictures)
 
 
-def _audit(content: Mapping[str, Any]) -> tuple[str, Pictures]:
+def _page(of: str, content: Mapping[str, Any]) -> tuple[str, Pictures]:
+    """The page of what was kept; the pictures of an audit come from the cache that it names."""
+    if of != "audit":
+        return (bench_html if of == "bench" else search_html)(content), Pictures(None)
     pictures = pictures_at(str(content.get("cache_path")))
     return audit_html(content, pictures), pictures
 

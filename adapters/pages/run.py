@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 SHOWN = 18
 """Images of a kind that are shown."""
+TWINS = 2
+"""Twins that are shown beside a leak."""
 
 
 def run_page(
@@ -74,10 +77,9 @@ def run_page(
     }
     right, other = (logits.argmax(1) == seen.rows.labels for logits in (seen.logits, baseline))
     less = difference(right, other)
-    found = audit(
-        opened.cache, prompts=opened.report.prompts, run=opened.folder if "test" in opened.cache.splits else None,
-        root=root, device=device,
-    )  # fmt: skip
+    has_test = "test" in opened.cache.splits and opened.cache["test"].labelled.any()
+    judged = opened.folder if has_test else None  # whose accuracy is told without leaks
+    found = audit(opened.cache, prompts=opened.report.prompts, run=judged, root=root, device=device)
     groups = [*_groups(witness, seen), *_from_audit(witness, found)]
     matrix = matrix_of(witness, seen, counts)
     report = opened.report
@@ -212,30 +214,36 @@ def _groups(witness: Witness, seen: Seen) -> list[Group]:
 
 
 def _from_audit(witness: Witness, found: Audit) -> list[Group]:
-    """The likely mislabelled and the leaks, of all splits."""
+    """The likely mislabelled and the leaks, of all splits; beside a leak its twins."""
     suspects = found.mislabelled[:SHOWN]
+    likely = [[("likely", f"{each.suggested} ({about(each.score)})")] for each in suspects]
     leaks = found.leaks.images[:SHOWN]
     twins = {
-        image: [each for each in twins.images if each != image] for twins in found.duplicates for image in twins.images
+        image: [each for each in twins.images if each != image and each.split != "test"][:TWINS]
+        for twins in found.duplicates
+        for image in twins.images
     }
+    named = [[("twin of", f"{each.id} ({each.split})") for each in twins[leak]] for leak in leaks]
     return [
         Group(
             "Likely mislabelled",
             "Images of all splits whose label is more likely wrong than right, judged without themselves: the first "
             f"{len(suspects)} of {len(found.mislabelled):,}. `adapters audit --csv FILE` lists all, to be mended.",
-            witness.cards_of(
-                [each.image for each in suspects],
-                [[("likely", f"{each.suggested} ({about(each.score)})")] for each in suspects],
-            ),
+            witness.cards_of([each.image for each in suspects], likely),
         ),
         Group(
             "Leaks",
             f"Test images with a twin in train or val: the first {len(leaks)} of {len(found.leaks.images):,}. Accuracy "
             f"of {found.leaks.by} {_or_missing(found.leaks.accuracy_with)} with them, "
             f"{_or_missing(found.leaks.accuracy_without)} without.",
-            witness.cards_of(
-                leaks, [[("twin of", f"{each.id} ({each.split})") for each in twins[leak][:2]] for leak in leaks]
-            ),
+            [
+                replace(
+                    card,
+                    near=[*(witness.pictures.of(each.id, "twin") for each in twins[leak]), *card.near],
+                    near_title=f"its twin, and the {card.near_title}",
+                )
+                for leak, card in zip(leaks, witness.cards_of(leaks, named), strict=True)
+            ],
         ),
     ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,14 @@ import pytest
 
 from adapters.fitting.fit import fit
 from adapters.html.pictures import Pictures
+from adapters.methods import load
+from adapters.metrics import ece
 from adapters.pages.confusions import MOST_CLASSES
 from adapters.pages.run import run_page
+from adapters.runs.catalogue import read_run
+from adapters.show.numbers import percent
 from tests.adapters.conftest import FakeCache
-from tests.adapters.pages.conftest import Squares, cache_of
+from tests.adapters.pages.conftest import NAMES, Squares, cache_of
 
 MOST_BYTES = 5_000_000
 
@@ -52,8 +58,12 @@ def test_it_tells_what_the_run_is_and_what_chose_it(evil_cache: FakeCache, saved
 
 def test_reliability_before_and_after_and_a_curve_over_alpha(evil_cache: FakeCache, saved: Path) -> None:
     told, _ = run_page(saved, cache=evil_cache, pictures=Pictures(None, "gone"))
-    assert "before calibration: ECE" in told
-    assert "after calibration: ECE" in told
+    test = evil_cache["test"]
+    head = load(saved)
+    before = ece(head.decision_function(test.images), test.labels)
+    after = read_run(saved).require_report().ece["test"]
+    assert before != pytest.approx(after, abs=1e-3)
+    assert f"before calibration: ECE {percent(before)}; after calibration: ECE {percent(after)}" in told
     assert "Accuracy against the residual ratio alpha. alpha" in told
 
 
@@ -70,13 +80,21 @@ def test_numbers_are_those_of_the_run(evil_cache: FakeCache, saved: Path) -> Non
 
     page, _ = run_page(saved, cache=evil_cache, pictures=Pictures(None, "gone"))
     found = evaluate(saved, cache=evil_cache)
+    less = read_run(saved).require_report().difference
+    assert less
+    assert less["accuracy"]
     assert f"<strong>{100 * found.accuracy:.2f} %</strong>" in page
+    assert f"<strong>{100 * less['accuracy']:+.2f}</strong>" in page
     most = found.confusions[0]
     pressed = re.search(r'aria-label="([^"]+)" aria-pressed="true"', page)
     assert pressed
     assert pressed[1].startswith(f"{most['images']} images of ")
     cells = [int(n) for n in re.findall(r"<button[^>]*data-cell-button[^>]*>(\d+)</button>", page)]
     assert sum(cells) == found.images
+    keys = [(int(i), int(j)) for i, j in re.findall(r'data-cell-button="(\d+):(\d+)"', page)]
+    assert keys == sorted(keys)  # rows and columns are in the order of their headings
+    headings = re.findall(r'<th scope="col"><span>(.*?)</span>', page)
+    assert [unescape(name) for name in headings] == list(NAMES)
 
 
 def test_a_data_set_that_is_gone_makes_grey_boxes(evil_cache: FakeCache, saved: Path) -> None:
@@ -84,6 +102,13 @@ def test_a_data_set_that_is_gone_makes_grey_boxes(evil_cache: FakeCache, saved: 
     assert not pictures.made
     assert "images could not be read, and a grey box stands for each: no folder /photos" in page
     assert 'class="thumb none large"' in page
+
+
+def test_a_test_split_without_labels_is_no_hindrance(evil_cache: FakeCache, saved: Path) -> None:
+    unlabelled = replace(evil_cache["test"], labels=np.full_like(evil_cache["test"].labels, -1))
+    cache = replace(evil_cache, parts={**evil_cache.parts, "test": unlabelled})
+    page, _ = run_page(saved, cache=cache, split="val", pictures=Pictures(None, "gone"))
+    assert "<dd>none</dd>" in page.partition("Leaks <span")[2]  # the label of a leak that has none
 
 
 def test_ten_thousand_test_images_stay_small(tmp_path: Path) -> None:
