@@ -107,6 +107,9 @@ def verify_store(folder: Folder) -> Verification:
         metadata = [name for name in found.files if name.startswith(f"{split}/") and name.endswith(ROOT_GROUP)]
         if metadata:  # chunks mean nothing until that is mended
             continue
+        if not _has_rows(group, split, plan.rows[split]):
+            found.problems.append(f"{split} has not the {plan.rows[split]:,} rows that the manifest tells of")
+            continue
         for shard in plan.shards(split):
             before = found.missing
             _check_shard(group, shard, manifest, found)
@@ -216,6 +219,14 @@ def _within(said: Any, kept: Any) -> bool:
     if isinstance(said, list) and isinstance(kept, list):
         return len(said) == len(kept) and all(map(_within, said, kept))
     return bool(said == kept)
+
+
+def _has_rows(group: zarr.Group, split: str, rows: int) -> bool:
+    """Whether there are so many states; damaged metadata is told where it is read."""
+    try:
+        return bool(array_in(group, split, STATE).shape == (rows,))
+    except DAMAGE:
+        return True
 
 
 def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], found: Verification) -> None:
