@@ -261,7 +261,7 @@ def _shard_problem(group: zarr.Group, shard: Shard, state: np.ndarray, manifest:
             return problem
         seal.add(name, values)
     seal.add(STATE, state)
-    if seals_shards(manifest) and not np.array_equal(read(SEALS)[0], seal.digest()):
+    if seals_shards(manifest) and not np.array_equal(read(SEALS), seal.digest()[None]):
         return "not what was written: a chunk was replaced, or took another's place"
     return None
 

@@ -136,13 +136,18 @@ def test_an_unfinished_cache(cache: featcache.Cache) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "rows_per_shard", "told"),
-    [(2**40, 4, "train has not the 1,099,511,627,776 rows"), (2**63, 4, "rows: expected int"), (31, 0, "expected int")],
+    [
+        (2**40, 4, "train has not the 1,099,511,627,776 rows"),
+        (2**63, 4, "expected int"),
+        (None, 0, "expected int"),
+        (None, 1, "not what was written"),
+    ],
 )
 def test_a_manifest_of_absurd_counts_ends_soon(
-    cache: featcache.Cache, rows: int, rows_per_shard: int, told: str
+    cache: featcache.Cache, rows: int | None, rows_per_shard: int, told: str
 ) -> None:
     manifest = read_manifest(cache.folder)
-    manifest["plan"] |= {"rows": {**cache.rows, "train": rows}, "rows_per_shard": rows_per_shard}
+    manifest["plan"] |= {"rows": {**cache.rows, "train": rows or cache.rows["train"]}, "rows_per_shard": rows_per_shard}
     write_sealed(cache.folder, MANIFEST, manifest)
     try:
         found = verify(cache.folder, sample=0).problems
