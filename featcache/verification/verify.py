@@ -187,13 +187,14 @@ def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> N
     if not finished:
         return
     said = folder.read_json(ROOT_GROUP)
+    if not _understood(said, consolidated.metadata):
+        raise CacheError(f"{folder.location} says what no group has")
     named = said.get("consolidated_metadata", {}).get("metadata", {})
     arrays = [layout.array(split, name) for split in plan.rows for name in ARRAYS] if named else []
-    same = _understood(said, consolidated.metadata)
     for place in dict.fromkeys([*named, *arrays]):
         try:
             own = folder.find_json(layout.array(place, ROOT_GROUP))
-            same &= (own is None) == (place not in named)
+            same = (own is None) == (place not in named)
             if same and own is not None and own["node_type"] == "array" and own != named[place]:
                 same = _metadata(folder.group("r"), place) == _metadata(consolidated, place)
         except (*DAMAGE, CacheError):  # of the array's own, which is told where it is read
