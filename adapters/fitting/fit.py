@@ -34,9 +34,6 @@ from adapters.tasks.same_encoder import first_difference
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import absolute
-from featcache.places.home import runs_folder
-from featcache.records import sealed
-from featcache.places.folder import is_url
 from featcache.utc import now
 
 if TYPE_CHECKING:

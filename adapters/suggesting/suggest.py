@@ -103,8 +103,8 @@ def _of_run(run: str | Path, cache: Cache, root: str | None, device: str) -> tup
     """A saved head, its name, and the cache with the labels that it was fitted with, unless others were given."""
     from adapters.methods import load
     from adapters.runs.catalogue import find_run
-    from adapters.runs.opened import check_cache
     from adapters.runs.its_labels import with_labels
+    from adapters.runs.opened import check_cache
 
     saved = find_run(run, root=root)
     head = load(saved.path, device=device)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from featcache.errors import CacheError, CacheMismatch
 from featcache.records import canonical_json
@@ -23,12 +25,17 @@ _DIGESTS = {
 }
 
 
+Rows = Annotated[int, Meta(ge=0, le=2**48)]
+Size = Annotated[int, Meta(ge=1, le=2**48)]
+"""Counts that a machine may hold: others would be counted to for ever."""
+
+
 class DatasetRecord(TypedDict):
     """What an identity says of the data set."""
 
     name: str
     class_names: list[str]
-    rows: dict[str, int]
+    rows: dict[str, Rows]
     listing_sha256: str
 
 
@@ -40,7 +47,7 @@ class EncoderRecord(TypedDict):
     weights_sha256: str
     quick_gelu: bool | None
     image_size: int | list[int] | None
-    dim: int
+    dim: Size
     transform: str
     transform_sha256: str
     precision: str
@@ -52,7 +59,7 @@ class ViewsRecord(TypedDict):
     """What an identity says of augmented views."""
 
     split: str
-    count: int
+    count: Rows
 
 
 class Identity(TypedDict):
@@ -61,8 +68,8 @@ class Identity(TypedDict):
     dataset: DatasetRecord
     encoder: EncoderRecord
     views: ViewsRecord | None
-    dtype: str
-    batch_size: int
+    dtype: Literal["float16", "float32"]
+    batch_size: Size
     device: str
     versions: dict[str, str]
 
@@ -70,8 +77,8 @@ class Identity(TypedDict):
 class Plan(TypedDict):
     """The cut into shards."""
 
-    rows: dict[str, int]
-    rows_per_shard: int
+    rows: dict[str, Rows]
+    rows_per_shard: Size
     seals: NotRequired[bool]
 
 

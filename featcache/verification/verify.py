@@ -113,6 +113,9 @@ def verify_store(folder: Folder) -> Verification:
         metadata = [name for name in found.files if name.startswith(f"{split}/") and name.endswith(ROOT_GROUP)]
         if metadata:  # chunks mean nothing until that is mended
             continue
+        if not _has_rows(group, split, plan.rows[split]):
+            found.problems.append(f"{split} has not the {plan.rows[split]:,} rows that the manifest tells of")
+            continue
         for shard in plan.shards(split):
             before = found.missing
             _check_shard(group, shard, manifest, found)
@@ -190,13 +193,14 @@ def _check_consolidated(folder: Folder, plan: ShardPlan, *, finished: bool) -> N
     if not finished:
         return
     said = folder.read_json(ROOT_GROUP)
+    if not _understood(said, consolidated.metadata):
+        raise CacheError(f"{folder.location} says what no group has")
     named = said.get("consolidated_metadata", {}).get("metadata", {})
     arrays = [layout.array(split, name) for split in plan.rows for name in ARRAYS] if named else []
-    same = _understood(said, consolidated.metadata)
     for place in dict.fromkeys([*named, *arrays]):
         try:
             own = folder.find_json(layout.array(place, ROOT_GROUP))
-            same &= (own is None) == (place not in named)
+            same = (own is None) == (place not in named)
             if same and own is not None and own["node_type"] == "array" and own != named[place]:
                 same = _metadata(folder.group("r"), place) == _metadata(consolidated, place)
         except (*DAMAGE, CacheError):  # of the array's own, which is told where it is read
@@ -222,6 +226,14 @@ def _within(said: Any, kept: Any) -> bool:
     if isinstance(said, list) and isinstance(kept, list):
         return len(said) == len(kept) and all(map(_within, said, kept))
     return bool(said == kept)
+
+
+def _has_rows(group: zarr.Group, split: str, rows: int) -> bool:
+    """Whether there are so many states; damaged metadata is told where it is read."""
+    try:
+        return bool(array_in(group, split, STATE).shape == (rows,))
+    except DAMAGE:
+        return True
 
 
 def _check_shard(group: zarr.Group, shard: Shard, manifest: dict[str, Any], found: Verification) -> None:
@@ -256,7 +268,7 @@ def _shard_problem(group: zarr.Group, shard: Shard, state: np.ndarray, manifest:
             return problem
         seal.add(name, values)
     seal.add(STATE, state)
-    if seals_shards(manifest) and not np.array_equal(read(SEALS)[0], seal.digest()):
+    if seals_shards(manifest) and not np.array_equal(read(SEALS), seal.digest()[None]):
         return "not what was written: a chunk was replaced, or took another's place"
     return None
 

@@ -98,7 +98,7 @@ class Commands:
     def close(self) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(WAIT)  # a busy machine takes its time
         assert self._server.stdout is not None
         self._server.stdout.close()
 

@@ -52,6 +52,8 @@ def test_the_file_of_unreadable_images_names_its_shard(split: str) -> None:
         folder, name = layout.bad_file(shard).split("/")
         assert (folder, layout.shard_of(name, plan)) == (layout.BAD, shard)
     assert layout.chunk(Shard(split, 8, 10), layout.VIEWS, plan) == f"{split}/views/c/2/0/0"
+    for other in ("notes.json", f"{split}-1.json", f"{split}-12.json", "other-0.json", "-.json"):
+        assert layout.shard_of(other, plan) is None
 
 
 def test_no_other_file_spells_a_name() -> None:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.errors import CacheIncomplete
+from featcache.cache.layout import MANIFEST
+from featcache.cache.reading import read_manifest
+from featcache.cache.sealed import write_sealed
+from featcache.errors import CacheError, CacheIncomplete
 from featcache.places.folder import Folder, array_in
 from featcache.verification.verify import verify
 
@@ -129,3 +132,25 @@ def test_numbers_in_an_unreadable_row_are_a_problem(cache: featcache.Cache) -> N
 def test_an_unfinished_cache(cache: featcache.Cache) -> None:
     Path(cache.path, "complete.json").unlink()
     assert any("not finished" in problem for problem in verify(Folder(cache.path), sample=0).problems)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_per_shard", "told"),
+    [
+        (2**40, 4, "train has not the 1,099,511,627,776 rows"),
+        (2**63, 4, "expected int"),
+        (None, 0, "expected int"),
+        (None, 1, "not what was written"),
+    ],
+)
+def test_a_manifest_of_absurd_counts_ends_soon(
+    cache: featcache.Cache, rows: int | None, rows_per_shard: int, told: str
+) -> None:
+    manifest = read_manifest(cache.folder)
+    manifest["plan"] |= {"rows": {**cache.rows, "train": rows or cache.rows["train"]}, "rows_per_shard": rows_per_shard}
+    write_sealed(cache.folder, MANIFEST, manifest)
+    try:
+        found = verify(cache.folder, sample=0).problems
+    except CacheError as error:
+        found = [str(error)]
+    assert any(told in problem for problem in found), found
