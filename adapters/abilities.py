@@ -7,10 +7,13 @@ Training many as one program is `adapters.training.trained_head.TrainedHead`; lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from adapters.arrays import Floats
 from adapters.head import Head
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @runtime_checkable
@@ -68,6 +71,20 @@ class Incremental(Protocol):
 
     def partial_fit(self, X: Any, y: Any, *, text: Any) -> Head:
         """Learn one more task: rows of its classes, and the text of all classes seen so far."""
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """Its logits can be told in torch operations alone, which another runtime can then repeat: `adapters export`."""
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """Logits (N, C) in float32 of unit features (N, D), as `decision_function` gives them, to rounding.
+
+        N is known only where it runs: no operation may depend on it. Arrays of the head become constants.
+
+        Raises:
+            AdapterError: these settings cannot be told so; the message says why and what to fit instead.
+        """
 
 
 @runtime_checkable

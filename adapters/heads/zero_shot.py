@@ -8,11 +8,15 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from adapters.arrays import Floats
 from adapters.head import Head, cosine_logits
+from adapters.heads.traced import traced_cosines
 from adapters.support import Support
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ZeroShot(Head):
@@ -40,3 +44,7 @@ class ZeroShot(Head):
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, self.text_, self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, self.text_, self.logit_scale)

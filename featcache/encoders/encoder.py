@@ -19,6 +19,7 @@ from PIL import Image
 
 from featcache.encoders import models
 from featcache.encoders.device import DTYPES, current, resolve_device, resolve_precision
+from featcache.encoders.image_network import ImageNetwork
 from featcache.encoders.pixels import BytePixels, normalised
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
@@ -155,6 +156,10 @@ class Encoder:
         info = models.describe(model, pretrained)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         return cls(load_model(info), tokenizer, info, device=target, precision=resolved, decode=decode)
+
+    def image_network(self) -> ImageNetwork:
+        """The image tower with its normalisation, from bytes (N, H, W, 3); it shares this encoder's weights."""
+        return ImageNetwork(self._model.visual, self.mean, self.std)
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.
