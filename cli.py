@@ -50,7 +50,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, search
-    from adapters.commands.saved import compare, eval, export, predict, runs
+    from adapters.commands.saved import compare, eval, export, predict, push, runs
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
@@ -66,6 +66,7 @@ def adapters_app() -> typer.Typer:
     app.command("compare", cls=Command)(compare.compare)
     app.command("predict", cls=Command)(predict.predict)
     app.command("export", cls=Command)(export.export)
+    app.command("push", cls=Command)(push.push)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
     return app

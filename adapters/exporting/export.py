@@ -73,9 +73,9 @@ def export(
 ) -> Exported:
     """Write a saved head as an ONNX file.
 
-    Without its encoder the file takes `features` (N, D) in float32, raw or unit: embeddings of that encoder. With it, it
-    takes `pixels` (N, H, W, 3), bytes in RGB, already resized and cropped as the encoder's transform does it; how, its
-    metadata say under `resizing`. Either gives `logits` and `probabilities`, both (N, C), for any N.
+    Without its encoder the file takes `features` (N, D) in float32, raw or unit: embeddings of that encoder. With it,
+    it takes `pixels` (N, H, W, 3), bytes in RGB, already resized and cropped as the encoder's transform does it; how,
+    its metadata say under `resizing`. Either gives `logits` and `probabilities`, both (N, C), for any N.
 
     Args:
         run: folder of the run, its name, or `hf://owner/name`.
@@ -153,9 +153,8 @@ def _content(head: Head, encoder: Encoder | None, saved: SavedRun) -> bytes:
 
     assert isinstance(head, Traced)
     stored = torch.float16 if _stored(head) == "float16" else torch.float32
-    network = HeadNetwork(
-        head, temperature=head.temperature_, images=encoder and encoder.image_network(), stored=stored
-    )
+    images = None if encoder is None else encoder.image_network()
+    network = HeadNetwork(head, temperature=head.temperature_, images=images, stored=stored)
     if encoder is None:
         example = torch.zeros(2, head.n_features_in_)
     else:

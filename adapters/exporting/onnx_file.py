@@ -31,9 +31,7 @@ BATCH = "N"
 """What the first dimension is called, which is free."""
 
 
-def to_onnx(
-    network: torch.nn.Module, example: torch.Tensor, *, takes: str, told: Mapping[str, str]
-) -> bytes:
+def to_onnx(network: torch.nn.Module, example: torch.Tensor, *, takes: str, told: Mapping[str, str]) -> bytes:
     """The file of a network that gives `OUTPUTS`, which takes any number of rows.
 
     Args:
@@ -66,7 +64,8 @@ def to_onnx(
             verbose=False,
         )
     assert program is not None
-    return _plain(program.model_proto, told).SerializeToString()
+    content: bytes = _plain(program.model_proto, told).SerializeToString()
+    return content
 
 
 def run_onnx(content: bytes, rows: NDArray[np.generic]) -> tuple[Floats, Floats]:

@@ -159,7 +159,9 @@ class Encoder:
 
     def image_network(self) -> ImageNetwork:
         """The image tower with its normalisation, from bytes (N, H, W, 3); it shares this encoder's weights."""
-        return ImageNetwork(self._model.visual, self.mean, self.std)
+        tower = self._model.visual
+        assert isinstance(tower, torch.nn.Module)
+        return ImageNetwork(tower, self.mean, self.std)
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.

@@ -45,7 +45,9 @@ def export(
 
 def exported_page(found: Exported, *, with_encoder: bool) -> Page:
     """The file, what it takes and gives, and how it compares with the head."""
-    compared = f"{found.same_predictions:,} of {found.checked:,} {'pictures' if with_encoder else 'rows'} the same class"
+    compared = (
+        f"{found.same_predictions:,} of {found.checked:,} {'pictures' if with_encoder else 'rows'} the same class"
+    )
     if found.largest_difference is not None:
         compared += f", logits within {found.largest_difference:.1g}"
     rows = [

@@ -153,8 +153,8 @@ class TipX(TipAdapter):
         np.add.at(lse, labels, keys.lse[:, 0])
         (low, high), (bottom, top) = self.ranges_.astype(np.float64)
         slope = (top - bottom) / (high - low) if high > low else 0.0
-        singles = (each.astype(np.float32) for each in (counts, z, lse, counts * (bottom - slope * low)))
-        return ClassSums(*singles, np.float32(slope))
+        offset = counts * (bottom - slope * low)
+        return ClassSums(*(each.astype(np.float32) for each in (counts, z, lse, offset)), slope=np.float32(slope))
 
     def traced_logits(self, features: Tensor) -> Tensor:
         """See `adapters.abilities.Traced`."""

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 import featcache
-from adapters import fit
 from adapters.errors import AdapterError
 from adapters.exporting import export as exporting
 from adapters.exporting.export import export
+from adapters.fitting.fit import fit
 from adapters.runs.predict import predict
 from tests.pictures import draw_class_folders
-from tests.processes import mistake, run
+from tests.processes import mistake
 
 EXAMPLE = Path(__file__).parents[3] / "docs/classify_onnx.py"
 WITHOUT_TORCH = """
@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("export")
     folder = draw_class_folders(home / "photos", classes=3, per_class=20, seed=0)
     cache = featcache.extract(model="tiny", dataset=str(folder), root=str(home), progress=False)
-    fit("tip", cache, shots=2, select="none", save=home / "runs/a/b/head")
+    fit("tip", cache=cache, shots=2, select="none", out=home / "runs/a/b/head")
     pictures = home / "pictures"
     pictures.mkdir()
     for number, size in enumerate([(32, 32), (90, 41), (37, 200), (20, 25)]):
@@ -51,14 +51,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_file_classifies_pictures_where_there_is_no_torch(photos: Path, tmp_path: Path) -> None:
     file, pictures = tmp_path / "head.onnx", sorted((photos / "pictures").iterdir())
-    told = json.loads(
-        run("adapters", "export", "head", "--with-encoder", "--out", str(file), "--root", str(photos), "--json").stdout
-    )
-    assert told["file"] == str(file)
-    assert told["bytes"] == file.stat().st_size
-    assert told["takes"] == "pixels (N, 32, 32, 3) uint8, RGB"
-    assert (told["checked"], told["same_predictions"]) == (16, 16)
-    assert told["largest_difference"] < 1e-3
+    told = export("head", with_encoder=True, out=file, root=str(photos))
+    assert (told.file, told.bytes) == (str(file), file.stat().st_size)
+    assert told.takes == "pixels (N, 32, 32, 3) uint8, RGB"
+    assert (told.checked, told.same_predictions) == (16, 16)
+    assert told.largest_difference is not None
+    assert told.largest_difference < 1e-3
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, str(EXAMPLE), str(file), *map(str, pictures)],
         capture_output=True,
@@ -104,11 +102,12 @@ def test_what_cannot_be_written_is_found_before_the_work(photos: Path, monkeypat
 
 
 def test_a_method_that_says_nothing_of_torch_cannot(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters.heads.tip.tip_adapter import TipAdapter
+    class Untold:
+        method = "untold"
 
-    monkeypatch.delattr(TipAdapter, "traced_logits")
-    with pytest.raises(AdapterError, match="tip cannot be exported: its class does not say its logits in torch"):
-        export("head", root=str(photos))
+    monkeypatch.setattr(exporting, "load", lambda *words, **more: Untold())
+    with pytest.raises(AdapterError, match="untold cannot be exported: its class does not say its logits in torch"):
+        export("head", out=photos / "untold.onnx", root=str(photos))
 
 
 def test_another_format_is_a_line() -> None:

@@ -109,7 +109,9 @@ def test_nothing_of_this_machine_is_in_the_file() -> None:
 
 def test_an_approximate_index_says_why_not() -> None:
     head = TipAdapter(neighbours=3, index="hnsw").fit(VIEWS, LABELS, text=TIP)
-    with pytest.raises(AdapterError, match="tip with --index hnsw only the nearest keys vote .* fit it with --index fl"):
+    with pytest.raises(
+        AdapterError, match="tip with --index hnsw only the nearest keys vote .* fit it with --index fl"
+    ):
         as_onnx(head)
 
 
@@ -123,5 +125,3 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(AdapterError, match=r"export needs onnxscript: pip install 'featcache\[onnx\]'"):
         to_onnx(nn.Linear(2, 2), torch.zeros(2, 2), takes="features", told={})
-
-
