@@ -51,7 +51,7 @@ def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, search
     from adapters.commands.saved import compare, eval, export, predict, push, runs
-    from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
+    from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand, ContinuedCommandOfMethod
 
     app = _app(
         "adapters",
@@ -60,7 +60,7 @@ def adapters_app() -> typer.Typer:
     )
     app.command("audit", cls=Command)(audit.audit)
     app.command("fit", cls=CommandOfMethod)(fit.fit)
-    app.command("search", cls=CommandOfMethod)(search.search)
+    app.command("search", cls=ContinuedCommandOfMethod)(search.search)
     app.command("bench", cls=ContinuedCommand)(bench.bench)
     app.command("eval", cls=Command)(eval.evaluate)
     app.command("compare", cls=Command)(compare.compare)
