@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,31 @@ class PromptSpec:
             per_class=None if per_class is None else {name: tuple(prompts) for name, prompts in per_class.items()},
             class_names=None if names is None else tuple(names),
         )
+
+
+def completed(spec: PromptSpec, others: PromptSpec, class_names: Sequence[str]) -> tuple[PromptSpec, tuple[str, ...]]:
+    """A set whose prompts cover some classes only, with those of another set for the rest, and the names of that rest.
+
+    Args:
+        spec: the set; where it covers all classes, or has templates, it stays as it is.
+        others: what the rest takes.
+        class_names: (C,) the data set's class names.
+
+    Raises:
+        PromptError: It covers no class, or a name in it is near one that is not covered: a slip of the pen.
+    """
+    if spec.per_class is None:
+        return spec, ()
+    names = spec.names(class_names)
+    given = {reads_as(name) for name in spec.per_class}
+    missing = [index for index, name in enumerate(names) if reads_as(name) not in given]
+    unknown = given - {reads_as(name) for name in names}
+    slips = [names[i] for i in missing if difflib.get_close_matches(reads_as(names[i]), list(unknown), n=1)]
+    if len(missing) == len(names) or slips:
+        raise PromptError(_missing_classes(slips or [names[i] for i in missing], len(names), list(spec.per_class)))
+    theirs = others.expand(class_names)
+    per_class = {**spec.per_class, **{names[i]: theirs[i] for i in missing}}
+    return replace(spec, per_class=per_class), tuple(names[i] for i in missing)
 
 
 def fill(template: str, class_name: str) -> str:

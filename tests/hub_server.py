@@ -71,7 +71,7 @@ class Hub(BaseHTTPRequestHandler):
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}"
             if name in self.models:
-                return self._refuse("", status=409)
+                return self._send(json.dumps({"url": self._url(name)}).encode(), status=409)
             self.models[name] = self.new / name
             self.models[name].mkdir(parents=True)
             self.private.update([name] if asked.get("private") or asked.get("visibility") == "private" else [])
@@ -112,8 +112,8 @@ class Hub(BaseHTTPRequestHandler):
         told = {"id": name, "sha": COMMIT, "private": name in self.private, "tags": [], "downloads": 0, "likes": 0}
         return json.dumps({**told, "siblings": []}).encode()
 
-    def _send(self, content: bytes, *, body: bool = True) -> None:
-        self.send_response(200)
+    def _send(self, content: bytes, *, body: bool = True, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)

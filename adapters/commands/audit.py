@@ -14,6 +14,9 @@ from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
+from featcache.commands.shared.words import images
+from featcache.places.again import again
+from featcache.places.whole import check_writable
 from featcache.show.page import Facts, Page, Part, Table, Typed
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ FIRST = 5
 def audit(
     cache: Annotated[
         str | None,
-        typer.Argument(metavar="[CACHE]", help="A cache's name, folder or URL. Default: the one finished last."),
+        typer.Argument(metavar="[CACHE]", help="A cache's name, folder or URL. Default: the one extracted last."),
     ] = None,
     labels: Labels = None,
     run: Annotated[
@@ -47,25 +50,29 @@ def audit(
     """
     from adapters.auditing.audit import audit
 
+    if csv:
+        check_writable(csv.expanduser())
     found = audit(open_cache(cache, root, labels), prompts=prompts, run=run, root=root, device=device)
     if csv:
         found.to_csv(csv)
-    show(found.to_json, lambda: audit_page(found, csv), json=json)
+    show(found.to_json, lambda: audit_page(found, csv, root), json=json)
     if csv:
         tell(f"{csv} lists what was found; edit its column label, then type it as --labels {shlex.quote(str(csv))}")
 
 
-def audit_page(found: Audit, csv: Path | None = None) -> Page:
-    """Counts, then the first few of each kind, then what to type next."""
+def audit_page(found: Audit, csv: Path | None = None, root: str | None = None) -> Page:
+    """Counts, then the first few of each kind, then what to type next under the root that was given."""
     parts: list[Part] = [Facts(_counts(found), f"{found.cache}: {found.images:,} images of all splits")]
     parts += _mislabelled(found)
     parts += _twins(found)
     parts += _names(found)
     parts += _outliers(found)
     next_steps = (
-        f"adapters audit {shlex.quote(found.cache)} --csv FILE"
+        f"adapters audit {shlex.quote(found.cache)} --csv FILE{again(root)}"
         if csv is None
-        else (f"adapters fit --shots 4 --cache {shlex.quote(found.cache)} --labels {shlex.quote(str(csv))}")
+        else (
+            f"adapters fit --shots 4 --cache {shlex.quote(found.cache)} --labels {shlex.quote(str(csv))}{again(root)}"
+        )
     )
     return Page([*parts, Facts([("next", Typed(next_steps))])])
 
@@ -84,7 +91,7 @@ def _counts(found: Audit) -> list[tuple[str, str]]:
         ("never found", f"{len(found.never_found):,} of {len(found.classes):,} classes, by zero-shot"),
         ("near names", f"{len(found.near_names):,} pairs of classes whose texts nearly coincide"),
         ("outliers", f"{len(found.outliers):,} images that no class explains"),
-        ("unreadable", f"{len(found.unreadable):,} images"),
+        ("unreadable", images(len(found.unreadable))),
         ("small classes", _listed([f"{c.name} ({sum(c.counts.values())})" for c in found.small_classes]) or "none"),
     ]
     unlabelled = found.images - found.labelled

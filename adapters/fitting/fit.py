@@ -36,6 +36,7 @@ from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.sampling import check_draw
 from adapters.tasks.task import Task
 from featcache.places.folder import is_url
 from featcache.places.home import runs_folder
@@ -159,6 +160,8 @@ def fit_and_score(
     coverage: float | None = None,
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
+    _check_kinds(cache, allow_fewer=allow_fewer, calibrate=calibrate)
+    check_draw(shots, seed)
     asked_for = None if select is None else parse_select(select)
     recipe = Recipe(method, shots, params or {}, asked_for, calibrate, device)
     regime = recipe.regime
@@ -246,6 +249,15 @@ def fit_and_score(
         **{name: share for name, share in (("reject", reject), ("coverage", coverage)) if share is not None},
     }
     return Fitted(head, task, report, index_content, configuration, answers)
+
+
+def _check_kinds(cache: Cache, **switches: bool) -> None:
+    """Refuse what is of another kind than is taken, where it would be taken for something else or fail late."""
+    if not hasattr(cache, "splits"):
+        raise AdapterError(f"cache is {cache!r}; expected an opened cache: featcache.open({str(cache)!r})")
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise AdapterError(f"{name}={value!r}; expected True or False")
 
 
 def _fit(head: Head, task: Task, base: Sequence[Task]) -> Head:

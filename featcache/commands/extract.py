@@ -11,7 +11,17 @@ from featcache.commands.shared.choices import choice
 from featcache.commands.shared.class_words import class_words, classes_json
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
-from featcache.commands.shared.words import classes, counts, decoded, encoder, left_out, left_out_words, split_origin
+from featcache.commands.shared.words import (
+    by_default_words,
+    classes,
+    counts,
+    decoded,
+    encoder,
+    images,
+    left_out,
+    left_out_words,
+    split_origin,
+)
 from featcache.datasets.readers.bounded import MOST_BYTES
 from featcache.datasets.sources.sources import ENTRIES
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
@@ -212,7 +222,7 @@ def extraction_json(report: ExtractionReport) -> dict[str, Any]:
 def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     """What `extract` did under the root that was given."""
     cache = report.cache
-    rows = [*_done(report), ("rows", counts(cache.rows))]
+    rows = [*_done(report, root), ("rows", _rows(report))]
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
     if "batch_sizes" in cache.manifest["plan"]:
@@ -223,8 +233,11 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
         warning = Styled("random weights", "bold red")
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(cache.manifest)]
-    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"), ("where", cache.path)]
+    rows.append(("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}"))
+    rows += [("", words) for words in by_default_words(report.by_default)]
+    rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
+        rows.append(("check", Typed(f"adapters audit {cache.name}{again(root)}")))
         rows.append(("next", Typed(_next_command(cache, root))))
     return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(_classes(cache))])
 
@@ -233,21 +246,30 @@ def _classes(cache: Cache) -> list[dict[str, Any]]:
     return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts])
 
 
-def _done(report: ExtractionReport) -> list[tuple[str, str]]:
+def _rows(report: ExtractionReport) -> str:
+    """Rows of each split, and how many of them are empty."""
+    told = counts(report.cache.rows)
+    if not report.skipped:
+        return told
+    return f"{told} (empty: {counts({split: n for split, n in report.cache.completion['unreadable'].items() if n})})"
+
+
+def _done(report: ExtractionReport, root: str | None) -> list[tuple[str, str]]:
     """What was there, and what this run added."""
     cache = report.cache
     if report.encoded:
         rate = report.images_per_second or 0.0
-        encoded = f"{report.encoded:,} images in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
+        encoded = f"{images(report.encoded)} in {report.encoding_seconds:.1f} s ({rate:,.0f} images/s)"
         rows = [("encoded", encoded)]
         if len(report.encoded_by) > 1:
             rows.append(("by", ", ".join(f"{place}: {count:,}" for place, count in report.encoded_by.items())))
-        rows += [("found done", f"{report.resumed:,} images")] if report.resumed else []
+        rows += [("found done", images(report.resumed))] if report.resumed else []
     else:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
         rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
     if report.skipped:
-        rows.append(("unreadable", f"{report.skipped:,} images; `featcache info {cache.name}` lists them"))
+        listed = f"`featcache info {cache.name}{again(root)}` lists them"
+        rows.append(("unreadable", f"{images(report.skipped)}; {listed}"))
     return rows
 
 

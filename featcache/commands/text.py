@@ -10,6 +10,7 @@ import typer
 
 from featcache.commands.shared.options import CacheName, Device, Json, Root
 from featcache.commands.shared.show import show
+from featcache.commands.shared.words import by_default_words
 from featcache.show.page import Page, Table
 
 
@@ -48,4 +49,5 @@ def prompt_sets_page(result: Mapping[str, Any]) -> Page:
         default = " (default)" if prompts["name"] == result["default"] else ""
         rows.append((prompts["name"] + default, str(prompts["prompts"]), prompts["example"]))
     columns = ("prompt set", "prompts", "example")
-    return Page([Table(columns, rows, title=f"Added {result['added']}", numbers=["prompts"])])
+    told = by_default_words(result["by_default"])
+    return Page([Table(columns, rows, title=f"Added {result['added']}", numbers=["prompts"]), *told])

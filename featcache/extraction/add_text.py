@@ -41,7 +41,8 @@ def add_prompt_set(
         class_names: A file of other words for the classes.
 
     Returns:
-        `added` (the set's name), `default`, and `sets`: prompts and classes of each.
+        `added` (the set's name), `default`, `sets`: prompts and classes of each, and `by_default`: classes that a file
+        leaves out, which take the data set's own prompts.
 
     Raises:
         PromptError: No such set or file, or it does not fit the classes.
@@ -50,8 +51,8 @@ def add_prompt_set(
     manifest = read_manifest(folder)
     identity, provenance = manifest["identity"], manifest["provenance"]
     named = {key: PromptSpec.from_json(content) for key, content in provenance["prompt_sets"].items()}
-    chosen, spec = choose_prompts(named, provenance["default_prompts"], templates)
     words = tuple(identity["dataset"]["class_names"])
+    chosen, spec, by_default = choose_prompts(named, provenance["default_prompts"], templates, words)
     if class_names is not None:
         spec = replace(spec, class_names=read_class_names(class_names, words, provenance.get("labels", words)))
     spec.expand(words)  # fails here, before the encoder is loaded
@@ -60,7 +61,8 @@ def add_prompt_set(
         index = TextIndex(folder)
         prompts = spec.expand(words)
         index.write(name or chosen, prompts, encode_prompts(encoder, prompts), default=default)
-    return {"added": name or chosen, "default": index.names[0], "sets": index.summary()}
+    sets = {"added": name or chosen, "default": index.names[0], "sets": index.summary()}
+    return {**sets, "by_default": list(by_default)}
 
 
 def encode_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> EncodedPrompts:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from featcache.cache.catalogue import remember
 from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import library_versions, require_equal
 from featcache.cache.plan import ShardPlan
@@ -44,6 +45,7 @@ class ExtractionReport:
         waited: Of that, what was waited for: seconds by cause, see `extraction.waits`; of all places together.
         encoded_by: Rows that each place encoded, such as `cuda:0`.
         checked: Images whose headers were looked at before any was encoded; None where that was left out.
+        by_default: Classes that the prompts asked for leave out, which take the data set's own.
     """
 
     cache: Cache
@@ -55,6 +57,7 @@ class ExtractionReport:
     waited: Mapping[str, float]
     encoded_by: Mapping[str, int]
     checked: int | None = None
+    by_default: tuple[str, ...] = ()
 
     @property
     def images_per_second(self) -> float | None:
@@ -76,6 +79,7 @@ class ExtractionReport:
             "waited": {cause: round(seconds, 3) for cause, seconds in self.waited.items()},
             "encoded_by": dict(self.encoded_by),
             "checked": self.checked,
+            "by_default": list(self.by_default),
         }
 
 
@@ -97,7 +101,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     """
     began = time.monotonic()
     dataset = request.load_dataset()
-    requested_prompts(request, dataset)  # what is wrong with them is said before any work
+    prompts = requested_prompts(request, dataset)  # what is wrong with them is said before any work
     folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
     if folder.exists(MANIFEST):
         require_same_request(read_manifest(folder), request, dataset)
@@ -116,6 +120,8 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     else:
         forget_the_dead(folder)
     cache = Cache(folder)
+    if not run.encoded:
+        remember(cache, request.root)
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(
         cache=cache,
@@ -127,6 +133,7 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         waited=Waits().seconds | (run.handed_out.waited if run.handed_out else {}),
         encoded_by=dict(run.handed_out.rows) if run.handed_out else {},
         checked=run.checked,
+        by_default=prompts.by_default,
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from featcache.datasets.dataset import Dataset
 from featcache.datasets.load import load_dataset
@@ -16,7 +16,7 @@ from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.places.folder import check_name
 from featcache.places.home import datasets_folder
-from featcache.prompts import PromptSpec, read_prompts
+from featcache.prompts import PromptSpec, completed, read_prompts
 
 OnError = Literal["fail", "skip"]
 BatchSize = int | Literal["auto"] | None
@@ -61,10 +61,14 @@ class Request:
             ("limit", self.limit, 1),
             ("max_bytes", self.max_bytes, 1),
             ("class_depth", self.class_depth, 1),
+            ("seed", self.seed, 0),
         ):
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 also = " or auto" if name == "batch_size" else ""
-                raise DataError(f"{name} is {value!r}; expected a number, {least} or more{also}")
+                raise DataError(f"{_option(name)} {value!r} given; expected a number, {least} or more{also}")
+        for name, text in (("name", self.name), ("device", self.device), ("precision", self.precision)):
+            if text is not None and not isinstance(text, str):
+                raise DataError(f"{_option(name)} {text!r} given; expected a word")
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
             ("decode", self.decode, ("exact", "fast")),
@@ -72,15 +76,16 @@ class Request:
             ("engine", self.engine, tuple(ENGINES)),
         ):
             if choice not in known:
-                raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
+                raise DataError(f"{_option(name)} {choice!r} given; expected {' or '.join(known)}")
         for name, given, engine in (("devices", self.devices, "local"), ("address", self.address, "ray")):
             if given is not None and self.engine != engine:
                 raise DataError(
-                    f"{name} is {given!r}, which needs engine {engine}; engine is {self.engine!r}: change one"
+                    f"{_option(name)} {given!r} given, which needs --engine {engine}; it is {self.engine!r}: change one"
                 )
         if self.devices is not None and self.device != "auto":
-            raise DataError(f"device is {self.device!r} and devices is {self.devices!r}: leave one of them out")
-        if isinstance(self.splits, str):
+            raise DataError(f"--device {self.device} and --devices {self.devices} given: leave one of them out")
+        listed = isinstance(self.splits, Sequence) and not isinstance(self.splits, str)
+        if self.splits is not None and not (listed and all(isinstance(split, str) for split in self.splits)):
             raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
 
     def load_dataset(self) -> Dataset:
@@ -163,6 +168,11 @@ class Request:
         return {key: value for key, value in content.items() if value is not None}
 
 
+def _option(field: str) -> str:
+    """How a field is typed."""
+    return f"--{field.replace('_', '-')}"
+
+
 def _absolute(path: str | Path | None) -> str | None:
     """A path that exists as an absolute one; a card's name as it is."""
     if path is None:
@@ -181,19 +191,35 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+class ChosenPrompts(NamedTuple):
+    """A prompt set to use."""
+
+    name: str
+    spec: PromptSpec
+    by_default: tuple[str, ...] = ()
+    """Classes that a file with prompts per class leaves out, which take the data set's own prompts."""
+
+
 def choose_prompts(
-    named: Mapping[str, PromptSpec], default: str, templates: str | Path | None
-) -> tuple[str, PromptSpec]:
-    """The name and content of the prompt set to use: one of the data set's, or a file.
+    named: Mapping[str, PromptSpec], default: str, templates: str | Path | None, class_names: Sequence[str]
+) -> ChosenPrompts:
+    """The prompt set to use: one of the data set's, or a file.
+
+    Args:
+        named: The data set's own.
+        default: Which of them is used where none is asked for.
+        templates: What is asked for.
+        class_names: (C,) the data set's class names.
 
     Raises:
-        PromptError: Neither a prompt set of the data set nor a file.
+        PromptError: Neither a prompt set of the data set nor a file, or it does not fit the classes.
     """
     if templates is None:
-        return default, named[default]
+        return ChosenPrompts(default, named[default])
     if str(templates) in named:
-        return str(templates), named[str(templates)]
+        return ChosenPrompts(str(templates), named[str(templates)])
     if Path(templates).is_file():
-        return Path(templates).stem, read_prompts(Path(templates))
+        spec, by_default = completed(read_prompts(Path(templates)), named[default], class_names)
+        return ChosenPrompts(Path(templates).stem, spec, by_default)
     message = f"--templates {templates}: neither a file nor a prompt set of this data set ({', '.join(named)}); "
     raise PromptError(message + "give a text file with one template a line, such as: a photo of a {}.")

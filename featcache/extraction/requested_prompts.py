@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING
 from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import TextIndex
 from featcache.datasets.dataset import Dataset
-from featcache.extraction.request import Request, choose_prompts
+from featcache.extraction.request import ChosenPrompts, Request, choose_prompts
 from featcache.places.folder import Folder
-from featcache.prompts import PromptSpec
 
 if TYPE_CHECKING:
     from featcache.encoders.encoder import Encoder
 
 
-def requested_prompts(request: Request, dataset: Dataset) -> tuple[str, PromptSpec]:
-    """Name and content of the prompt set that was asked for.
+def requested_prompts(request: Request, dataset: Dataset) -> ChosenPrompts:
+    """The prompt set that was asked for.
 
     Raises:
         PromptError: There is no such set, or it does not fit the classes.
     """
-    name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
-    spec.expand(dataset.class_names)  # what is wrong with them is said before any work
-    return name, spec
+    chosen = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates, dataset.class_names)
+    chosen.spec.expand(dataset.class_names)  # what is wrong with them is said before any work
+    return chosen
 
 
 def prompts_missing(request: Request, dataset: Dataset, folder: Folder) -> bool:
     """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`."""
-    name, spec = requested_prompts(request, dataset)
+    name, spec, _ = requested_prompts(request, dataset)
     index = TextIndex(folder)
     if request.templates is None:
         return index.default is None
@@ -41,7 +40,7 @@ def add_prompts(request: Request, dataset: Dataset, folder: Folder, encoder: Enc
         return
     from featcache.extraction.add_text import encode_prompts, load_text_encoder
 
-    name, spec = requested_prompts(request, dataset)
+    name, spec, _ = requested_prompts(request, dataset)
     index, expanded = TextIndex(folder), spec.expand(dataset.class_names)
     if index.has(name, expanded):
         index.make_default(name)

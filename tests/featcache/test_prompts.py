@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from featcache.errors import PromptError
-from featcache.prompts import PromptSpec, fill, read_prompts
+from featcache.prompts import PromptSpec, completed, fill, read_prompts
 
 NAMES = ("Annual_Crop", "River", "Sea or Lake")
 
@@ -118,3 +118,23 @@ def test_prompts_and_canonical_names_import_neither_torch_nor_open_clip() -> Non
         "sys.exit(bool({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_prompts_of_some_classes_are_completed_by_other_prompts() -> None:
+    own = PromptSpec(templates=("a photo of {a} {}.",))
+    some = PromptSpec(per_class={"River": ("A river winds.",)})
+    whole, rest = completed(some, own, ("river", "orchard"))
+    assert whole.expand(("river", "orchard")) == (("A river winds.",), ("a photo of an orchard.",))
+    assert rest == ("orchard",)
+    assert completed(own, some, ("river",)) == (own, ())
+    wide = PromptSpec(per_class={"river": ("x",), "a lake": ("y",)})
+    assert completed(wide, own, ("river",)) == (wide, ())
+
+
+def test_a_slip_of_the_pen_is_no_class_left_out() -> None:
+    own = PromptSpec(templates=("{}",))
+    slip = PromptSpec(per_class={"River": ("x",), "Orchrad": ("y",)})
+    with pytest.raises(PromptError, match='no prompts for 1 of 3 classes: "orchard" .did you mean .Orchrad.'):
+        completed(slip, own, ("river", "orchard", "sea"))
+    with pytest.raises(PromptError, match="no prompts for 2 of 2 classes"):
+        completed(PromptSpec(per_class={"zebra": ("x",)}), own, ("river", "sea"))

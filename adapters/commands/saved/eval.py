@@ -13,6 +13,7 @@ from adapters.commands.shared.shared_options import RunName
 from adapters.show.numbers import percent, within
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
+from featcache.places.whole import check_writable
 from featcache.show.page import Facts, Page, Styled, Table
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def evaluate(
 
     if images:
         check_images_file(images)
+        check_writable(images)
     opened = open_cache(cache, root) if cache else None
     found = evaluate(
         run, cache=opened, split=split, labels=labels, root=root, device=device, by_image=images is not None
@@ -77,7 +79,8 @@ def evaluation_page(found: Evaluation) -> Page:
         title="Most frequent confusions",
         numbers=("images", "share"),
     )
-    return Page([Facts(told, f"{found.method} on {found.split}"), classes, confusions, _comparison(found)])
+    confused = [confusions] if found.confusions else []
+    return Page([Facts(told, f"{found.method} on {found.split}"), classes, *confused, _comparison(found)])
 
 
 def _comparison(found: Evaluation) -> str:

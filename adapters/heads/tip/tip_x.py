@@ -154,7 +154,8 @@ class TipX(TipAdapter):
         (low, high), (bottom, top) = self.ranges_.astype(np.float64)
         slope = (top - bottom) / (high - low) if high > low else 0.0
         offset = counts * (bottom - slope * low)
-        return ClassSums(*(each.astype(np.float32) for each in (counts, z, lse, offset)), slope=np.float32(slope))
+        counted, summed, of_keys, added = (each.astype(np.float32) for each in (counts, z, lse, offset))
+        return ClassSums(counted, summed, of_keys, added, np.float32(slope))
 
     def traced_logits(self, features: Tensor) -> Tensor:
         """See `adapters.abilities.Traced`."""

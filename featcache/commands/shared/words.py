@@ -14,6 +14,11 @@ def counts(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 
+def images(count: int) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{count:,} image" + ("" if count == 1 else "s")
+
+
 def encoder(identity: Mapping[str, Any]) -> str:
     """`ViT-B-16 (openai)`; weights that lie beside the architecture need no name."""
     name = Path(identity["architecture"]).name
@@ -23,6 +28,11 @@ def encoder(identity: Mapping[str, Any]) -> str:
 def classes(names: Sequence[str], most: int = 5) -> str:
     """How many, and the first of them."""
     return f"{len(names)}: " + ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def by_default_words(names: Sequence[str]) -> list[str]:
+    """That classes which a file of prompts leaves out take the data set's own; nothing where it leaves none out."""
+    return [f"classes that the file leaves out take the data set's own prompts: {classes(names)}"] if names else []
 
 
 def decoded(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -53,7 +63,7 @@ def left_out_words(manifest: Mapping[str, Any]) -> list[str]:
     """The same in lines: `12 .pdf, 3 .svg`, `6 images in no class folder`."""
     counts = left_out(manifest)
     others = {ending: n for ending, n in counts.items() if ending.startswith(".")}
-    lines = [f"{n:,} images {why}" for why, n in counts.items() if why not in others]
+    lines = [f"{images(n)} {why}" for why, n in counts.items() if why not in others]
     if others:
         told = (f"{others[one]:,} {one if one != '.' else 'without an ending'}" for one in sorted(others))
         phones = not reads_heif() and set(others) & set(HEIF_EXTENSIONS)

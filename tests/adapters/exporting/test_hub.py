@@ -20,7 +20,6 @@ from adapters.runs.folder import RUN_FILES
 from featcache.errors import DataError
 from tests.hub_server import TOKEN, hub_of
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's client, by httpx
 
 

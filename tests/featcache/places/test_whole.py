@@ -9,7 +9,7 @@ import pytest
 
 from featcache.places import whole
 from featcache.places.folder import Folder
-from featcache.places.whole import PARTIAL, write_whole
+from featcache.places.whole import PARTIAL, check_writable, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -48,3 +48,15 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "bad" / left[0]).write_text("{")
     folder.remove_partial_files()
     assert folder.names("bad") == ["one.json"]
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "file.csv")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_bytes(b"kept")
+    check_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"kept"
+    with pytest.raises(IsADirectoryError, match="it is a folder, expected a file"):
+        check_writable(tmp_path)
+    with pytest.raises(NotADirectoryError, match="it is a file, expected a folder"):
+        check_writable(tmp_path / "file" / "below")
