@@ -51,8 +51,8 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, report, search, suggest
-    from adapters.commands.saved import add, compare, eval, predict, runs, serve
-    from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
+    from adapters.commands.saved import add, compare, eval, export, predict, push, runs, serve
+    from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand, ContinuedCommandOfMethod
     from featcache.commands.shared.command_line import command_line
 
     app = command_line(
@@ -63,7 +63,7 @@ def adapters_app() -> typer.Typer:
     app.command("audit", cls=Command)(audit.audit)
     app.command("suggest", cls=Command)(suggest.suggest)
     app.command("fit", cls=CommandOfMethod)(fit.fit)
-    app.command("search", cls=CommandOfMethod)(search.search)
+    app.command("search", cls=ContinuedCommandOfMethod)(search.search)
     app.command("bench", cls=ContinuedCommand)(bench.bench)
     app.command("eval", cls=Command)(eval.evaluate)
     app.command("compare", cls=Command)(compare.compare)
@@ -71,6 +71,8 @@ def adapters_app() -> typer.Typer:
     app.command("report", cls=Command)(report.report)
     app.command("predict", cls=Command)(predict.predict)
     app.command("serve", cls=Command)(serve.serve)
+    app.command("export", cls=Command)(export.export)
+    app.command("push", cls=Command)(push.push)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
     return app

@@ -134,7 +134,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_homes()])
+    return sorted([*_homes(), *(name for name in globals() if name.startswith("__"))])
 
 
 def _homes() -> dict[str, str]:

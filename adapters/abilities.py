@@ -7,12 +7,15 @@ Training many as one program is `adapters.training.trained_head.TrainedHead`; lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from sklearn.base import clone
 
 from adapters.arrays import Floats
 from adapters.head import Head
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @runtime_checkable
@@ -94,6 +97,19 @@ class ClosedForm(Head):
         head: Self = clone(self).fit(X, y, text=text)
         head.temperature_ = self.temperature_
         return head
+
+
+class Traced(Protocol):
+    """Its logits can be told in torch operations alone, which another runtime can then repeat: `adapters export`."""
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """Logits (N, C) in float32 of unit features (N, D), as `decision_function` gives them, to rounding.
+
+        N is known only where it runs: no operation may depend on it. Arrays of the head become constants.
+
+        Raises:
+            AdapterError: these settings cannot be told so; the message says why and what to fit instead.
+        """
 
 
 @runtime_checkable

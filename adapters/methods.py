@@ -9,6 +9,7 @@ from adapters.declared import Declared
 from adapters.errors import AdapterError, RunError
 from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, default_regime
 from featcache.named import Named
+from featcache.places.hub import download_head, is_on_hub
 
 if TYPE_CHECKING:
     from adapters.head import Head
@@ -55,14 +56,17 @@ def load(folder: str | Path, *, device: str | None = None) -> Head:
     """A saved head, with what was saved beside it in `.config`.
 
     Args:
-        folder: what `Head.save` wrote.
+        folder: what `Head.save` wrote; or `hf://owner/name`, a head on the Hugging Face hub.
         device: where to run, in place of the device that it was fitted with.
 
     Raises:
         RunError: nothing there, damaged, or from another format version.
+        DataError: it cannot be had from the hub.
     """
-    from adapters.head_files import read_config  # NumPy and safetensors, which a list of methods does not need
+    from adapters.head_files import CONFIG, WEIGHTS, read_config  # NumPy, which a list of methods does not need
 
+    if is_on_hub(folder):
+        folder = download_head(str(folder), (CONFIG, WEIGHTS))
     method = read_config(folder)["method"]
     if method not in METHODS:
         raise RunError(f"{folder} holds a head of method {method!r}; this featcache has {', '.join(METHODS)}")

@@ -54,7 +54,7 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--cache", help="default: the one finished last")
+    parser.add_argument("--cache", help="default: the one extracted last")
     options, arguments = parser.parse_known_args()
     program = shutil.which("adapters", path=str(Path(sys.executable).parent))
     if program is None:

@@ -23,7 +23,13 @@ APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
 COMMANDS = [
     *(("featcache", name) for name in ("extract", "import", "list", "info", "verify", "text", "datasets", "models")),
-    *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "report", "predict", "list", "runs")),
+    *(
+        ("adapters", name)
+        for name in (
+            *("audit", "fit", "search", "bench", "eval", "compare", "report"),
+            *("predict", "export", "push", "list", "runs"),
+        )
+    ),
 ]
 
 
@@ -57,7 +63,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FEATCACHE_HOME", str(home))
         folder = draw_class_folders(home / "photos", classes=3, per_class=20, seed=0)
         run("featcache", "extract", "--model", "tiny", "--dataset", str(folder))
-        run("adapters", "fit", "zero-shot", "--shots", "1")
+        for shots in ("1", "2"):
+            run("adapters", "fit", "zero-shot", "--shots", shots)
         yield home
 
 
@@ -83,14 +90,17 @@ def test_results_go_to_standard_output_alone(photos: Path, words: tuple[str, ...
         "eval": ["zero-shot-1shot-seed1"],
         "report": ["zero-shot-1shot-seed1", "--out", str(tmp_path / "report.html")],
         "predict": ["zero-shot-1shot-seed1", str(image)],
+        "compare": ["zero-shot-1shot-seed1", "zero-shot-2shot-seed1"],
+        "export": ["zero-shot-1shot-seed1", "--out", str(tmp_path / "head.onnx")],
+        "push": ["zero-shot-1shot-seed1", "me/head", "--dry-run", "--out", str(tmp_path / "head")],
     }.get(words[1], [])
     done = run(*words, *rest)
     assert done.stdout.strip()
     assert not any(line in done.stderr for line in done.stdout.splitlines() if line)
-    beside = ("Using the cache finished last", "cells computed", " are in ", "keep one: ", "search: ")
+    beside = ("Using the cache extracted last", "cells computed", " are in ", "keep one: ", "search: ")
     assert not any(notice in done.stdout for notice in beside)
     if words[1] in ("fit", "search", "bench"):
-        assert "Using the cache finished last: photos-tiny" in done.stderr
+        assert "Using the cache extracted last: photos-tiny" in done.stderr
     done = CliRunner().invoke(APPS[words[0]](), [*words[1:], *rest, "--json"])
     assert isinstance(json.loads(done.stdout), dict), done.output
 
@@ -119,7 +129,7 @@ def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_p
     assert again.stderr == ""
 
     fitted = run("adapters", "fit", "tip", "--shots", "2", "--alpha", "3", "--json")
-    assert "Using the cache finished last: photos-tiny" in fitted.stderr
+    assert "Using the cache extracted last: photos-tiny" in fitted.stderr
     head = json.loads(fitted.stdout)
     expected = "method dataset model shots seed select hyperparameters accuracy ece seconds parameters cache run"
     assert set(expected.split()) <= head.keys()

@@ -23,6 +23,7 @@ from adapters.answers.rejection import least_rows, rejection_threshold
 from adapters.arrays import Floats, Ints, text_weights
 from adapters.errors import AdapterError
 from adapters.metrics import Interval, softmax, wilson
+from adapters.parameters import is_number
 from adapters.scores import tempered_logits
 from adapters.selection.left_out import left_out
 
@@ -175,7 +176,5 @@ def check_shares(reject: float | None, coverage: float | None) -> None:
         AdapterError: names the option.
     """
     for name, share, such_as in (("reject", reject, 0.05), ("coverage", coverage, 0.9)):
-        if share is not None and not 0 < share < 1:
-            raise AdapterError(
-                f"--{name} {share:g} given; expected a share between 0 and 1, such as --{name} {such_as}"
-            )
+        if share is not None and not (is_number(share) and 0 < share < 1):
+            raise AdapterError(f"--{name} {share} given; expected a share between 0 and 1, such as --{name} {such_as}")

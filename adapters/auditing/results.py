@@ -87,6 +87,10 @@ class Audit:
     note: str = ""
     mended: tuple[Image, ...] = ()
 
+    def __repr__(self) -> str:
+        found = f"{len(self.mislabelled)} likely mislabelled, {len(self.duplicates)} groups of twins"
+        return f"<audit of {self.cache}: {self.images} images, {found}, {len(self.outliers)} outliers>"
+
     @property
     def small_classes(self) -> list[ClassFacts]:
         """Classes with too few images to measure."""

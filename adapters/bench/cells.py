@@ -12,10 +12,11 @@ from adapters.bench.protocols.learning import Entrant, Part
 from adapters.bench.protocols.protocols import PROTOCOLS
 from adapters.bench.protocols.settings import Settings
 from adapters.errors import AdapterError
+from adapters.fitting.code import code_digest
 from adapters.fitting.recipe import hyperparameters
+from adapters.methods import METHODS
 from adapters.show.numbers import shots_of
 from adapters.tasks.task import Task
-from featcache.version import package_version
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -107,8 +108,9 @@ def _identity(recipe: Entrant, cache: Cache, targets: Sequence[Cache], shots: in
     mended = [each.mended.digest if each.mended else "" for each in (cache, *targets)]
     text = cache.text if settings.prompts is None else cache.text_set(settings.prompts)
     head = recipe.build(logit_scale=float(text.logit_scale), seed=seed)
+    homes = METHODS.homes[recipe.method], PROTOCOLS.homes[settings.protocol]
     return {
-        "version": package_version(),
+        "code": code_digest(*(home.partition(":")[0] for home in homes)),
         "method": recipe.method,
         "hyperparameters": hyperparameters(head),
         "shots": shots,

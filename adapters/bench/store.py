@@ -32,6 +32,7 @@ from adapters.show.tidy import tidy_files
 from featcache.places.whole import make_folder, remove_partial_files, write_all, write_whole
 from featcache.records import checked, parse_json, sealed, unsealed
 from featcache.utc import now
+from featcache.version import package_version
 
 RESULTS = "results"
 """What the tables are called, but for their suffixes."""
@@ -146,7 +147,7 @@ class Record:
             note="; ".join((*part.notes, *task_notes)),
             params=json.dumps(identity["hyperparameters"], sort_keys=True),
             hyperparameters=json.dumps(part.hyperparameters, sort_keys=True),
-            version=identity["version"],
+            version=package_version(),
             created=now(timespec="milliseconds"),
             key=cell.key,
             labels_digest=cache.mended.digest if cache.mended else "",

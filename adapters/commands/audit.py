@@ -11,9 +11,9 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
-from adapters.commands.shared.output_files import check_output
 from adapters.commands.shared.shared_options import Labels, Prompts
 from adapters.show.numbers import MISSING, percent
+from adapters.show.output_files import check_output
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
 from featcache.commands.shared.words import images
@@ -32,7 +32,7 @@ FIRST = 5
 def audit(
     cache: Annotated[
         str | None,
-        typer.Argument(metavar="[CACHE]", help="A cache's name, folder or URL. Default: the one finished last."),
+        typer.Argument(metavar="[CACHE]", help="A cache's name, folder or URL. Default: the one extracted last."),
     ] = None,
     labels: Labels = None,
     run: Annotated[

@@ -23,6 +23,7 @@ from adapters.commands.shared.shared_options import (
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
+from featcache.places.whole import check_writable
 
 
 def bench(
@@ -32,14 +33,14 @@ def bench(
     cache: Annotated[
         list[str] | None,
         typer.Option(
-            help="A cache's name, folder or URL; may be given several times. Default: the one finished last. Under "
+            help="A cache's name, folder or URL; may be given several times. Default: the one extracted last. Under "
             "cross-dataset the first is fitted on, and the others are only tested on."
         ),
     ] = None,
     protocol: Annotated[str, choice(of=PROTOCOLS, help="On which classes and caches heads are fitted, and tested.")] = (
         DEFAULT_PROTOCOL
     ),
-    tasks: Annotated[int | None, typer.Option(min=2, help="Of the incremental protocol: number of tasks.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=2, help="Number of tasks of the incremental protocol.")] = None,
     select: Annotated[
         str | None,
         select_option(
@@ -77,6 +78,7 @@ def bench(
 
         plot = plot.expanduser()
         check_suffix(plot)  # before the work, not after it
+        check_writable(plot)
     results = run(
         methods,
         caches=[open_cache(name, root, labels) for name in cache or [""]],

@@ -45,7 +45,7 @@ def fit(
     method: Annotated[
         str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")
     ] = DEFAULT,
-    seed: Annotated[int, typer.Option(help="Of the few-shot draw and of the training.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the few-shot draw and of the training.")] = 1,
     seeds: Annotated[
         str | None, typer.Option(help="Instead of --seed: several, such as 1,2,3; all are told, the first is saved.")
     ] = None,
@@ -89,7 +89,7 @@ def fit(
     ] = False,
     meta_train: Annotated[
         list[str] | None,
-        typer.Option(help="Of meta: a cache to learn on before adapting to this one; may be given several times."),
+        typer.Option(help="For meta: a cache to learn on before adapting to this one; may be given several times."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to save the head. Default: a folder under ROOT/runs.")] = None,
     html: Html = None,

@@ -31,6 +31,7 @@ from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.sampling import check_draw
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import absolute
@@ -165,6 +166,8 @@ def fit_and_score(
     refit: bool = False,
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
+    _check_kinds(cache, allow_fewer=allow_fewer, calibrate=calibrate)
+    check_draw(shots, seed)
     asked_for = None if select is None else parse_select(select)
     check_shares(reject, coverage)
     clock = _Clock()
@@ -290,6 +293,15 @@ def _refit_told(task: Task, first: Head) -> dict[str, Any]:
         f"{percent(before)})"
     )
     return {"images": {"train": len(task.support), "val": len(task.val)}, "test_before": before, "told": told}
+
+
+def _check_kinds(cache: Cache, **switches: bool) -> None:
+    """Refuse what is of another kind than is taken, where it would be taken for something else or fail late."""
+    if not hasattr(cache, "splits"):
+        raise AdapterError(f"cache is {cache!r}; expected an opened cache: featcache.open({str(cache)!r})")
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise AdapterError(f"{name}={value!r}; expected True or False")
 
 
 def _fit(head: Head, support: SplitRows, task: Task, base: Sequence[Task]) -> Head:

@@ -23,6 +23,7 @@ from torch.nn.functional import normalize
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, BelowOne, NotNegative
 from adapters.support import Support
 from adapters.training.loop import products, warmup_cosine
@@ -197,6 +198,10 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, unit(self.prototypes_), self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, unit(self.prototypes_), self.logit_scale)
 
 
 class CLAP(ZeroShotLinearProbe):

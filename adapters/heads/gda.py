@@ -10,7 +10,7 @@ Source: Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adapta
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,14 @@ from adapters.arrays import Floats, Ints, text_weights, to_float32, unit
 from adapters.blended_head import BlendedHead
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits
+from adapters.heads.traced import traced_cosines, traced_sum
 from adapters.parameters import NotNegative
 from adapters.selection.alpha_choice import Piece, lines, set_chosen
 from adapters.selection.held_out import held_out_splits, quarter_splits
 from adapters.support import Rows, Support
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Doubles = NDArray[np.float64]
 Covariance = Literal["shrunk", "class-mean"]
@@ -89,6 +93,11 @@ class GDA(BlendedHead, ClosedForm):
         """Zero-shot logits and discriminant logits, both (N, C)."""
         base = cosine_logits(features, self.text_, self.logit_scale)
         return base, features @ self.weight_.T + self.bias_
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        base = traced_cosines(features, self.text_, self.logit_scale)
+        return base + self.alpha * traced_sum(features, self.weight_, self.bias_)
 
     def for_new_classes(self, X: Any, *, text: Any) -> Self:
         """A head for classes that have a name but no images, from the base classes' images nearest to that name.

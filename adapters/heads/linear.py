@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -20,9 +20,13 @@ from threadpoolctl import threadpool_limits
 
 from adapters.arrays import Floats
 from adapters.head import Head
+from adapters.heads.traced import traced_sum
 from adapters.parameters import Above0, AtLeast1, NotNegative
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GRID = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 """Values of C that the search starts from, in its order."""
@@ -100,6 +104,10 @@ class LinearProbe(Head):
 
     def _logits(self, features: Floats) -> Floats:
         return np.asarray(features @ self.weight_.T + self.bias_)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_sum(features, self.weight_, self.bias_)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Choose C by the accuracy on held-out rows, or on shots held out of the support in up to `FOLDS` folds."""

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from adapters.arrays import Floats
+from adapters.heads.traced import traced_sum
 from adapters.parameters import AtLeast1
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
@@ -169,7 +170,15 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
         return BlendedStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
-        return features @ (self.weight_ + self.alpha_[:, None] * self.text_).T + self.bias_
+        return features @ self._blended().T + self.bias_
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_sum(features, self._blended(), self.bias_)
+
+    def _blended(self) -> Floats:
+        """Class weights (C, D): what was learned, and the text at its own ratio for each class."""
+        return np.asarray(self.weight_ + self.alpha_[:, None] * self.text_)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Count right answers after every epoch of one training, or of one a fold; the last of the best is kept."""

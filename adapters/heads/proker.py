@@ -26,6 +26,7 @@ from adapters.arrays import Floats, Ints, unit
 from adapters.device import resolve_device
 from adapters.errors import AdapterError
 from adapters.head import cosine_logits
+from adapters.heads.traced import traced_cosines, traced_products
 from adapters.parameters import AtLeast1, NotNegative
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
@@ -133,6 +134,12 @@ class ProKeR(ClosedForm):
     def _logits(self, features: Floats) -> Floats:
         base, delta = self._parts(features)
         return base + delta
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        kernel = torch.exp(self.beta * (traced_products(features, self.keys_) - 1))
+        correction = kernel @ torch.from_numpy(self.coefficients_)
+        return traced_cosines(features, self.text_, self.logit_scale) + self.logit_scale * correction
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Search the grid on held-out rows, or on shots held out of the support; the first best pair wins."""

@@ -16,9 +16,12 @@ from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
+from adapters.heads.traced import traced_cosines, traced_products
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
@@ -160,6 +163,11 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(unit(features @ self.matrix_.T), self.text_, self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        adapted = normalize(traced_products(features, self.matrix_), dim=1)
+        return traced_cosines(adapted, self.text_, self.logit_scale)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train once for every lambda that is tried. The authors also try learning rates, from 1e-2 to 1e-8."""

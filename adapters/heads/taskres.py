@@ -20,6 +20,7 @@ from torch import Tensor
 from adapters.arrays import Floats, unit
 from adapters.head import cosine_logits
 from adapters.heads.prototypes import base_text, cosine_loss
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
@@ -165,9 +166,16 @@ class TaskRes(TrainedHead[Plan]):
         return ResidualStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
+        return cosine_logits(features, self._shifted(), self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, self._shifted(), self.logit_scale)
+
+    def _shifted(self) -> Floats:
+        """Class text (C, D) with its residual."""
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
-        text = unit(self.base_ + self.alpha * self.residual_) if self.alpha else self.text_
-        return cosine_logits(features, text, self.logit_scale)
+        return unit(self.base_ + self.alpha * self.residual_) if self.alpha else self.text_
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train once for every alpha that is worth trying."""

@@ -16,7 +16,7 @@ Source: Li et al., Text and Image Are Mutually Beneficial (TIMO, arXiv 2412.1137
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,14 @@ from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
 from adapters.head import cosine_logits
 from adapters.heads.gda import Discriminant, discriminant, stacked_views
+from adapters.heads.traced import traced_cosines, traced_sum
 from adapters.parameters import AtLeast1, NotNegative
 from adapters.selection.alpha_choice import Piece, lines, set_chosen
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support, class_means
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BETAS = tuple(float(beta) for beta in range(5, 101, 5))
 """TIMO-S's grid of the sharpness."""
@@ -89,6 +93,11 @@ class TIMO(BlendedHead, ClosedForm):
         """Logits of the guided text and of the discriminant, both (N, C)."""
         base = cosine_logits(features, self.guided_text_, self.logit_scale)
         return base, features @ self.weight_.T + self.bias_
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        base = traced_cosines(features, self.guided_text_, self.logit_scale)
+        return base + self.alpha * traced_sum(features, self.weight_, self.bias_)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """TIMO-S: beta by the guided text alone (the first best), then the number of prompts with every alpha."""

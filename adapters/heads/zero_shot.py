@@ -8,12 +8,18 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from numpy.typing import NDArray
 
 from adapters.abilities import ClosedForm
 from adapters.arrays import Floats
 from adapters.head import cosine_logits
+from adapters.heads.traced import traced_cosines
 from adapters.support import Support
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ZeroShot(ClosedForm):
@@ -21,6 +27,9 @@ class ZeroShot(ClosedForm):
 
     Args:
         logit_scale: the encoder's scale s, for probabilities; it never changes the prediction.
+
+    Attributes:
+        has_text_: whether `fit` was given text; if not, `text_` holds the class means, and `prediction_note` says so.
     """
 
     method: ClassVar[str] = "zero-shot"
@@ -29,11 +38,26 @@ class ZeroShot(ClosedForm):
     needs: ClassVar[str] = "text"
     try_when: ClassVar[str] = "no labels; what every other has to beat"
 
+    has_text_: bool
+
     def __init__(self, *, logit_scale: float = 100.0) -> None:
         self.logit_scale = logit_scale
 
     def _fit(self, support: Support) -> None:
-        pass
+        self.has_text_ = support.has_text
+
+    def prediction_note(self, X: Any) -> str:
+        """That there is no class text in it, where `fit` was given none."""
+        if self.has_text_:
+            return ""
+        return "fitted without text: each class is the mean of its images, which is no zero-shot"
+
+    def _facts(self) -> dict[str, Any]:
+        return {"has_text": self.has_text_}
+
+    def _restore(self, arrays: dict[str, NDArray[Any]], classes: NDArray[Any]) -> None:
+        super()._restore(arrays, classes)
+        self.has_text_ = bool(getattr(self, "config", {}).get("has_text", True))
 
     def for_classes(self, text: Any) -> Self:
         """Zero-shot of other classes."""
@@ -41,3 +65,7 @@ class ZeroShot(ClosedForm):
 
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, self.text_, self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, self.text_, self.logit_scale)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError
+from adapters.show.output_files import check_output
 from featcache.errors import visible
 from featcache.places.whole import write_whole
 from featcache.version import package_version
@@ -47,15 +48,12 @@ def check_html_file(path: Path, option: str) -> None:
         option: what the path was given as, such as `--html`.
 
     Raises:
-        AdapterError: it does not end in .html, its folder is not there, or it is a folder.
+        AdapterError: it does not end in .html, or see `check_output`.
     """
     place = path.expanduser()
     if place.suffix.lower() not in SUFFIXES:
         raise AdapterError(f"{option} {path} given; expected a file that ends in {' or '.join(SUFFIXES)}")
-    if not place.parent.is_dir():
-        raise AdapterError(f"{option} {path}: there is no folder {path.parent}: make it, or give another file")
-    if place.is_dir():
-        raise AdapterError(f"{option} {path} is a folder; expected a file: give one in it, such as {path}/report.html")
+    check_output(path, option)
 
 
 def write_html(path: Path, page: str, option: str) -> None:

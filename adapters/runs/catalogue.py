@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.errors import RunError
-from adapters.runs.folder import METRICS
+from adapters.runs.folder import METRICS, RUN_FILES
 from adapters.runs.mirror import pull, pull_reports
 from adapters.runs.report import Report
 from adapters.selection.regimes import REGIMES
 from featcache.places.folder import is_url
+from featcache.places.hub import download_head, is_on_hub
 from featcache.records import Malformed, parse_json, unsealed
 
 
@@ -23,16 +24,18 @@ class SavedRun:
         path: the folder.
         report: what `adapters fit` found; None if it cannot be read.
         problem: why not; None if it can.
+        called: what it is called, where that is not its folder's own name.
     """
 
     path: Path
     report: Report | None
     problem: str | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
-        return self.path.name
+        """What it is called."""
+        return self.called or self.path.name
 
     def require_report(self) -> Report:
         """The report.
@@ -88,11 +91,16 @@ def _run_folders(root: str | None) -> list[Path]:
 def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
     """The run of that path or URL, of that name (`clip-4shot-seed1-1a2b3c4d`), or whose name alone starts so.
 
-    A name may be preceded by its data set and model: `eurosat/ViT-B-16-openai/clip-4shot-seed1`.
+    A name may be preceded by its data set and model: `eurosat/ViT-B-16-openai/clip-4shot-seed1`. One on the Hugging
+    Face hub is `hf://owner/name`.
 
     Raises:
         RunError: there is none, or there are several; the message names the nearest.
+        DataError: it cannot be had from the hub.
     """
+    if is_on_hub(run):
+        folder = download_head(str(run), sorted(RUN_FILES))
+        return replace(read_run(folder), called=str(run).rsplit("/", 1)[-1].partition("@")[0])
     if is_url(str(run)):
         place, behind_a_root, name = str(run).partition("/runs/")
         if not behind_a_root:

@@ -101,6 +101,8 @@ def compare(
     if len(runs) < 2:
         raise RunError("one run given; expected two or more: type adapters compare RUN RUN")
     saved = [find_run(run, root=root) for run in runs]
+    if twice := [each.name for i, each in enumerate(saved) if each.path in [other.path for other in saved[:i]]]:
+        raise RunError(f"{twice[0]} is given twice: give each run once")
     reports = [each.require_report() for each in saved]
     cache = featcache.open(reports[0].cache) if cache is None else cache
     given = labels is not None or cache.mended is not None

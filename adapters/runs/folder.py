@@ -19,7 +19,7 @@ from typing import Any
 
 from adapters.errors import RunError
 from featcache.places.turns import exchange, held
-from featcache.places.whole import PARTIAL, make_folder, settle
+from featcache.places.whole import PARTIAL, check_writable, make_folder, settle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CARD, METRICS, INDICES = "README.md", "metrics.json", "indices.json"
@@ -61,6 +61,10 @@ def check_replaceable(folder: Path) -> None:
         RunError: the target is a file, or a folder with other files in it.
     """
     if not folder.exists():
+        try:
+            check_writable(folder / CONFIG)
+        except OSError as error:
+            raise RunError(f"cannot write {folder} ({error.strerror}): give another folder as --out") from error
         return
     if not folder.is_dir():
         raise RunError(f"--out {folder} is a file, expected a folder: give another --out")

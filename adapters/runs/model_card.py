@@ -130,6 +130,23 @@ head.predict_proba(embeddings)  # (N, {report.classes}), from embeddings (N, D) 
 ```"""
 
 
+def on_the_hub(name: str) -> str:
+    """What is added to the card of a run that is `owner/name` on the Hugging Face hub."""
+    return f"""
+## From the hub
+
+```
+adapters predict hf://{name} IMAGE...
+```
+
+```python
+import adapters
+
+head = adapters.load("hf://{name}")
+```
+"""
+
+
 def _limits(report: Report) -> str:
     return f"""- It answers with one of the {report.classes} classes above, whatever the image shows.
 - It understands embeddings of exactly this encoder, weights and transform; `adapters predict` refuses any other.

@@ -97,6 +97,10 @@ class Report:
     refit: dict[str, Any] | None = None
     added: dict[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        test, baseline = (f"{100 * (self.accuracy[name] or 0):.2f} %" for name in ("test", "zero_shot"))
+        return f"<{self.method} on {self.dataset}, {self.shots} shots, seed {self.seed}: {test}, zero-shot {baseline}>"
+
     @property
     def uneven(self) -> bool:
         """Whether classes of the test split differ so much in size that balanced accuracy comes first."""

@@ -48,7 +48,7 @@ def train_best(
 
     Draws of as many shots train together; their stacks all stay in memory until they end.
     """
-    trials = trials_of(draws, settings)
+    trials = trials_of(draws, settings, scorer.outcomes)
     for _, some in groupby(trials, key=lambda trial: draws[trial.draw].task.shots):
         _Bracket(list(some), draws, settings, build, scorer, tell).run()
     return scorer.outcomes

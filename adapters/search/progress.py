@@ -22,15 +22,18 @@ class TrialReporter(Bar):
         seconds: what the trainings of each number of shots took: time counts for what ends next.
     """
 
-    def __init__(self, draws: Sequence[Draw], settings: int, *, shown: bool) -> None:
+    def __init__(self, draws: Sequence[Draw], settings: int, trials: Sequence[Trial], *, shown: bool) -> None:
         self._draws = draws
-        self.total, self.done = settings * sum(len(draw.splits) for draw in draws), 0
-        rows = [sum(len(support.labels) for support, _ in draw.splits) for draw in draws]
-        self._rows, self._rows_done = settings * sum(rows), 0
+        self.total, self.done = len(trials), 0
+        self._rows = sum(len(draws[trial.draw].splits[trial.split][0].labels) for trial in trials)
+        self._rows_done = 0
         self._began = self._last = time.monotonic()
         self.seconds: defaultdict[int, float] = defaultdict(float)
         if shown:
-            print(f"search: {self.total:,} trainings: {settings:,} settings of {len(draws)} draws", file=sys.stderr)
+            found = settings * sum(len(draw.splits) for draw in draws) - self.total
+            before = f", and {found:,} found done" if found else ""
+            told = f"search: {self.total:,} trainings: {settings:,} settings of {len(draws)} draws{before}"
+            print(told, file=sys.stderr)
         super().__init__("search", self.total, shown=shown)
 
     def ended(self, trial: Trial) -> None:

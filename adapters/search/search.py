@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.errors import AdapterError
+from adapters.fitting.code import code_digest
 from adapters.fitting.recipe import Recipe, build
 from adapters.head import Head
+from adapters.methods import METHODS
 from adapters.search.choice import choose
 from adapters.search.draws import Draw, draw_all
 from adapters.search.facts import Chosen, Facts
-from adapters.search.files import folder_for, made, write
+from adapters.search.files import Kept, folder_for, made, write
 from adapters.search.final import fit_and_test
 from adapters.search.grid import Grid, Setting
 from adapters.search.halving import check_halving, train_best
 from adapters.search.progress import TrialReporter
 from adapters.search.results import Results
 from adapters.search.shown.picture import draw_picture
-from adapters.search.trials import Outcome, Scorer, train_all
+from adapters.search.trials import Build, Outcome, Outcomes, Scorer, Trial, train_all, trials_of
 from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.plotting import check_suffix
 from adapters.tasks.all_shots import ALL
 from adapters.tasks.task import shots_of_all
+from featcache.places.whole import check_writable
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -93,6 +97,7 @@ def run(
     if picture is not None:
         check_suffix(picture)
         made(picture.parent, "--plot")
+        check_writable(picture)
     draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
     facts = Facts.of(cache, draws, asked, regime=regime, halving=halving, every=every)
@@ -103,10 +108,12 @@ def run(
         scale = float(draw.task.text.logit_scale)
         return build(asked.head_class, setting, logit_scale=scale, seed=draw.task.seed, device=device)
 
-    scorer = Scorer(draws, asked.alpha_range)
-    with TrialReporter(draws, len(asked.settings), shown=progress) as reporter:
-        train = train_best if halving else train_all
-        found = train(draws, asked.settings, make, scorer, reporter.ended)
+    code = code_digest(METHODS.homes[method].partition(":")[0], __name__)
+    kept = Kept(folder, [asdict(facts), code, device])
+    scorer = Scorer(draws, asked.alpha_range, kept.found)
+    ahead = trials_of(draws, asked.settings, kept.found)
+    with TrialReporter(draws, len(asked.settings), ahead, shown=progress) as reporter:
+        found = _train(draws, asked, make, scorer, reporter, kept, halving=halving)
     by_draw = [
         {j: found[i, j] for j in range(len(asked.settings))} if draw.splits else {} for i, draw in enumerate(draws)
     ]
@@ -133,7 +140,32 @@ def run(
     )
     write(results)
     draw_picture(results)
+    kept.forget()
     return results
+
+
+def _train(
+    draws: Sequence[Draw],
+    asked: Grid,
+    make: Build,
+    scorer: Scorer,
+    reporter: TrialReporter,
+    kept: Kept,
+    *,
+    halving: bool,
+) -> Outcomes:
+    """Train what is ahead, and keep what was found as it comes."""
+    if halving:  # which gives settings up by how the others do: what it found is worth something when all have ended
+        return train_best(draws, asked.settings, make, scorer, reporter.ended)
+
+    def ended(trial: Trial) -> None:
+        reporter.ended(trial)
+        kept.keep(scorer.outcomes)
+
+    try:
+        return train_all(draws, asked.settings, make, scorer, ended)
+    finally:
+        kept.keep(scorer.outcomes, now=True)
 
 
 def _setting(grid: Grid, number: int | None, outcomes: Mapping[int, Outcome]) -> Setting:

@@ -56,11 +56,14 @@ class Scorer:
     Args:
         draws: all of them.
         alpha_range: where every alpha is scored exactly; None: each head with its own alpha.
+        found: outcomes of an earlier run of the same search, whose trainings are not begun again.
     """
 
-    def __init__(self, draws: Sequence[Draw], alpha_range: tuple[float, float] | None) -> None:
+    def __init__(
+        self, draws: Sequence[Draw], alpha_range: tuple[float, float] | None, found: Outcomes | None = None
+    ) -> None:
         self.draws, self.alpha_range = draws, alpha_range
-        self.outcomes: Outcomes = {}
+        self.outcomes: Outcomes = dict(found or {})
         self._counts: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         self._parts: defaultdict[tuple[int, int], list[Parts]] = defaultdict(list)
 
@@ -81,16 +84,20 @@ class Scorer:
             self.outcomes[which] = Outcome(line.right, line.best(), stopped_at)
 
 
-def trials_of(draws: Sequence[Draw], settings: Sequence[Setting]) -> list[Trial]:
-    """All trainings; those of one draw and setting next to each other."""
+def trials_of(draws: Sequence[Draw], settings: Sequence[Setting], found: Outcomes) -> list[Trial]:
+    """All trainings but those whose outcome is there; those of one draw and setting next to each other."""
     return [
-        Trial(i, j, k) for i, draw in enumerate(draws) for j in range(len(settings)) for k in range(len(draw.splits))
+        Trial(i, j, k)
+        for i, draw in enumerate(draws)
+        for j in range(len(settings))
+        for k in range(len(draw.splits))
+        if (i, j) not in found
     ]
 
 
 def train_all(draws: Sequence[Draw], settings: Sequence[Setting], build: Build, scorer: Scorer, tell: Tell) -> Outcomes:
     """Train everything to the end, as few programs as possible; a head is scored when it is done, and dropped."""
-    trials = trials_of(draws, settings)
+    trials = trials_of(draws, settings, scorer.outcomes)
     heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
     for i in fit_supports(heads, [draws[trial.draw].splits[trial.split][0] for trial in trials]):
         scorer.add(trials[i], heads[i])

@@ -86,6 +86,10 @@ class SplitRows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        views = "" if self.views is None else f", {self.views.shape[1]} views each"
+        return f"<{len(self)} rows of {len(np.unique(self.labels))} classes{views}>"
+
     @cached_property
     def images(self) -> npt.NDArray[np.float32]:
         """All `features` (N, D) at once; kept."""

@@ -108,6 +108,11 @@ class Task:
             notes = (cache.caveat, *notes)
         return cls(cache, text, shots, seed, allow_fewer, index_file, notes, rows)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Task on {self.cache.name}: {self.shots} shots of {len(self.text.class_names)} classes, seed {self.seed}>"
+        )
+
     @cached_property
     def support(self) -> SplitRows:
         """The K shots, grouped by class in class order, with their views."""

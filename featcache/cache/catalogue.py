@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,15 @@ from featcache.cache.writing import shard_states
 from featcache.errors import CacheError, CacheNotFound
 from featcache.places.again import again
 from featcache.places.folder import Folder, array_in, is_url, join, local_path
-from featcache.places.home import caches_location
+from featcache.places.home import caches_location, resolve_root
 from featcache.places.together import together
+from featcache.utc import now
 
 if TYPE_CHECKING:
     import zarr
+
+LATEST = "latest.json"
+"""Under a root: the cache that `extract` was last asked for though it was finished, and when."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +121,32 @@ def open_cache(cache: str | Path, root: str | Path | None = None) -> Cache:
 
 
 def latest(root: str | Path | None = None) -> Cache:
-    """The most recently finished cache.
+    """The cache that was extracted last: finished, or found to be finished.
 
     Raises:
         CacheError: There is none.
     """
-    for listed in list_caches(root):
-        if listed.finished:
+    finished = [listed for listed in list_caches(root) if listed.finished]
+    asked = _asked_for_last(root)
+    for listed in finished:
+        if listed.name == asked.get("cache") and str(finished[0].finished) <= str(asked.get("at")):
             return Cache(Folder(listed.path))
+    if finished:
+        return Cache(Folder(finished[0].path))
     message = f"no finished cache under {caches_location(root)}; make one first: "
     there = again(root)
     raise CacheError(message + f"`featcache extract --model tiny --dataset digits{there}` takes seconds")
+
+
+def remember(cache: Cache, root: str | Path | None = None) -> None:
+    """Let `latest` find a cache that `extract` found to be finished; where that cannot be kept, it is not."""
+    with suppress(OSError, CacheError):
+        Folder(resolve_root(root)).write_json(LATEST, {"cache": cache.name, "at": now()})
+
+
+def _asked_for_last(root: str | Path | None) -> dict[str, Any]:
+    try:
+        found = Folder(resolve_root(root)).read_json(LATEST)
+    except (OSError, ValueError, CacheError):
+        return {}
+    return found if isinstance(found, dict) else {}

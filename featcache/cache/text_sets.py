@@ -40,6 +40,9 @@ class TextFeatures:
     logit_scale: float
     logit_bias: float | None
 
+    def __repr__(self) -> str:
+        return f"<prompts {self.name}: {len(self.class_names)} classes, {sum(map(len, self.prompts))} prompts>"
+
     def weights(self) -> np.ndarray:
         """(C, D) unit rows: normalise each prompt's embedding, average over a class's prompts, normalise.
 

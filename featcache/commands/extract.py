@@ -308,7 +308,7 @@ def extraction_json(report: ExtractionReport) -> dict[str, Any]:
 def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     """What `extract` did under the root that was given."""
     cache = report.cache
-    rows = [*_done(report), ("rows", counts(cache.rows))]
+    rows = [*_done(report, root), ("rows", _rows(report))]
     rows += [("unlabelled", counts(cache.unlabelled))] if cache.unlabelled else []
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
@@ -324,6 +324,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.class_names else []
     rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
+        rows.append(("check", Typed(f"adapters audit {cache.name}{again(root)}")))
         rows.append(("next", Typed(_next_command(cache, root))))
     return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(_classes(cache))])
 
@@ -332,7 +333,15 @@ def _classes(cache: Cache) -> list[dict[str, Any]]:
     return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts] if cache.class_names else [])
 
 
-def _done(report: ExtractionReport) -> list[tuple[str, str]]:
+def _rows(report: ExtractionReport) -> str:
+    """Rows of each split, and how many of them are empty."""
+    told = counts(report.cache.rows)
+    if not report.skipped:
+        return told
+    return f"{told} (empty: {counts({split: n for split, n in report.cache.completion['unreadable'].items() if n})})"
+
+
+def _done(report: ExtractionReport, root: str | None) -> list[tuple[str, str]]:
     """What was there, and what this run added."""
     cache = report.cache
     if report.encoded:
@@ -346,7 +355,8 @@ def _done(report: ExtractionReport) -> list[tuple[str, str]]:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
         rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
     if report.skipped:
-        rows.append(("unreadable", f"{images(report.skipped)}; `featcache info {cache.name}` lists them"))
+        listed = f"`featcache info {cache.name}{again(root)}` lists them"
+        rows.append(("unreadable", f"{images(report.skipped)}; {listed}"))
     return rows
 
 

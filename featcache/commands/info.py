@@ -18,13 +18,13 @@ from featcache.commands.shared.words import (
     split_origin,
     stored,
 )
-from featcache.show.page import Facts, Page, Styled
+from featcache.show.page import Facts, Page, Part, Styled, Table
 
 if TYPE_CHECKING:
     from featcache.places.folder import Folder
 
 MOST = 20
-"""Unreadable images that are listed."""
+"""Unreadable images, and classes, that are listed."""
 
 
 def info(cache: CacheName, root: Root = None, json: Json = False) -> None:
@@ -42,6 +42,11 @@ def cache_json(folder: Folder) -> dict[str, Any]:
     from featcache.cache.text_sets import TextIndex
 
     manifest, index, completion = read_manifest(folder), TextIndex(folder), read_completion(folder)
+    labels = labels_of(folder)
+    classes = classes_json(manifest, index.first_prompts())
+    if labels is not None:
+        for number, each in enumerate(classes):
+            each["rows"] = {split: of_class[number] for split, of_class in labels.items()}
     bad = [entry for name in folder.names(BAD) for entry in folder.read_json(f"{BAD}/{name}")]
     return {
         "path": folder.location,
@@ -49,8 +54,26 @@ def cache_json(folder: Folder) -> dict[str, Any]:
         "complete": completion,
         "unlabelled": unlabelled(manifest["plan"]["rows"], completion),
         "prompt_sets": index.summary(),
-        "classes": classes_json(manifest, index.first_prompts()),
+        "classes": classes,
         "unreadable": bad,
+    }
+
+
+def labels_of(folder: Folder) -> dict[str, list[int]] | None:
+    """Rows of each class (C,) in every split, then those without a label; None while the cache is unfinished."""
+    import numpy as np
+
+    from featcache.cache.layout import COMPLETE
+    from featcache.cache.reading import Cache
+
+    if not folder.exists(COMPLETE):
+        return None
+    cache = Cache(folder)
+    found = {split: cache[split].labels for split in cache.splits}
+    count = len(cache.class_names)
+    return {
+        split: [*np.bincount(labels[labels >= 0], minlength=count).tolist(), int((labels < 0).sum())]
+        for split, labels in found.items()
     }
 
 
@@ -84,4 +107,17 @@ def cache_page(info: Mapping[str, Any]) -> Page:
     rows += [(Styled("unreadable", "yellow"), f"{entry['id']}: {entry['reason']}") for entry in bad[:MOST]]
     if len(bad) > MOST:
         rows.append(("", f"and {len(bad) - MOST} more (--json lists all)"))
-    return Page([Facts(rows, title=f"Cache {info['name']}"), *class_words(info["classes"])])
+    return Page([Facts(rows, title=f"Cache {info['name']}"), *_class_rows(info), *class_words(info["classes"])])
+
+
+def _class_rows(info: Mapping[str, Any]) -> list[Part]:
+    """Rows of each class and split; of many classes the first, and how the others can be seen."""
+    found = info["classes"]
+    if not all("rows" in each for each in found):
+        return []
+    splits = list(info["plan"]["rows"])
+    rows = [(each["name"], *(f"{each['rows'][split]:,}" for split in splits)) for each in found[:MOST]]
+    if any(info["unlabelled"].values()):
+        rows.append((Styled("no label", "yellow"), *(f"{info['unlabelled'][split]:,}" for split in splits)))
+    more = [f"and {len(found) - MOST:,} more classes (--json lists all)"] if len(found) > MOST else []
+    return [Table(("rows of class", *splits), rows, numbers=splits), *more]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from featcache.commands.shared.options import CacheName, Device, Json, Root
 from featcache.commands.shared.show import show
 from featcache.commands.shared.words import counts, images
+from featcache.places.again import again
 from featcache.show.page import Facts, Page, Styled
 
 if TYPE_CHECKING:
@@ -43,20 +45,21 @@ def verify(
     from featcache.verification.verify import verify
 
     found = verify(locate(cache, root), sample=sample, data_root=data_root, repair=repair, seed=seed, device=device)
-    show(found.to_json, lambda: verification_page(found, cache), json=json)
+    show(found.to_json, lambda: verification_page(found, cache, root), json=json)
     if found.problems or found.repaired:
         raise typer.Exit(1)
 
 
-def verification_page(found: Verification, cache: str) -> Page:
-    """What `verify` found in the cache of that name."""
+def verification_page(found: Verification, cache: str, root: str | None) -> Page:
+    """What `verify` found in the cache of that name under the root that was given."""
+    where = f"{shlex.quote(cache)}{again(root)}"
     rows = [("rows checked", counts(found.rows))]
     if found.unreadable:
-        rows.append(("unreadable", f"{images(found.unreadable)}; `featcache info {cache}` lists them"))
+        rows.append(("unreadable", f"{images(found.unreadable)}; `featcache info {where}` lists them"))
     if found.sampled:
         difference = f"largest 1 - cosine {found.largest_difference or 0.0:.1g}"
-        again = f"{found.sampled} rows, {found.identical} identical to the bit, {difference}"
-        rows.append(("encoded again", again))
+        compared = f"{found.sampled} rows, {found.identical} identical to the bit, {difference}"
+        rows.append(("encoded again", compared))
     elif found.imported:
         rows.append(("encoded again", "nothing: the embeddings were imported, and only what is stored can be checked"))
     rows += [(Styled("problem", "red"), problem) for problem in found.problems[:MOST]]
@@ -65,7 +68,7 @@ def verification_page(found: Verification, cache: str) -> Page:
     if found.repaired:
         rows.append(("removed", "what is damaged or unreadable"))
     elif found.damaged:
-        remedy = f"type `featcache verify {cache} --repair`, then the same `{found.made_by}` command"
+        remedy = f"type `featcache verify {where} --repair`, then the same `{found.made_by}` command"
         rows.append(("to mend", remedy))
     return Page([Facts(rows, title=_verdict(found))])
 

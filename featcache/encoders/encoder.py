@@ -21,6 +21,7 @@ from PIL import Image
 
 from featcache.encoders import models
 from featcache.encoders.device import DTYPES, current, resolve_device, resolve_precision
+from featcache.encoders.image_network import ImageNetwork
 from featcache.encoders.pixels import BytePixels, normalised
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
@@ -167,6 +168,12 @@ class Encoder:
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         weights, note = load_model(info)
         return cls(weights, tokenizer, info, device=target, precision=resolved, decode=decode, note=note)
+
+    def image_network(self) -> ImageNetwork:
+        """The image tower with its normalisation, from bytes (N, H, W, 3); it shares this encoder's weights."""
+        tower = self._model.visual
+        assert isinstance(tower, torch.nn.Module)
+        return ImageNetwork(tower, self.mean, self.std)
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from featcache.cache.catalogue import remember
 from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import library_versions, require_equal
 from featcache.cache.plan import ShardPlan
@@ -121,6 +122,8 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     else:
         forget_the_dead(folder)
     cache = Cache(folder)
+    if not run.encoded:
+        remember(cache, request.root)
     skipped = sum(cache.completion["unreadable"].values())
     return ExtractionReport(
         cache=cache,

@@ -67,10 +67,14 @@ class Request:
             ("limit", self.limit, 1),
             ("max_bytes", self.max_bytes, 1),
             ("class_depth", self.class_depth, 1),
+            ("seed", self.seed, 0),
         ):
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 also = " or auto" if name == "batch_size" else ""
-                raise DataError(f"{name} is {value!r}; expected a number, {least} or more{also}")
+                raise DataError(f"{_option(name)} {value!r} given; expected a number, {least} or more{also}")
+        for name, text in (("name", self.name), ("device", self.device), ("precision", self.precision)):
+            if text is not None and not isinstance(text, str):
+                raise DataError(f"{_option(name)} {text!r} given; expected a word")
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
             ("decode", self.decode, ("exact", "fast")),
@@ -78,15 +82,16 @@ class Request:
             ("engine", self.engine, tuple(ENGINES)),
         ):
             if choice not in known:
-                raise DataError(f"{name} is {choice!r}; expected {' or '.join(known)}")
+                raise DataError(f"{_option(name)} {choice!r} given; expected {' or '.join(known)}")
         for name, given, engine in (("devices", self.devices, "local"), ("address", self.address, "ray")):
             if given is not None and self.engine != engine:
                 raise DataError(
-                    f"{name} is {given!r}, which needs engine {engine}; engine is {self.engine!r}: change one"
+                    f"{_option(name)} {given!r} given, which needs --engine {engine}; it is {self.engine!r}: change one"
                 )
         if self.devices is not None and self.device != "auto":
-            raise DataError(f"device is {self.device!r} and devices is {self.devices!r}: leave one of them out")
-        if isinstance(self.splits, str):
+            raise DataError(f"--device {self.device} and --devices {self.devices} given: leave one of them out")
+        listed = isinstance(self.splits, Sequence) and not isinstance(self.splits, str)
+        if self.splits is not None and not (listed and all(isinstance(split, str) for split in self.splits)):
             raise DataError(f"splits is {self.splits!r}; expected a list such as ['train', 'test']")
 
     def load_dataset(self, *, download: bool = True) -> Dataset:
@@ -181,6 +186,11 @@ class Request:
             "seed": self.seed,
         }
         return {key: value for key, value in content.items() if value is not None}
+
+
+def _option(field: str) -> str:
+    """How a field is typed."""
+    return f"--{field.replace('_', '-')}"
 
 
 def _absolute(path: str | Path | None) -> str | None:

@@ -134,7 +134,10 @@ def _load(raw: bytes | Image.Image, draft: int | None) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ImageError(_no_image(raw)) from error
     except DECODE_ERRORS as error:
-        raise ImageError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "truncated" in reason:  # Pillow adds how many bytes its last block was short of, which says nothing
+            raise ImageError("it is cut short: bytes are missing at its end") from error
+        raise ImageError(f"cannot be decoded: {reason}") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
     return image

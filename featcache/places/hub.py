@@ -1,7 +1,8 @@
-"""The Hugging Face hub, where weights and data sets come from: how to fail at once where it cannot be reached."""
+"""The Hugging Face hub, where weights, data sets and heads come from and heads go: its only door."""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ def offline_at_once() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+HEAD = "hf://"
+"""How the address of a head on the hub begins: hf://owner/name, or hf://owner/name@REVISION."""
+
+
+def is_on_hub(location: str | Path) -> bool:
+    """Whether it is the address of a head on the hub."""
+    return str(location).startswith(HEAD)
+
+
 def download_dataset(
     name: str, revision: str | None, patterns: Sequence[str] | None, *, local_only: bool = False
 ) -> Path:
@@ -48,14 +58,76 @@ def download_dataset(
     Raises:
         DataError: There is no such data set or revision, it is not open to this user, or cannot be reached.
     """
+    return _download("dataset", "data set", name, revision, patterns, local_only=local_only)
+
+
+def download_head(location: str, files: Sequence[str]) -> Path:
+    """Those files of a head at `hf://owner/name[@revision]`, and no other; see `download_dataset`.
+
+    Raises:
+        DataError: It is no address, or cannot be had.
+    """
+    name, _, revision = location.removeprefix(HEAD).partition("@")
+    _check_repository(name)
+    return _download("model", "head", name, revision or None, files)
+
+
+def upload_head(folder: Path, name: str, *, private: bool) -> str:
+    """Put all files of a folder into the repository `owner/name`, which is made if need be.
+
+    Args:
+        folder: What is sent.
+        name: `owner/name`.
+        private: Make it for its owner alone; one that is there and open is refused.
+
+    Returns:
+        Its page.
+
+    Raises:
+        DataError: Nobody is logged in, the repository belongs to others, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, errors
+
+    _check_repository(name)
+    client = HfApi()
+    try:
+        with offline_at_once():
+            page = client.create_repo(name, repo_type="model", private=private or None, exist_ok=True)
+            if private and not client.model_info(name).private:
+                raise DataError(f"{name} is there and open to all: make it private on its page, or give another name")
+            client.upload_folder(repo_id=name, folder_path=folder, commit_message="Add a head fitted by featcache")
+    except errors.HfHubHTTPError as error:
+        if error.response is not None and error.response.status_code in (401, 403):
+            raise DataError(f"the hub does not let you write to {name}: `hf auth login`, or set HF_TOKEN") from error
+        raise DataError(f"{name} cannot be written on the hub: {_reason(error)}") from error
+    except (OSError, RuntimeError, errors.LocalTokenNotFoundError) as error:
+        raise DataError(f"{name} cannot be written on the hub: {_reason(error)}") from error
+    return str(page)
+
+
+def _check_repository(name: str) -> None:
+    """Refuse what the hub's client would take for a name, or not, by its own rules."""
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name, re.ASCII):
+        raise DataError(f"{name!r} is no repository of the hub: expected owner/name")
+
+
+def _download(
+    kind: str,
+    called: str,
+    name: str,
+    revision: str | None,
+    patterns: Sequence[str] | None,
+    *,
+    local_only: bool = False,
+) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    what = f"data set {name} on the hub"
+    what = f"{called} {name} on the hub"
     try:
         with offline_at_once():
             found = snapshot_download(
                 name,
-                repo_type="dataset",
+                repo_type=kind,
                 revision=revision,
                 allow_patterns=None if patterns is None else list(patterns),
                 local_files_only=local_only,
@@ -67,9 +139,12 @@ def download_dataset(
     except errors.RevisionNotFoundError as error:
         raise DataError(f"the {what} has no revision {revision}: leave it out, or choose one from its page") from error
     except (OSError, ValueError, errors.HfHubHTTPError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"the {what} cannot be had: {reason}") from error
+        raise DataError(f"the {what} cannot be had: {_reason(error)}") from error
     return Path(found)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def dataset_card(folder: Path) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -25,6 +26,7 @@ from featcache.places.whole import make_folder
 from featcache.utc import now
 
 OWNER = "writer.json"
+LOCK = "writer.lock"
 LEASE = 60.0
 """Seconds after its last renewal that a lease is held."""
 SETTLE = 0.1
@@ -101,7 +103,7 @@ def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -
         yield from _leased(folder, me, tell)
         return
     make_folder(folder.path(""))
-    lock = FileLock(folder.path("writer.lock"))
+    lock = FileLock(folder.path(LOCK))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -114,7 +116,17 @@ def writing(folder: Folder, tell: Callable[[str], object] = lambda line: None) -
         finally:
             folder.remove(OWNER)
     finally:
+        _leave(folder.path(""))
         lock.release()
+
+
+def _leave(folder: Path) -> None:
+    """Remove the folder of a cache that was not begun, and the one above it if it is empty then."""
+    with suppress(OSError):  # where another has begun to write meanwhile, or it may not be removed
+        if [entry.name for entry in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def forget_the_dead(folder: Folder) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,6 +48,24 @@ def write_all(contents: Mapping[Path, bytes | bytearray | memoryview]) -> None:
         raise
     for folder in {path.parent for path in contents}:
         settle(folder)
+
+
+def check_writable(file: Path) -> None:
+    """Refuse, before the work, a file that could not be written after it; folders above it need not be there yet.
+
+    Raises:
+        OSError: it is a folder, or it or the folder that it would be in may not be written; names which.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, expected a file", str(file))
+    if file.exists():
+        with file.open("ab"):
+            return
+    above = next(folder for folder in file.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, expected a folder", str(above))
+    with tempfile.TemporaryFile(dir=above):  # asking for permissions says nothing to root, nor of a disk that is full
+        return
 
 
 def make_folder(folder: Path) -> None:

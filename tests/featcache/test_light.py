@@ -14,6 +14,7 @@ COMPUTES = {
     "featcache.encoders.checkpoints",
     "featcache.encoders.device",
     "featcache.encoders.encoder",
+    "featcache.encoders.image_network",
     "featcache.encoders.of_identity",
     "featcache.encoders.pixels",
     "featcache.encoders.weights",

@@ -9,10 +9,10 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
-from adapters.commands.shared.output_files import check_output
 from adapters.commands.shared.shared_options import RunName
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import percent, within
+from adapters.show.output_files import check_output
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table
@@ -91,7 +91,8 @@ def evaluation_page(found: Evaluation) -> Page:
         title="Most frequent confusions",
         numbers=("images", "share"),
     )
-    return Page([Facts(told, f"{found.method} on {found.split}"), classes, confusions, _comparison(found)])
+    confused = [confusions] if found.confusions else []
+    return Page([Facts(told, f"{found.method} on {found.split}"), classes, *confused, _comparison(found)])
 
 
 def _comparison(found: Evaluation) -> str:

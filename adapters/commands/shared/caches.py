@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_cache(name: str | None, root: str | None, labels: Path | None = None) -> Cache:
-    """The cache of that name; without one the cache that was finished last, which is told.
+    """The cache of that name; without one the cache that was extracted last, which is told.
 
     Args:
         name: as given.
@@ -24,7 +24,7 @@ def open_cache(name: str | None, root: str | None, labels: Path | None = None) -
         cache = featcache.open(name, root)
     else:
         cache = featcache.latest(root)
-        tell(f"Using the cache finished last: {cache.name}")
+        tell(f"Using the cache extracted last: {cache.name}")
     if labels is not None:
         cache = cache.relabelled(labels)
         assert cache.mended is not None

@@ -14,7 +14,7 @@ from adapters.tasks.all_shots import Shots as ShotsAsked
 from featcache.commands.shared.choices import choice
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
-OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one finished last.")]
+OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one extracted last.")]
 Prompts = Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")]
 AllowFewer = Annotated[
     bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")

@@ -13,13 +13,14 @@ pool of calibrated probabilities. The heads are those of the papers that they na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.abilities import ClassesFromText
+from adapters.abilities import ClassesFromText, Traced
 from adapters.arrays import Doubles, Floats, Ints
 from adapters.head import Head
 from adapters.heads.auto.candidates import BASELINE, CANDIDATES, WITHOUT_TEXT, Candidate, affordable
@@ -30,6 +31,9 @@ from adapters.parameters import NotNegative
 from adapters.selection.calibration import fit_temperature
 from adapters.support import Support, shot_folds
 from adapters.training.stacking import fit_supports
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DROPPED = 1e-3
 """Candidates with less weight are left out: they would cost as much to keep and to ask as any other."""
@@ -139,6 +143,18 @@ class Auto(Head):
         logs = [log_softmax(part.head._logits(features) / part.temperature) for part in self.parts_]
         pooled = _pool(logs, [part.weight for part in self.parts_])
         return np.asarray(pooled / self.pool_temperature_, dtype=np.float32)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        import torch  # comes with most of the heads that are mixed
+
+        logs = []
+        for part in self.parts_:
+            assert isinstance(part.head, Traced)
+            log_p = torch.log_softmax(part.head.traced_logits(features) / part.temperature, 1)
+            logs.append(math.log(part.weight) + log_p)
+        pooled = torch.logsumexp(torch.stack(logs), 0).clamp_min(math.log(np.finfo(np.float64).tiny))
+        return pooled / self.pool_temperature_
 
     def for_classes(self, text: Any) -> Self:
         """The mixture for other classes: candidates whose learning is bound to their classes give way to zero-shot."""

@@ -24,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from adapters.arrays import Floats, unit
 from adapters.chosen_alpha import AlphaChoice, ChosenOn
@@ -165,12 +166,24 @@ class ClipAdapter(TrainedHead[Plan]):
 
     def _logits(self, features: Floats) -> Floats:
         # With a ratio of 0 there is nothing to blend, nor to normalise again: zero-shot, to the last bit.
-        text, rows = self.text_, features
+        rows = self._blend(features, self.w1_, self.w2_, self.alpha) if self.alpha else features
+        return cosine_logits(rows, self._adapted_text(), self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        text = torch.from_numpy(self.text_)
         if self.text_alpha:
-            text = self._blend(text, self.text_w1_, self.text_w2_, self.text_alpha)
+            text = blend(text, torch.from_numpy(self.text_w1_), torch.from_numpy(self.text_w2_), self.text_alpha)
+        rows = features
         if self.alpha:
-            rows = self._blend(rows, self.w1_, self.w2_, self.alpha)
-        return cosine_logits(rows, text, self.logit_scale)
+            rows = blend(rows, torch.from_numpy(self.w1_), torch.from_numpy(self.w2_), self.alpha)
+        return self.logit_scale * (rows @ text.T)
+
+    def _adapted_text(self) -> Floats:
+        """Class text (C, D), blended with what was learned of it where that was asked for."""
+        if not self.text_alpha:
+            return self.text_
+        return self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha)
 
     def _blend(self, rows: Floats, w1: Floats, w2: Floats, ratio: float) -> Floats:
         device = resolve_device(self.device)
@@ -227,7 +240,7 @@ class ClipAdapter(TrainedHead[Plan]):
         return self._line(unit(self._features(X)))
 
     def _line(self, features: Floats) -> tuple[Floats, Floats]:
-        text = self._blend(self.text_, self.text_w1_, self.text_w2_, self.text_alpha) if self.text_alpha else self.text_
+        text = self._adapted_text()
         adapted = adapt(*(torch.from_numpy(array) for array in (features, self.w1_, self.w2_))).numpy()
         with np.errstate(over="ignore", invalid="ignore"):
             return features @ text.T, (adapted - features) @ text.T

@@ -19,12 +19,14 @@ from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.blended_head import BlendedHead
 from adapters.head import cosine_logits
 from adapters.heads.cross_modal.pool import texts_of
 from adapters.heads.cross_modal.stack import LayerStack, Plan
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, Count, NotNegative, Range, Ratio, Tried, parameters_of, require
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import right_along
@@ -138,9 +140,16 @@ class CrossModal(TrainedHead[Plan], BlendedHead):
         return base, cosine_logits(features, self.weight_ - self.base_, self.logit_scale)
 
     def _logits(self, features: Floats) -> Floats:
+        return cosine_logits(features, self._blended(), self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, self._blended(), self.logit_scale)
+
+    def _blended(self) -> Floats:
+        """The layer (C, D) at the ratio of prediction."""
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
-        weight = self.base_ + np.float32(self.alpha) * (self.weight_ - self.base_) if self.alpha else self.text_
-        return cosine_logits(features, weight, self.logit_scale)
+        return self.base_ + np.float32(self.alpha) * (self.weight_ - self.base_) if self.alpha else self.text_
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Train once for every rate that is tried, on every fold, and look every `CHECK_EVERY` iterations.

@@ -89,7 +89,7 @@ class CilAttention(RetainingHead):
 
     def _adapt(self, weights: dict[str, Tensor], rows: Tensor) -> Tensor:
         dim = rows.shape[1]
-        shape = (len(rows), self.tokens, dim // self.tokens)
+        shape = (rows.shape[0], self.tokens, dim // self.tokens)  # not len(): it may be a symbol
         query, key, value = (
             (scale * (rows @ weights[name].T)).reshape(shape)
             for name, scale in (("query", math.sqrt(dim)), ("key", math.sqrt(dim)), ("value", 1.0))

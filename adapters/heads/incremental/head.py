@@ -26,6 +26,7 @@ from adapters.arrays import Floats
 from adapters.device import resolve_device
 from adapters.errors import AdapterError
 from adapters.head import Head, cosine_logits
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
@@ -187,6 +188,11 @@ class IncrementalHead(Head):
             blocks = torch.split(torch.from_numpy(features), BLOCK)
             adapted = [normalize(self._adapt(weights, block.to(device)), dim=1).cpu() for block in blocks]
         return cosine_logits(np.asarray(torch.cat(adapted)), self.text_, self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        weights = {name: torch.from_numpy(weight) for name, weight in self.weights_.items()}
+        return traced_cosines(normalize(self._adapt(weights, features), dim=1), self.text_, self.logit_scale)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try learning rates on the task given; see `choose_by_refit`."""

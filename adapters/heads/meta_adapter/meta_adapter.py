@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.device import resolve_device
@@ -36,6 +37,7 @@ from adapters.head_files import read_config
 from adapters.heads.meta_adapter.attention import Memory, Weights, attend
 from adapters.heads.meta_adapter.stack import MetaStack, Plan
 from adapters.heads.meta_adapter.steps import Step, steps_of
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative
 from adapters.support import Support
 from adapters.tasks.same_encoder import first_difference
@@ -247,6 +249,14 @@ class MetaAdapter(TrainedHead[Plan]):
         self.n_features_in_ = dim
 
     def _logits(self, features: Floats) -> Floats:
+        return cosine_logits(features, self._known_classes(), self.logit_scale)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        return traced_cosines(features, self._known_classes(), self.logit_scale)
+
+    def _known_classes(self) -> Floats:
+        """Adapted text t' (C, D), of at least one class."""
         if not len(self.adapted_):
             raise AdapterError("this Meta-Adapter knows no class yet; use what adapt(support, text) returns")
-        return cosine_logits(features, self.adapted_, self.logit_scale)
+        return self.adapted_

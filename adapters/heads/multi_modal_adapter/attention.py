@@ -64,7 +64,7 @@ def tokens(weights: Weights, rows: Tensor, heads: int) -> Tokens:
     down = rows @ weights["down0_weight"].T + weights["down0_bias"]
     down = down @ weights["down1_weight"].T + weights["down1_bias"]
     projected = down @ weights["in_weight"].T + weights["in_bias"]
-    query, key, value = projected.reshape(len(rows), 3, heads, -1).permute(1, 2, 0, 3)
+    query, key, value = projected.reshape(rows.shape[0], 3, heads, -1).permute(1, 2, 0, 3)
     return Tokens(query / math.sqrt(query.shape[-1]), key, value)
 
 

@@ -26,11 +26,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.device import resolve_device
 from adapters.head import Head, cosine_logits
 from adapters.heads.multi_modal_adapter.attention import BLOCK, TextTokens, adapted_logits, initial_weights, train
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Ratio, Tried, require
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
@@ -163,19 +165,30 @@ class MultiModalAdapter(Head):
         with torch.inference_mode(), threads_for(min(BLOCK, len(features) * wide)):
             said = TextTokens.of(weights, torch.from_numpy(self.text_).to(device), self.heads)
             blocks = [
-                adapted_logits(
-                    weights,
-                    block.to(device),
-                    said,
-                    mask=self.mask,
-                    heads=self.heads,
-                    alpha=self.alpha,
-                    adapt_text=self.adapt_text,
-                    logit_scale=self.logit_scale,
-                ).cpu()
+                self._adapted_logits(weights, block.to(device), said).cpu()
                 for block in torch.split(torch.from_numpy(features), max(1, BLOCK // wide))
             ]
         return np.asarray(torch.cat(blocks))
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        if not self.alpha:
+            return traced_cosines(features, self.text_, self.logit_scale)
+        weights = {name: torch.from_numpy(weight) for name, weight in self.weights_.items()}
+        said = TextTokens.of(weights, torch.from_numpy(self.text_), self.heads)
+        return self._adapted_logits(weights, features, said)
+
+    def _adapted_logits(self, weights: dict[str, Tensor], features: Tensor, said: TextTokens) -> Tensor:
+        return adapted_logits(
+            weights,
+            features,
+            said,
+            mask=self.mask,
+            heads=self.heads,
+            alpha=self.alpha,
+            adapt_text=self.adapt_text,
+            logit_scale=self.logit_scale,
+        )
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try the authors' learning rates; see `choose_by_refit`."""

@@ -21,6 +21,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
@@ -30,6 +32,7 @@ from adapters.head import cosine_logits
 from adapters.heads.tip.key_cache import KeyCache, votes
 from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_search import gain_asked_for, lines_of_splits
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Ratio, require
 from adapters.selection.alpha_choice import Piece, set_chosen
 from adapters.selection.held_out import held_out_splits
@@ -123,7 +126,13 @@ class APE(BlendedHead, ClosedForm):
             delta[block.queries] = logits.cpu().numpy()
         return base, delta
 
-    def _key_weights(self, gamma: float) -> torch.Tensor:
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        chosen = normalize(features[:, torch.from_numpy(self.channels_)], dim=1)
+        votes = self.cache_.traced_votes(chosen, self.beta, np.exp(np.float32(self.gamma) * self.divergence_))
+        return traced_cosines(features, self.text_, self.logit_scale) + self.alpha * votes
+
+    def _key_weights(self, gamma: float) -> Tensor:
         """R (N,)."""
         return torch.from_numpy(np.exp(np.float32(gamma) * self.divergence_)).to(self.cache_.device)
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from adapters.arrays import Floats, Ints
 from adapters.heads.tip.class_moments import ClassMoments
 from adapters.heads.tip.key_index import GPU_MOST_NEIGHBOURS, IndexKind, build_index, on_gpu, search, stored_keys
+from adapters.heads.traced import traced_products
 from adapters.training.class_sums import add_by_class
 
 BLOCK = 1 << 23
@@ -124,6 +125,13 @@ class KeyCache:
         for block in self.affinities(queries, neighbours):
             out[block.queries] = votes(block.values, block.labels, beta, self.classes).cpu().numpy()
         return out
+
+    def traced_votes(self, queries: Tensor, beta: float, weight: Floats | None = None) -> Tensor:
+        """Cache logits (Q, C) over all keys, each times its `weight` (N,) if given; see `adapters.abilities.Traced`."""
+        sharpened = torch.exp(beta * (traced_products(queries, self.keys) - 1))
+        if weight is not None:
+            sharpened = sharpened * torch.from_numpy(weight)
+        return sharpened @ torch.nn.functional.one_hot(torch.from_numpy(self.labels), self.classes).to(sharpened.dtype)
 
     def _all_votes(self, queries: Tensor, beta: float) -> Tensor:
         """Cache logits (Q, C) over all keys, some at a time."""

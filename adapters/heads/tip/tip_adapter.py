@@ -15,16 +15,19 @@ from typing import Any, ClassVar, Self
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from adapters.abilities import ClosedForm
 from adapters.arrays import Floats, Ints, unit
 from adapters.blended_head import BlendedHead
 from adapters.device import resolve_device
+from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.heads.tip.certified import Certified, certified_logits, product_error
 from adapters.heads.tip.key_cache import KeyCache
 from adapters.heads.tip.key_index import IndexKind
 from adapters.heads.tip.tip_search import AffinityBlock, gain_asked_for, held_out_logits, pieces, search_grid
+from adapters.heads.traced import traced_cosines
 from adapters.parameters import Count, NotNegative, require
 from adapters.selection.alpha_choice import Piece, lines_of_betas, set_chosen
 from adapters.support import Rows, Support, fold_of_rows
@@ -145,6 +148,16 @@ class TipAdapter(BlendedHead, ClosedForm):
         if self.index == "flat" and self.neighbours is not None:
             return self._certified(features).logits
         return super()._logits(features)
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`: the full cache's, whose predictions those that certify have too."""
+        if self.index != "flat":
+            raise AdapterError(
+                f"of {self.method} with --index {self.index} only the nearest keys vote that the index finds, which "
+                "nothing but the index repeats: fit it with --index flat"
+            )
+        base = traced_cosines(features, self.text_, self.logit_scale)
+        return base + self.alpha * self.cache_.traced_votes(features, self.beta)
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Choose on held-out rows, or on the support with one shot of every class left out.

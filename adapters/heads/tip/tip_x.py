@@ -17,13 +17,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.head import cosine_logits
 from adapters.heads.tip.sharpened import votes_at
 from adapters.heads.tip.tip_adapter import TipAdapter
 from adapters.heads.tip.tip_search import gain_asked_for, lines_of_splits
+from adapters.heads.traced import traced_products
 from adapters.parameters import NotNegative
 from adapters.selection.alpha_choice import Piece, set_chosen
 from adapters.selection.held_out import held_out_splits
@@ -75,6 +78,21 @@ def divergences(rows: TextView, keys: TextView) -> Floats:
     return np.asarray((p * rows.z).sum(1, keepdims=True) - rows.lse + keys.lse.T - p @ keys.z.T)
 
 
+class ClassSums(NamedTuple):
+    """What the keys of each class add up to: M Y is slope (own counts + lse - p z^T) + offset, own and p of a row."""
+
+    counts: Floats
+    """Keys of each class (C,)."""
+    z: Floats
+    """Sums of the keys' z (C, C)."""
+    lse: Floats
+    """Of their log-sum-exp (C,)."""
+    offset: Floats
+    """What the ranges add (C,)."""
+    slope: np.float32
+    """What the ranges multiply by."""
+
+
 class TipX(TipAdapter):
     """Tip-X with ranges from the support.
 
@@ -121,18 +139,35 @@ class TipX(TipAdapter):
 
     def _divergence_votes(self, features: Floats) -> Floats:
         """M Y (N, C). M is affine in what depends on a key, so that the keys of a class may be summed beforehand."""
-        keys, rows = TextView.of(self.keys_, self.text_), TextView.of(features, self.text_)
+        rows, sums = TextView.of(features, self.text_), self._class_sums()
+        p = rows.probabilities
+        own = (p * rows.z).sum(1, keepdims=True) - rows.lse
+        return np.asarray(sums.slope * (own * sums.counts + sums.lse - p @ sums.z.T) + sums.offset)
+
+    def _class_sums(self) -> ClassSums:
+        keys = TextView.of(self.keys_, self.text_)
         classes, labels = len(self.text_), self.cache_.labels
         counts = np.bincount(labels, minlength=classes)
         z, lse = np.zeros((classes, classes)), np.zeros(classes)
         np.add.at(z, labels, keys.z)
         np.add.at(lse, labels, keys.lse[:, 0])
-        p = rows.probabilities
-        own = (p * rows.z).sum(1, keepdims=True) - rows.lse
-        summed = own * counts.astype(np.float32) + lse.astype(np.float32) - p @ z.astype(np.float32).T
         (low, high), (bottom, top) = self.ranges_.astype(np.float64)
         slope = (top - bottom) / (high - low) if high > low else 0.0
-        return np.asarray(np.float32(slope) * summed + (counts * (bottom - slope * low)).astype(np.float32))
+        offset = counts * (bottom - slope * low)
+        counted, summed, of_keys, added = (each.astype(np.float32) for each in (counts, z, lse, offset))
+        return ClassSums(counted, summed, of_keys, added, np.float32(slope))
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        sums = self._class_sums()
+        z = traced_products(features, self.text_) / TEMPERATURE
+        z = z - z.mean(1, keepdim=True)
+        lse = torch.exp(z).mean(1, keepdim=True).log()
+        p = torch.exp(z - lse) / len(self.text_)
+        own = (p * z).sum(1, keepdim=True) - lse
+        counts, of_keys, offset = (torch.from_numpy(each) for each in (sums.counts, sums.lse, sums.offset))
+        divergence = float(sums.slope) * (own * counts + of_keys - traced_products(p, sums.z)) + offset
+        return super().traced_logits(features) - self.gamma * divergence
 
     def _tuned(self, head: Self, support: Support, rows: Rows | None) -> Self:
         """Try every alpha with the grid of beta and gamma, on held-out rows or on shots held out of the support."""

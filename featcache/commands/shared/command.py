@@ -49,6 +49,10 @@ class CommandOfMethod(Command):
     ignore_unknown_options = True
 
 
+class ContinuedCommandOfMethod(CommandOfMethod, ContinuedCommand):
+    """Both."""
+
+
 class Commands(TyperGroup):
     """A command line of several commands."""
 

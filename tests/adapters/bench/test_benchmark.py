@@ -119,13 +119,13 @@ def test_whatever_could_change_a_number_makes_another_cell(
     assert len({row["key"] for row in rows_of(tmp_path) if row["method"] == "tip"}) == 2
 
 
-def test_another_version_or_cache_is_another_cell(
+def test_other_code_or_another_cache_is_another_cell(
     make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {"shots": [1], "seeds": [1], "out": tmp_path}
     run("tip", caches=[make_cache()], **asked)
     assert run("tip", caches=[make_cache(rows=9)], **asked).ran == 2
-    monkeypatch.setattr(cells, "package_version", lambda: "99")
+    monkeypatch.setattr(cells, "code_digest", lambda *modules: "99")
     assert run("tip", caches=[make_cache()], **asked).ran == 2
 
 

@@ -48,3 +48,9 @@ def test_one_run_or_another_cache_is_refused(make_cache: Make, tmp_path: Path) -
     other = fit("zero-shot", cache=make_cache(20), shots=2, root=str(tmp_path), out=tmp_path / "other").run
     with pytest.raises(RunError, match="was fitted on cache"):
         compare([run, other], cache=cache)
+
+
+def test_a_run_is_not_compared_with_itself(make_cache: Make, tmp_path: Path) -> None:
+    report = fit("zero-shot", cache=make_cache(), shots=1, root=str(tmp_path))
+    with pytest.raises(RunError, match="is given twice: give each run once"):
+        compare([report.run, Path(report.run).name], root=str(tmp_path))

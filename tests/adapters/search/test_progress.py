@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.search.progress import TrialReporter
-from adapters.search.trials import Trial
+from adapters.search.trials import Trial, trials_of
 
 Make = Callable[..., Any]
 
@@ -31,7 +31,7 @@ def test_time_left_counts_rows(make_cache: Make, monkeypatch: pytest.MonkeyPatch
     draws = draw_all(make_cache(), [2, 8], [1], VAL, allow_fewer=False, prompts=None)
     clock = iter([0.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    reporter = TrialReporter(draws, 1, shown=False)
+    reporter = TrialReporter(draws, 1, trials_of(draws, [{}], {}), shown=False)
     reporter.ended(Trial(0, 0, 0))
     assert reporter._rate() == "0.1 a second, 0:40 left"  # 8 rows took 10 seconds; 32 are ahead
     assert dict(reporter.seconds) == {2: 10.0}

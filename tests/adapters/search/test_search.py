@@ -236,3 +236,38 @@ def test_what_the_cache_lacks_is_told_before_the_work(search: Any, make_cache: M
         search(cache=make_cache(splits=("train", "test")), select="val-kshot")
     with pytest.raises(TaskError, match="16"):
         search(shots=[2, 16])
+
+
+def test_an_interrupted_search_goes_on_and_finds_the_same(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from adapters.search import files, trials
+
+    undisturbed = search()
+    begun: list[int] = []
+
+    def counted(heads: Any, supports: Any) -> Any:
+        begun.append(len(heads))
+        return fit_supports(heads, supports)
+
+    fit_supports = trials.fit_supports
+    monkeypatch.setattr(trials, "fit_supports", counted)
+    monkeypatch.setattr(files, "SECONDS_BETWEEN", 0.0)
+
+    def interrupt(*words: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.search.search.fit_and_test", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    other = search(seeds=[3])
+    assert begun[1] > 0
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.search.search.fit_and_test", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    begun.clear()
+    again = search()
+    assert begun == [0]
+    assert again.rows == undisturbed.rows
+    assert other.rows != again.rows
+    assert not list(again.folder.glob("outcomes.json"))

@@ -65,3 +65,14 @@ def test_an_odd_folder_hides_no_other(root: Path, image_folder: ImageFolder) -> 
     assert "is not JSON" in str(listed["torn"].problem)
     assert listed["begun"].done() == 0
     assert featcache.latest().name == "sound"
+
+
+def test_the_latest_is_the_one_that_extract_was_asked_for_last(root: Path, image_folder: ImageFolder) -> None:
+    folder = image_folder(per_class=5)
+    make(folder, "first")
+    make(folder, "second")
+    assert featcache.latest().name == "second"
+    make(folder, "first")  # recognised
+    assert featcache.latest().name == "first"
+    write_sealed(featcache.open("second").folder, COMPLETE, {**featcache.open("second").completion, "finished": "2126"})
+    assert featcache.latest().name == "second"

@@ -41,6 +41,7 @@ def cache(**changes: Any) -> Any:
         "name": "a-data-set-with-a-long-name-ViT-H-14-378-quickgelu-dfn5b",
         "path": "/scratch/" + "project-" * 9 + "/caches/a",
         "rows": {"train": 18, "test": 7},
+        "completion": {"unreadable": {"train": 0, "test": 2}},
         "splits": {"train": train, "test": train},
         "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
         "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from featcache.commands.info import cache_page
+import featcache
+from featcache.cache.catalogue import locate
+from featcache.commands.info import cache_json, cache_page
+from tests.conftest import ImageFolder
 from tests.pages import assert_all_is_told, texts
 
 INFO: dict[str, Any] = {
@@ -32,3 +36,11 @@ def test_all_is_told_at_any_width() -> None:
     assert_all_is_told(page)
     told = {"not yet", "CoOp; val is 20 % of train, seed 1", "and 3 more (--json lists all)", "prompts: own"}
     assert told <= set(texts(page))
+
+
+def test_it_counts_rows_of_classes_and_splits(root: Path, image_folder: ImageFolder) -> None:
+    featcache.extract("tiny", str(image_folder(classes=2, per_class=10)), workers=0, progress=False)
+    found = cache_json(locate("photos-tiny"))
+    assert [each["rows"] for each in found["classes"]] == [{"train": 5, "val": 2, "test": 3}] * 2
+    assert found["unlabelled"] == {"train": 0, "val": 0, "test": 0}
+    assert {"rows of class", "class 0", "class 1"} <= set(texts(cache_page(found)))

@@ -25,7 +25,7 @@ def test_all_is_told_at_any_width() -> None:
     problems = [f"train: rows {i * 100} to {i * 100 + 99} are damaged (a checksum does not match)" for i in range(30)]
     found = Verification(rows={"train": 3000}, unreadable=2, problems=problems, shards=[Shard("train", 0, 100)])
     found.sampled, found.identical, found.largest_difference = 64, 60, 0.01
-    page = verification_page(found, "x" * 60)
+    page = verification_page(found, "x" * 60, None)
     assert_all_is_told(page)
     assert {"Damaged", "and 10 more (--json lists all)"} <= set(texts(page))
 
@@ -39,4 +39,4 @@ def test_all_is_told_at_any_width() -> None:
     ],
 )
 def test_the_verdict_is_the_title(found: Verification, verdict: str) -> None:
-    assert verdict in set(texts(verification_page(found, "c")))
+    assert verdict in set(texts(verification_page(found, "c", None)))

@@ -293,5 +293,5 @@ def test_the_batch_size_measured_is_kept(
     monkeypatch.setattr("featcache.extraction.agreement.batch_sizes", lambda encoder: {7: 9.0})
     Path(first.path, "complete.json").unlink()
     assert extract(folder, batch_size="auto").cache.manifest["identity"]["batch_size"] == 6
-    with pytest.raises(DataError, match="batch_size is 'many'; expected a number, 1 or more or auto"):
+    with pytest.raises(DataError, match="--batch-size 'many' given; expected a number, 1 or more or auto"):
         extract(folder, batch_size="many")

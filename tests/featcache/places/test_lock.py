@@ -167,3 +167,13 @@ def test_who_writes_for_a_run_sees_that_its_lease_is_not_renewed() -> None:
     watched.check()
     with pytest.raises(CacheLocked, match="no longer holds the cache"):
         Watched(folder, "b").check()
+
+
+def test_a_cache_that_was_not_begun_left_no_folder(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path / "caches" / "a"))
+    with pytest.raises(ValueError, match="failed"), writing(folder):
+        raise ValueError("failed")
+    assert not list(tmp_path.iterdir())
+    with writing(folder):
+        folder.write_json("manifest.json", {})
+    assert folder.exists("manifest.json")

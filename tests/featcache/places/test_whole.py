@@ -9,7 +9,7 @@ import pytest
 
 from featcache.places import whole
 from featcache.places.folder import Folder
-from featcache.places.whole import PARTIAL, write_all, write_whole
+from featcache.places.whole import PARTIAL, check_writable, write_all, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -66,3 +66,15 @@ def test_none_of_several_takes_its_place_before_all_are_written(
     with pytest.raises(OSError, match="No space left"):
         write_all({tmp_path / name: b"new" for name in names})
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == dict.fromkeys(names, b"old")
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "file.csv")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_bytes(b"kept")
+    check_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"kept"
+    with pytest.raises(IsADirectoryError, match="it is a folder, expected a file"):
+        check_writable(tmp_path)
+    with pytest.raises(NotADirectoryError, match="it is a file, expected a folder"):
+        check_writable(tmp_path / "file" / "below")

@@ -21,7 +21,7 @@ def test_each_engine_says_in_a_line_where_it_runs() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"engine": "remote"}, "engine is 'remote'; expected local or ray"),
+        ({"engine": "remote"}, "--engine 'remote' given; expected local or ray"),
         ({"engine": "ray", "devices": "0,1"}, "devices is '0,1', which needs engine local; engine is 'ray'"),
         ({"address": "auto"}, "address is 'auto', which needs engine ray; engine is 'local'"),
         ({"devices": "all", "device": "cuda"}, "device is 'cuda' and devices is 'all': leave one of them out"),

@@ -1,10 +1,11 @@
-"""Files that a command is to write its findings to, looked at before the work."""
+"""Files that results are to be written to, looked at before the work."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from adapters.errors import AdapterError
+from featcache.places.whole import check_writable
 
 
 def check_output(path: Path, option: str) -> None:
@@ -16,9 +17,11 @@ def check_output(path: Path, option: str) -> None:
 
     Raises:
         AdapterError: it is a folder, or there is no folder for it.
+        OSError: it may not be written.
     """
     place = path.expanduser()
     if place.is_dir():
         raise AdapterError(f"{option} {path} is a folder: give a file in it")
     if not place.parent.is_dir():
         raise AdapterError(f"{option} {path}: there is no folder {path.parent}: make it, or give another file")
+    check_writable(place)

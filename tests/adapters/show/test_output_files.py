@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.commands.shared.output_files import check_output
 from adapters.errors import AdapterError
+from adapters.show.output_files import check_output
 
 
 def test_there_must_be_a_folder_for_it_and_it_must_be_none(tmp_path: Path) -> None:
