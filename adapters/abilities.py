@@ -99,6 +99,7 @@ class ClosedForm(Head):
         return head
 
 
+@runtime_checkable
 class Traced(Protocol):
     """Its logits can be told in torch operations alone, which another runtime can then repeat: `adapters export`."""
 

@@ -24,10 +24,10 @@ from adapters.methods import METHODS
 from adapters.predicting.encoder import load_encoder
 from adapters.predicting.found import find_images
 from adapters.runs.catalogue import SavedRun, find_run
-from adapters.runs.evaluate import check_cache, shots_of
 from adapters.runs.folder import INDICES, check_replaceable
 from adapters.runs.its_labels import with_labels
 from adapters.runs.mirror import push
+from adapters.runs.opened import check_cache, shots_of
 from adapters.runs.report import Report
 from adapters.tasks.split_rows import SplitRows, read_split
 from featcache.cache.text_sets import TextFeatures

@@ -135,7 +135,7 @@ def export(
 
 def _encoder(head: Head, saved: SavedRun) -> Encoder:
     """The run's encoder, in full precision on the CPU."""
-    from adapters.runs.predict import check_encoder
+    from adapters.predicting.encoder import check_encoder
     from featcache.encoders.of_identity import encoder_of
 
     if "encoder" not in head.config:

@@ -31,7 +31,6 @@ from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
-from adapters.tasks.sampling import check_draw
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import absolute
@@ -167,7 +166,6 @@ def fit_and_score(
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
     _check_kinds(cache, allow_fewer=allow_fewer, calibrate=calibrate)
-    check_draw(shots, seed)
     asked_for = None if select is None else parse_select(select)
     check_shares(reject, coverage)
     clock = _Clock()

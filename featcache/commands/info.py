@@ -117,7 +117,7 @@ def _class_rows(info: Mapping[str, Any]) -> list[Part]:
         return []
     splits = list(info["plan"]["rows"])
     rows = [(each["name"], *(f"{each['rows'][split]:,}" for split in splits)) for each in found[:MOST]]
-    if any(info["unlabelled"].values()):
-        rows.append((Styled("no label", "yellow"), *(f"{info['unlabelled'][split]:,}" for split in splits)))
+    if info["unlabelled"]:
+        rows.append((Styled("no label", "yellow"), *(f"{info['unlabelled'].get(split, 0):,}" for split in splits)))
     more = [f"and {len(found) - MOST:,} more classes (--json lists all)"] if len(found) > MOST else []
     return [Table(("rows of class", *splits), rows, numbers=splits), *more]
