@@ -30,9 +30,10 @@ from torch.utils.data import DataLoader, Dataset
 from featcache.encoders.encoder import Encoder
 from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
-from featcache.extraction.speed import cores_here, default_batch_size, default_workers
+from featcache.extraction.speed import default_batch_size, default_workers
 from featcache.extraction.waits import STARTING
 from featcache.images.decode import decode
+from featcache.places.cores import cores_here
 
 CLASSES = 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice, tee
@@ -19,6 +19,7 @@ from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.writing import ShardResult
 from featcache.errors import DataError, ModelError
 from featcache.extraction.ahead import ahead
+from featcache.extraction.growing.packing import packed
 from featcache.extraction.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
 from featcache.ids import CONTENT_BYTES, decode_ids, encode_ids
 from featcache.images.batches import Gathering, PixelBatch
@@ -31,6 +32,7 @@ from featcache.images.views import ViewTransform
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Dataset, Reader
     from featcache.encoders.encoder import Encoder, PendingEmbeddings
+    from featcache.extraction.growing.known_images import KnownImages
 
 HELD = 4
 """Decoded parts whose copy to a GPU may still be under way."""
@@ -53,6 +55,7 @@ class Job:
         view_seed: Seed of the augmentation.
         skip_unreadable: Whether an unreadable image leaves its row empty; else it stops the run.
         workers: Decoding processes; 0 decodes in this one.
+        known: Images whose embeddings other caches have; None: there is none.
         exact: Whether to decode exactly, also for an encoder that lets pictures be decoded a little differently.
         waits: What the run waited for so far.
     """
@@ -65,6 +68,7 @@ class Job:
     view_seed: int
     skip_unreadable: bool
     workers: int
+    known: KnownImages | None = None
     exact: bool = False
     waits: Waits = field(default_factory=Waits)
 
@@ -113,6 +117,7 @@ class Job:
             views=self.views,
             seed=self.view_seed,
             ring=Ring(slots_needed(self.workers, held), parts.slot_bytes),
+            known=self.known,
         )
         gathering = Gathering(encoder.device, size, (resample, resizing) if resample and resizing else None)
         to_decode, to_gather = tee((split, parts.cut(split, of_batch)) for split, of_batch in batches)
@@ -124,7 +129,7 @@ class Job:
                 yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
 
     def encode(self, batches: Iterable[tuple[str, range]]) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
+        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable or known.
 
         On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
 
@@ -141,22 +146,26 @@ class Job:
     def _encode(
         self, batches: Iterable[tuple[str, range]], *, on_gpu: bool
     ) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
+        begun: deque[tuple[list[PixelBatch], list[PendingEmbeddings]]] = deque()
         decoded = self.decode(batches)
-        began = time.perf_counter()
         with closing(ahead(decoded, BROUGHT) if on_gpu else decoded) as brought:
-            for batch in brought:
-                self._waited_for(batch, time.perf_counter() - began)
+            for group in packed(self._counted(brought), self.plan.batch_size):
                 with self.waits.on(DEVICE):
-                    begun.append((batch, start_batch(self, batch)))
-                    done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
-                if done:
-                    yield done
-                began = time.perf_counter()
+                    begun.append((group, start_batches(self, group)))
+                    done = finish_batches(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else []
+                yield from done
         while begun:
             with self.waits.on(DEVICE):
-                done = finish_batch(self, *begun.popleft())
-            yield done
+                done = finish_batches(self, *begun.popleft())
+            yield from done
+
+    def _counted(self, batches: Iterable[PixelBatch]) -> Iterator[PixelBatch]:
+        """The same batches; what each is waited for is counted."""
+        began = time.perf_counter()
+        for batch in batches:
+            self._waited_for(batch, time.perf_counter() - began)
+            yield batch
+            began = time.perf_counter()
 
     def _waited_for(self, batch: PixelBatch, seconds: float) -> None:
         """Count what a batch was waited for; the first one stands for all that comes before."""
@@ -165,25 +174,31 @@ class Job:
         self.waits.divide(seconds, {STARTING: 1.0} if first else spent)
 
 
-def start_batch(job: Job, batch: PixelBatch) -> list[PendingEmbeddings]:
-    """Begin to encode the views of one decoded batch; nothing is begun where no image is readable.
+def start_batches(job: Job, group: Sequence[PixelBatch]) -> list[PendingEmbeddings]:
+    """Begin to encode the views of decoded batches together; nothing is begun where no image is to be encoded.
 
-    A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
+    What is short (the last batch of a split) is padded to the full size, so that no row depends on how many follow it.
     """
-    if not batch.readable.any():
+    if not any(batch.readable[batch.pictured].any() for batch in group):
         return []
-    views = batch.pixels.permute(1, 0, 4, 2, 3)
-    return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in views]
+    pixels = group[0].pixels if len(group) == 1 else torch.cat([batch.pixels for batch in group])
+    return [job.encoder.start_images(view, pad_to=job.plan.batch_size) for view in pixels.permute(1, 0, 4, 2, 3)]
 
 
-def finish_batch(job: Job, batch: PixelBatch, pending: list[PendingEmbeddings]) -> tuple[PixelBatch, np.ndarray]:
-    """The batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable."""
-    count, views = batch.pixels.shape[:2]
-    embeddings = np.full((count, views, job.encoder.dim), np.nan, np.float32)
-    readable = batch.readable
-    for view, one in enumerate(pending):
-        embeddings[readable, view] = one.result()[readable]
-    return batch, embeddings
+def finish_batches(
+    job: Job, group: Sequence[PixelBatch], pending: Sequence[PendingEmbeddings]
+) -> list[tuple[PixelBatch, np.ndarray]]:
+    """Each batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable or known."""
+    encoded, done, start = [one.result() for one in pending], [], 0
+    for batch in group:
+        rows, stop = batch.pictured, start + len(batch.pixels)
+        embeddings = np.full((len(batch.reasons), batch.pixels.shape[1], job.encoder.dim), np.nan, np.float32)
+        readable = batch.readable[rows]
+        for view, values in enumerate(encoded):
+            embeddings[rows[readable], view] = values[start:stop][readable]
+        done.append((batch, embeddings))
+        start = stop
+    return done
 
 
 def empty_result(shard: Shard, job: Job) -> ShardResult:
@@ -198,8 +213,8 @@ def empty_result(shard: Shard, job: Job) -> ShardResult:
     )
 
 
-def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.ndarray, job: Job) -> None:
-    """Put an encoded batch into its rows of a shard.
+def fill(result: ShardResult, rows: Sequence[int], batch: PixelBatch, embeddings: np.ndarray, job: Job) -> None:
+    """Put an encoded batch into its rows of a shard; those that are known are left to who takes them.
 
     Raises:
         DataError: An image is unreadable and the job says to fail then; the message names it.
@@ -214,7 +229,7 @@ def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.nda
                 message = f"cannot read {image_id} ({split} row {row}): {reason}{more}; "
                 raise DataError(message + "mend the file, or type --on-error skip to leave its row empty")
             result.bad.append({"row": row, "id": image_id, "reason": reason})
-    where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)
+    where = np.asarray(rows) - result.shard.start
     result.images[where] = embeddings[:, 0]
     result.content[where] = batch.contents
     result.state[where] = np.where(batch.readable, ENCODED, UNREADABLE)

@@ -15,7 +15,7 @@ from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.places.folder import check_name
-from featcache.places.home import datasets_folder
+from featcache.places.home import datasets_folder, resolve_root
 from featcache.prompts import PromptSpec, read_prompts
 
 OnError = Literal["fail", "skip"]
@@ -85,6 +85,10 @@ class Request:
 
     def load_dataset(self) -> Dataset:
         """The data set, cut down to the splits and rows asked for."""
+        return self.cut(self.listed())
+
+    def listed(self) -> Dataset:
+        """All of the data set."""
         dataset = load_dataset(
             self.dataset,
             data_root=self.data_root,
@@ -94,7 +98,10 @@ class Request:
             seed=self.seed,
             download_root=datasets_folder(self.root),
         )
-        dataset = replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
+        return replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
+
+    def cut(self, dataset: Dataset) -> Dataset:
+        """Of a data set the splits and rows that were asked for."""
         if self.splits:
             dataset = dataset.subset([split.strip() for split in self.splits])
         return dataset.limited(self.limit, self.seed) if self.limit else dataset
@@ -141,6 +148,7 @@ class Request:
             self,
             model=model,
             pretrained=pretrained,
+            root=resolve_root(self.root),
             dataset=_absolute(self.dataset) or self.dataset,
             data_root=_absolute(self.data_root),
             split_file=_absolute(self.split_file),

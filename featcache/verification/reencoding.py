@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featcache.cache.encoded_rows import EncodedRows
 from featcache.cache.layout import IMAGES, VIEWS
 from featcache.cache.manifest import require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.encoders.of_identity import at_precision, encoder_of
 from featcache.errors import ModelError
+from featcache.extraction.growing.splits_before import in_splits_of
 from featcache.extraction.job import Job
 from featcache.extraction.request import Request, dataset_identity
 from featcache.places.folder import Folder, array_in
@@ -45,7 +47,7 @@ def verify_sample(
     """
     manifest = read_manifest(folder)
     identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
-    dataset = _original_dataset(manifest, data_root)
+    dataset = _original_dataset(folder, manifest, data_root)
     encoder = encoder_of(identity["encoder"], device=device)
     if encoder.draft is not None and encoder.device.type != identity["device"]:
         made_on, here = identity["device"], encoder.device.type
@@ -69,12 +71,15 @@ def verify_sample(
             found.shards += [shard for shard in plan.shards(split) if shard.start <= part[row] < shard.stop]
 
 
-def _original_dataset(manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
+def _original_dataset(folder: Folder, manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
     """The data set, listed again as the first run was asked to, with the images possibly elsewhere."""
     asked = dict(manifest["provenance"]["request"])
     if data_root:
         asked["data_root"] = str(data_root)
-    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset()
+    request = Request(model=manifest["identity"]["encoder"]["architecture"], **asked)
+    if "kept" in manifest["provenance"]["split"]:
+        return in_splits_of(request.listed(), EncodedRows(folder, manifest))
+    return request.load_dataset()
 
 
 def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:

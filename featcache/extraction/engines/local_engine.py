@@ -14,8 +14,8 @@ from featcache.errors import ModelError
 from featcache.extraction.engines.engine import Brief, StationThere
 from featcache.extraction.engines.processes import stations_in_processes
 from featcache.extraction.request import Request
-from featcache.extraction.speed import cores_here
 from featcache.extraction.station import Station
+from featcache.places.cores import cores_here
 
 
 class LocalEngine:

@@ -13,7 +13,7 @@ from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.encoders.encoder import PendingEmbeddings
 from featcache.errors import DataError, ModelError
-from featcache.extraction.job import Job, empty_result, fill, finish_batch, start_batch
+from featcache.extraction.job import Job, empty_result, fill, finish_batches, start_batches
 from featcache.ids import encode_ids
 from featcache.images.batches import PixelBatch
 
@@ -54,7 +54,7 @@ class WithBatch(Job):
 
 
 def encoded(this: Job, batch: PixelBatch) -> np.ndarray:
-    return finish_batch(this, batch, start_batch(this, batch))[1]
+    return finish_batches(this, [batch], start_batches(this, [batch]))[0][1]
 
 
 def test_a_short_batch_is_padded_so_that_bits_do_not_depend_on_what_follows() -> None:
