@@ -29,7 +29,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
-    from featcache.commands import datasets, extract, info, list, models, text, verify
+    from featcache.commands import datasets, export, extract, info, list, models, remove, text, verify
     from featcache.commands.shared.command import Command, ContinuedCommand
 
     app = _app(
@@ -42,6 +42,8 @@ def featcache_app() -> typer.Typer:
     app.command("info", cls=Command)(info.info)
     app.command("verify", cls=Command)(verify.verify)
     app.command("text", cls=Command)(text.text)
+    app.command("export", cls=Command)(export.export)
+    app.command("remove", cls=Command)(remove.remove)
     app.command("datasets", cls=Command)(datasets.datasets)
     app.command("models", cls=Command)(models.models)
     return app
@@ -50,7 +52,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, search
-    from adapters.commands.saved import compare, eval, predict, runs
+    from adapters.commands.saved import compare, eval, predict, remove, runs
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand
 
     app = _app(
@@ -67,6 +69,7 @@ def adapters_app() -> typer.Typer:
     app.command("predict", cls=Command)(predict.predict)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
+    app.command("remove", cls=Command)(remove.remove)
     return app
 
 

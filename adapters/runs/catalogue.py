@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.errors import RunError
@@ -23,11 +23,13 @@ class SavedRun:
         path: the folder.
         report: what `adapters fit` found; None if it cannot be read.
         problem: why not; None if it can.
+        root: the root that its URL names; None: that of the command.
     """
 
     path: Path
     report: Report | None
     problem: str | None = None
+    root: str | None = None
 
     @property
     def name(self) -> str:
@@ -97,7 +99,7 @@ def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
         place, behind_a_root, name = str(run).partition("/runs/")
         if not behind_a_root:
             raise RunError(f"no run {run}: behind a URL a run is ROOT/runs/DATASET/MODEL/RUN")
-        return find_run(name, root=place)
+        return replace(find_run(name, root=place), root=place)
     folder = Path(run).expanduser()
     if folder.is_dir():
         pull(folder, root)

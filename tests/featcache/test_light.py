@@ -32,6 +32,7 @@ COMPUTES = {
     "featcache.extraction.engines.processes",
     "featcache.extraction.engines.ray_engine",
     "featcache.extraction.fast_decoding",
+    "featcache.extraction.growing.packing",
     "featcache.extraction.job",
     "featcache.extraction.speed",
     "featcache.extraction.station",

@@ -307,7 +307,7 @@ def test_what_is_taken_back_finds_its_cache(root: Path, image_folder: ImageFolde
     extract(folder)
     (folder / "class_0/new.png").unlink()
     assert extract(folder).cache.name == "photos-tiny"
-    draw(folder / "class_0/new.png", 2)
+    Image.new("RGB", (8, 8)).save(folder / "class_0/new.png")
     assert extract(folder).cache.name == "photos-tiny-3"
     shutil.rmtree(root / "caches/photos-tiny")
     report = extract(folder)
