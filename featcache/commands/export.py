@@ -46,5 +46,5 @@ def exported_page(done: Exported) -> Page:
     """What was written."""
     rows = [("rows", counts(done.rows)), ("where", str(done.path))]
     if done.left_out:
-        rows.append(("left out", f"{done.left_out:,} images that could not be read"))
+        rows.append(("left out", f"{done.left_out:,} image{'s' * (done.left_out > 1)} that could not be read"))
     return Page([Facts(rows, title=f"Exported {done.cache} to {done.format}")])

@@ -213,6 +213,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     """What `extract` did under the root that was given."""
     cache = report.cache
     rows = [*_done(report), ("rows", counts(cache.rows))]
+    rows += _instead_of(report, root)
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
     if "batch_sizes" in cache.manifest["plan"]:
@@ -243,12 +244,27 @@ def _done(report: ExtractionReport) -> list[tuple[str, str]]:
         if len(report.encoded_by) > 1:
             rows.append(("by", ", ".join(f"{place}: {count:,}" for place, count in report.encoded_by.items())))
         rows += [("found done", f"{report.resumed:,} images")] if report.resumed else []
+    elif report.reused:
+        rows = [("encoded", "nothing")]
     else:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
         rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
+    if report.reused:
+        rows.append(("re-used", f"{report.reused:,} images that other caches have, bit for bit"))
     if report.skipped:
         rows.append(("unreadable", f"{report.skipped:,} images; `featcache info {cache.name}` lists them"))
     return rows
+
+
+def _instead_of(report: ExtractionReport, root: str | None) -> list[tuple[str, str]]:
+    """That the data set has gone to another cache before its images changed."""
+    before = report.instead_of
+    if before is None:
+        return []
+    told = (
+        f"{before}, which is of the images as they were and stays; `featcache remove {before}{again(root)}` removes it"
+    )
+    return [("instead of", told)]
 
 
 def _next_command(cache: Cache, root: str | None) -> str:

@@ -119,7 +119,7 @@ def in_splits_of(listed: Dataset, cache: EncodedRows) -> Dataset:
 def _of_the_same(listed: Dataset, caches: Sequence[Listed]) -> list[Before]:
     """Caches of a data set of this name that was divided by the same seed, the newest first."""
     made, found = made_here(listed.provenance["split"]), []
-    sound = [cache for cache in caches if not cache.problem]
+    sound = [one for one in caches if not one.problem and "images" in one.manifest["request"]]
     for cache in sorted(sound, key=lambda one: str(one.manifest["created"]), reverse=True):
         same_name = cache.manifest["identity"]["dataset"]["name"] == listed.name
         if same_name and made_here(cache.manifest["provenance"].get("split", {})) == made:
