@@ -182,7 +182,7 @@ def known_images(
     identity: Identity,
     dataset: Mapping[str, Any],
     besides: str,
-    said: Callable[[Mapping[str, Any]], Identity],
+    identity_in: Callable[[Mapping[str, Any]], Identity],
 ) -> KnownImages | None:
     """The images of caches whose embeddings are what they would be here; None where there is no such image.
 
@@ -191,11 +191,11 @@ def known_images(
         identity: Of the cache that is made.
         dataset: What lists its data set again, as its provenance tells.
         besides: The location of the cache that is made, which is left out.
-        said: What the manifest of another one says of its identity.
+        identity_in: The identity that a manifest records.
     """
     found, of_this_set = [], []
     for listed in caches:
-        if listed.problem or listed.path == besides or not _made_alike(said(listed.manifest), identity):
+        if listed.problem or listed.path == besides or not _made_alike(identity_in(listed.manifest), identity):
             continue
         try:
             found.append(EncodedRows(Folder(listed.path), listed.manifest))

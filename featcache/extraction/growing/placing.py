@@ -41,10 +41,6 @@ class Placed:
     folder: Folder
     instead_of: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.folder.exists(MANIFEST):
-            require_same_request(self.folder, self.request, self.dataset)
-
 
 def place(request: Request) -> Placed:
     """List the data set that was asked for, and find its cache or the place of a new one.
@@ -62,19 +58,22 @@ def place(request: Request) -> Placed:
     dataset = request.cut(with_splits_before(listed, request))
     there = folder.exists(MANIFEST)
     if request.name or (there and not _has_changed(folder, request, dataset)):
+        if there:
+            _require_same(folder, request, dataset)
         return Placed(request, dataset, folder)
     numbers = [1, *_numbers(request, name)] if there else _numbers(request, name)
     for number in reversed(numbers):  # the newest first
         found = _folder(request, _numbered(name, number))
         if _is_of(found, request, dataset):
-            return Placed(replace(request, name=_numbered(name, number)), dataset, found, name if number > 1 else None)
+            before = name if there and number > 1 else None
+            return Placed(replace(request, name=_numbered(name, number)), dataset, found, before)
     if not there:
         return Placed(request, dataset, folder)
     following = _numbered(name, max(numbers) + 1)
     return Placed(replace(request, name=following), dataset, _folder(request, following), name)
 
 
-def require_same_request(folder: Folder, request: Request, dataset: Dataset) -> None:
+def _require_same(folder: Folder, request: Request, dataset: Dataset) -> None:
     """Refuse a cache that was made from something else; told from JSON alone, before any model is loaded.
 
     Raises:

@@ -58,3 +58,4 @@ def _encode(result: ShardResult, rows: np.ndarray, job: Job) -> None:
     batches = [batch for shard in plan.shards(split) for batch in plan.batches(shard)]
     for batch, (decoded, embeddings) in zip(batches, alone.encode((split, one) for one in batches), strict=True):
         fill(result, (result.shard.start + rows[batch.start : batch.stop]).tolist(), decoded, embeddings, job)
+    result.bad.sort(key=lambda entry: int(entry["row"]))
