@@ -37,12 +37,12 @@ ENTRIES = {
     "parquet": Entry(
         "featcache.exporting.formats.parquet:write_parquet",
         ".parquet",
-        "one row an image, embeddings as lists of fixed size: for DuckDB, Polars, pandas, LanceDB",
+        "one row an image, embeddings as lists of fixed size: for DuckDB, Polars, pandas",
     ),
     "clip-retrieval": Entry(
         "featcache.exporting.formats.clip_retrieval:write_clip_retrieval",
         "-clip-retrieval",
-        "clip-retrieval's folder: img_emb/*.npy of unit length and metadata/*.parquet",
+        "clip-retrieval's folder: img_emb, rows of unit length, and metadata",
     ),
     "safetensors": Entry(
         "featcache.exporting.formats.safetensors_file:write_safetensors",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featcache.exporting.content import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, SPLITS, TEXT, Content
+from featcache.exporting.content import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, SCALE, SPLITS, TEXT, Content
 from featcache.exporting.formats.formats import Told
 from featcache.ids import decode_ids
 
@@ -23,8 +23,13 @@ def write_npz(content: Content, path: Path, told: Told) -> None:
         _write(archive, IDS, (rows,), ids, (decode_ids(block.ids.padded).astype(ids) for block in content.blocks()))
         splits = (np.full(count, split, names) for split, count in content.rows.items())
         _write(archive, SPLITS, (rows,), names, splits)
-        facts = {name: np.array(fact) for name, fact in content.facts().items() if name != CLASS_NAMES}
-        small = {CLASS_NAMES: np.array(content.cache.class_names), TEXT: content.text.features, **facts}
+        facts = {name: np.array(fact) for name, fact in content.facts().items()}
+        small = {
+            **facts,
+            CLASS_NAMES: np.array(content.cache.class_names),
+            TEXT: content.text.features,
+            SCALE: np.array(content.text.logit_scale),
+        }
         for name, array in small.items():
             _write(archive, name, array.shape, array.dtype, [array])
 

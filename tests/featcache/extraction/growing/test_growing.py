@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,10 +11,12 @@ import pytest
 from PIL import Image
 
 import featcache
+from featcache.cache.encoded_rows import EncodedRows
 from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
 from featcache.errors import CacheMismatch, DataError
 from featcache.extraction.extract import ExtractionReport, run_extraction
+from featcache.extraction.growing.known_images import UNKNOWN, KnownImages
 from featcache.extraction.planned import planned
 from featcache.extraction.request import Request
 from featcache.places.folder import Folder
@@ -215,16 +216,27 @@ def test_a_damaged_shard_of_the_other_cache_is_encoded_anew(
     assert_as_from_scratch(report.cache, tmp_path)
 
 
-def test_rows_of_another_image_are_not_taken(root: Path, image_folder: ImageFolder, tmp_path: Path) -> None:
-    """Two shards' files that changed places are whole, each by itself, and tell by their digests whose they are."""
-    folder = image_folder()
-    first = extract(folder, dtype="float32").cache
-    chunk = Path(first.path, "val/content/c/0/0")
-    os.replace(Path(first.path, "test/content/c/0/0"), chunk)
-    draw(folder / "class_0/new.png", 1)
-    report = extract(folder, dtype="float32")
-    assert report.encoded > 1
-    assert report.encoded + report.reused == 61
+def test_rows_of_another_image_are_not_taken(root: Path, image_folder: ImageFolder) -> None:
+    """As when the other cache was written anew after its digests were read."""
+    cache = extract(image_folder(), views=1).cache
+    known = KnownImages([EncodedRows(cache.folder, cache.manifest)], {"train": 1}, [False])
+    contents, ids = cache["train"].content[:3].copy(), cache["train"].take_padded_ids(slice(0, 3))
+    names = cache["train"].ids[:3]
+    places = np.array([known.find("train", *each) for each in zip(names, [b""] * 3, map(bytes, contents), strict=True)])
+    assert (places >= 0).all()
+    assert known.find("train", "another", b"", bytes(contents[0])) == UNKNOWN  # its views would be others
+    assert known.find("test", "another", b"", bytes(cache["test"].content[0])) >= 0
+    contents[1] ^= 1
+    found = known.take("train", places, contents, ids, cache.encoder["dim"])
+    assert found.taken.tolist() == [True, False, True]
+    assert np.array_equal(found.images[0], cache["train"].images[0])
+    assert np.array_equal(found.views[2], cache["train"].views[2])
+    contents[1] ^= 1
+    assert known.take("train", places, contents, ids[[0, 0, 2]], cache.encoder["dim"]).taken.tolist() == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_the_other_cache_vanishes_on_the_way(
