@@ -18,8 +18,11 @@ from tests.processes import imported, mistake, run
 APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
 COMMANDS = [
-    *(("featcache", name) for name in ("extract", "list", "info", "verify", "text", "datasets", "models")),
-    *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "predict", "list", "runs")),
+    *(
+        ("featcache", name)
+        for name in ("extract", "list", "info", "verify", "text", "export", "remove", "datasets", "models")
+    ),
+    *(("adapters", name) for name in ("audit", "fit", "search", "bench", "eval", "predict", "list", "runs", "remove")),
 ]
 
 

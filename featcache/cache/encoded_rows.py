@@ -87,11 +87,15 @@ class EncodedRows:
         Raises:
             CacheError, OSError, ValueError and others (`UNUSABLE`): they are damaged, or the cache is gone.
         """
-        of_split = self._split(split)
-        content = of_split.take_content(rows)
+        of_split, content = self._split(split), self.digests(split, rows)
+        return Taken(of_split.take_images(rows), of_split.take_views(rows) if views else None, content)
+
+    def digests(self, split: str, rows: np.ndarray) -> np.ndarray:
+        """(R, 16) uint8 digests of the files of some rows (R,), ascending. Raises as `take`."""
+        content = self._split(split).take_content(rows)
         if content is None:
             raise CacheIncomplete(f"{self.folder.location} has no digests of files")
-        return Taken(of_split.take_images(rows), of_split.take_views(rows) if views else None, content)
+        return content
 
     def take_ids(self, split: str, rows: np.ndarray) -> Ids:
         """The ids of some rows. Raises as `ids`."""

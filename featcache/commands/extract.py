@@ -146,7 +146,8 @@ def extract(
 ) -> None:
     """Encode a data set once; continue what was begun, or say that all is there already.
 
-    Stop it at any moment: the same command continues, and ends with the same bits.
+    Stop it at any moment: the same command continues, and ends with the same bits. After images have changed it makes
+    another cache, and encodes what no cache under the root has.
     """
     from featcache.extraction.extract import run_extraction
     from featcache.extraction.planned import planned

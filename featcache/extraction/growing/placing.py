@@ -14,6 +14,7 @@ from featcache.cache.layout import COMPLETE, MANIFEST
 from featcache.cache.manifest import different, require_equal
 from featcache.cache.reading import read_manifest
 from featcache.datasets.dataset import Dataset
+from featcache.extraction.growing.overwritten import overwritten
 from featcache.extraction.growing.splits_before import with_splits_before
 from featcache.extraction.request import Request
 from featcache.places.folder import Folder, join
@@ -97,9 +98,12 @@ def _compared(
         made.setdefault("decode", "exact")
     # Images may move, and while a cache is unfinished one may be mended where it is. Another folder with other files
     # is another data set, and of a finished cache another file is another image.
+    finished = folder.exists(COMPLETE)
     same = {key for key in kept["images"] if asked["images"].get(key) == kept["images"][key]}
-    if "sizes_sha256" in same or (same and not folder.exists(COMPLETE)):
+    if "sizes_sha256" in same or (same and not finished):
         asked["images"] = kept["images"]
+    if finished and asked == kept and overwritten(folder, manifest, dataset):
+        asked["images"] = {**kept["images"], "files": "changed"}
     return kept, asked
 
 

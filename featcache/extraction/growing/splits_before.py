@@ -17,6 +17,7 @@ from featcache.cache.encoded_rows import UNUSABLE, EncodedRows
 from featcache.datasets.dataset import Dataset, Split
 from featcache.datasets.kept_splits import ELSEWHERE, made_here, with_kept_splits
 from featcache.datasets.listing import SPLITS
+from featcache.extraction.growing.overwritten import overwritten
 from featcache.extraction.request import Request
 from featcache.ids import CONTENT_BYTES, Ids, mixed_bytes
 from featcache.images.content import content_of
@@ -43,8 +44,8 @@ class Before:
     """
 
     def __init__(self, listed: Listed) -> None:
-        self.manifest = listed.manifest
-        self._rows = EncodedRows(Folder(listed.path), listed.manifest)
+        self.manifest, self.folder = listed.manifest, Folder(listed.path)
+        self._rows = EncodedRows(self.folder, listed.manifest)
         ids = {split: self._rows.ids(split) for split in self._rows.plan.rows}
         self._ids = {split: mixed_bytes([of_split]) for split, of_split in ids.items()}
 
@@ -150,7 +151,8 @@ def _agrees(cache: Before, listed: Dataset, ids: Mapping[str, np.ndarray]) -> bo
         return False
     if cache.manifest["identity"]["dataset"]["listing_sha256"] != listed.listing_sha256:
         return True
-    return bool(cache.manifest["request"]["images"]["sizes_sha256"] == listed.sizes_digest())
+    same_sizes = cache.manifest["request"]["images"]["sizes_sha256"] == listed.sizes_digest()
+    return same_sizes and not overwritten(cache.folder, cache.manifest, listed)
 
 
 def _contents(listed: Dataset, names: Sequence[str], workers: int | None) -> dict[str, np.ndarray]:

@@ -143,6 +143,24 @@ def test_a_changed_image_in_a_listing_that_is_the_same(root: Path, image_folder:
         extract(folder, name="photos-tiny")
 
 
+def test_a_changed_image_of_the_same_size_is_noticed_by_when_it_was_written(
+    root: Path, image_folder: ImageFolder
+) -> None:
+    folder = image_folder()
+    first = extract(folder).cache
+    one = folder / str(first["train"].ids[0])
+    one.touch()
+    assert extract(folder).cache.name == "photos-tiny"  # written, but the same
+    content = bytearray(one.read_bytes())
+    content[-20] ^= 1  # in the checksum of the pixels, which is compared with them
+    one.write_bytes(content)
+    report = extract(folder, on_error="skip")
+    assert (report.cache.name, report.reused, report.skipped) == ("photos-tiny-2", 59, 1)
+    assert where(report.cache) == where(first)
+    with pytest.raises(CacheMismatch, match="images.files is absent in the cache and changed in this run"):
+        extract(folder, name="photos-tiny")
+
+
 def test_a_data_set_with_its_own_splits_obeys_itself(root: Path, image_folder: ImageFolder) -> None:
     for split in ("train", "test"):
         image_folder(f"photos/{split}", per_class=6, seed=len(split))
