@@ -21,6 +21,7 @@ from featcache.extraction.planned import planned
 from featcache.extraction.request import Request
 from featcache.places.folder import Folder
 from featcache.verification.verify import verify
+from tests.buckets import serving
 from tests.conftest import ImageFolder
 
 
@@ -335,6 +336,15 @@ def test_in_several_processes(root: Path, image_folder: ImageFolder, tmp_path: P
     report = extract(folder, dtype="float32", device="auto", devices="cpu,cpu")
     assert (report.encoded, report.reused) == (1, 60)
     assert json.loads(json.dumps(report.to_json()))["reused"] == 60
+
+
+def test_under_a_root_behind_a_url(root: Path, image_folder: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = image_folder()
+    with serving(monkeypatch):
+        extract(folder, root="s3://bucket/home")
+        draw(folder / "class_0/new.png", 1)
+        report = extract(folder, root="s3://bucket/home")
+        assert (report.cache.name, report.encoded, report.reused) == ("photos-tiny-2", 1, 60)
 
 
 def test_another_question_is_still_refused(root: Path, image_folder: ImageFolder) -> None:
