@@ -28,7 +28,18 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def featcache_app() -> typer.Typer:
     """The command line `featcache`."""
-    from featcache.commands import datasets, extract, import_embeddings, info, list, models, text, verify
+    from featcache.commands import (
+        datasets,
+        export,
+        extract,
+        import_embeddings,
+        info,
+        list,
+        models,
+        remove,
+        text,
+        verify,
+    )
     from featcache.commands.shared.command import Command, ContinuedCommand
     from featcache.commands.shared.command_line import command_line
 
@@ -43,6 +54,8 @@ def featcache_app() -> typer.Typer:
     app.command("info", cls=Command)(info.info)
     app.command("verify", cls=Command)(verify.verify)
     app.command("text", cls=Command)(text.text)
+    app.command("export", cls=Command)(export.export)
+    app.command("remove", cls=Command)(remove.remove)
     app.command("datasets", cls=Command)(datasets.datasets)
     app.command("models", cls=Command)(models.models)
     return app
@@ -51,7 +64,7 @@ def featcache_app() -> typer.Typer:
 def adapters_app() -> typer.Typer:
     """The command line `adapters`."""
     from adapters.commands import audit, bench, fit, list, report, search, suggest
-    from adapters.commands.saved import add, compare, eval, export, predict, push, runs, serve
+    from adapters.commands.saved import add, compare, eval, export, predict, push, remove, runs, serve
     from featcache.commands.shared.command import Command, CommandOfMethod, ContinuedCommand, ContinuedCommandOfMethod
     from featcache.commands.shared.command_line import command_line
 
@@ -75,6 +88,7 @@ def adapters_app() -> typer.Typer:
     app.command("push", cls=Command)(push.push)
     app.command("list", cls=Command)(list.list_methods)
     app.command("runs", cls=Command)(runs.runs)
+    app.command("remove", cls=Command)(remove.remove)
     return app
 
 

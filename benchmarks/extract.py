@@ -28,11 +28,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from featcache.encoders.encoder import Encoder
-from featcache.encoding.speed import cores_here, default_batch_size, default_workers
+from featcache.encoding.speed import default_batch_size, default_workers
 from featcache.encoding.waits import STARTING
 from featcache.extraction.extract import ExtractionReport, run_extraction
 from featcache.extraction.request import Request
 from featcache.images.decode import decode
+from featcache.places.cores import cores_here
 
 CLASSES = 4
 

@@ -87,6 +87,8 @@ def extract(
 ) -> Cache:
     """Run a frozen encoder once over a data set; continue what was begun, or open what is there already.
 
+    After images have changed it makes another cache, `<name>-2`, and encodes what no cache under the root has.
+
     Args:
         model: open_clip's name (`ViT-B/16`), `tiny` (embedded), or a local open_clip model directory.
         dataset: A card's name (`featcache datasets`), a folder of class folders or of images without labels, a CSV or

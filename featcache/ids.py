@@ -82,12 +82,11 @@ class Ids(Sequence[str]):
         """The ids of these rows, in the order given."""
         return Ids(_as_wide_as_needed(self.padded[rows]))
 
-    def followed_by(self, other: Ids) -> Ids:
-        """These ids, then the others."""
-        both = np.zeros((len(self) + len(other), max(self.padded.shape[1], other.padded.shape[1])), np.uint8)
-        both[: len(self), : self.padded.shape[1]] = self.padded
-        both[len(self) :, : other.padded.shape[1]] = other.padded
-        return Ids(both)
+    @classmethod
+    def joined(cls, parts: Sequence[Ids]) -> Ids:
+        """All ids of all parts, in order."""
+        width = max(part.padded.shape[1] for part in parts)
+        return cls(np.concatenate([np.pad(ids.padded, ((0, 0), (0, width - ids.padded.shape[1]))) for ids in parts]))
 
 
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
@@ -112,12 +111,12 @@ def repeated_id(splits: Sequence[Ids]) -> str | None:
     Ids are told apart by 64 bits that are mixed from their bytes, and only those whose bits agree are looked at: eight
     bytes a row instead of a set of strings.
     """
-    mixed = _mixed(splits)
+    mixed = mixed_bytes(splits)
     mixed.sort()
     twice = mixed[1:][mixed[1:] == mixed[:-1]]
     if not len(twice):
         return None
-    suspects = np.flatnonzero(np.isin(_mixed(splits), twice))
+    suspects = np.flatnonzero(np.isin(mixed_bytes(splits), twice))
     ends = np.cumsum([len(ids) for ids in splits])
     seen = set[str]()
     for row in suspects.tolist():
@@ -162,7 +161,7 @@ def _each_ended(padded: np.ndarray) -> memoryview:
     return ended[np.arange(ended.shape[1]) <= lengths[:, None]].data
 
 
-def _mixed(splits: Sequence[Ids]) -> np.ndarray:
+def mixed_bytes(splits: Sequence[Ids]) -> np.ndarray:
     """(N,) uint64: the bytes of each id mixed, eight at a time; words of nothing but padding change nothing."""
     mixed, done = np.empty(sum(map(len, splits)), np.uint64), 0
     for ids in splits:

@@ -22,12 +22,18 @@ from tests.processes import imported, mistake, program, run
 APPS = {"featcache": cli.featcache_app, "adapters": cli.adapters_app}
 HEAVY = {"torch", "open_clip", "sklearn", "faiss", "scipy", "matplotlib"}
 COMMANDS = [
-    *(("featcache", name) for name in ("extract", "import", "list", "info", "verify", "text", "datasets", "models")),
+    *(
+        ("featcache", name)
+        for name in (
+            *("extract", "import", "list", "info", "verify", "text"),
+            *("export", "remove", "datasets", "models"),
+        )
+    ),
     *(
         ("adapters", name)
         for name in (
             *("audit", "fit", "search", "bench", "eval", "compare", "report"),
-            *("predict", "export", "push", "list", "runs"),
+            *("predict", "export", "push", "list", "runs", "remove"),
         )
     ),
 ]

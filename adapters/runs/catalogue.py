@@ -25,12 +25,14 @@ class SavedRun:
         report: what `adapters fit` found; None if it cannot be read.
         problem: why not; None if it can.
         called: what it is called, where that is not its folder's own name.
+        root: the root that its URL names; None: that of the command.
     """
 
     path: Path
     report: Report | None
     problem: str | None = None
     called: str = ""
+    root: str | None = None
 
     @property
     def name(self) -> str:
@@ -105,7 +107,7 @@ def find_run(run: str | Path, *, root: str | None = None) -> SavedRun:
         place, behind_a_root, name = str(run).partition("/runs/")
         if not behind_a_root:
             raise RunError(f"no run {run}: behind a URL a run is ROOT/runs/DATASET/MODEL/RUN")
-        return find_run(name, root=place)
+        return replace(find_run(name, root=place), root=place)
     folder = Path(run).expanduser()
     if folder.is_dir():
         pull(folder, root)

@@ -117,6 +117,20 @@ def pull(copy: Path, root: str | None) -> None:
         write_whole(runs_folder(root) / file, content)
 
 
+def remove_kept(copy: Path, root: str | None) -> None:
+    """Remove a run under `runs_folder` from the store, its report first, and the mark of its copy; else nothing.
+
+    Raises:
+        CacheError: The store cannot be reached.
+    """
+    there = remote_runs(root)
+    if there is not None and copy.is_relative_to(runs_folder(root)):
+        name = _name(copy, root)
+        there.remove(f"{name}/{METRICS}")
+        there.remove_folder(name)
+        _mark_of(copy).unlink(missing_ok=True)
+
+
 def _read(there: Folder, name: str) -> bytes | None:
     """A report; None where another machine has begun to push the run anew."""
     with suppress(FileNotFoundError):

@@ -22,8 +22,8 @@ from adapters.serving.limits import Limits
 from adapters.serving.page import CSS, HEADERS, HTML, JS
 from adapters.serving.pixels import check_pixels
 from featcache.encoding.given import Given
-from featcache.encoding.speed import cores_here
 from featcache.errors import ImageError
+from featcache.places.cores import cores_here
 from featcache.version import package_version
 
 if TYPE_CHECKING:

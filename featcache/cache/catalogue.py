@@ -70,7 +70,8 @@ def _done(group: zarr.Group, plan: ShardPlan, split: str) -> int:
 def list_caches(root: str | Path | None = None) -> list[Listed]:
     """All caches under a root, the most recently finished first, unfinished ones last."""
     home = Folder(caches_location(root))
-    found = together(lambda name: _listed(name, Folder(join(home.location, name))), home.names())
+    names = [name for name in home.names() if not name.startswith(".")]  # hidden is what is being removed
+    found = together(lambda name: _listed(name, Folder(join(home.location, name))), names)
     return sorted(filter(None, found), key=lambda cache: cache.finished or "", reverse=True)
 
 

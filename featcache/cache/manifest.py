@@ -150,16 +150,22 @@ def views_of(identity: Mapping[str, Any]) -> dict[str, int]:
     return {views["split"]: views["count"]} if views else {}
 
 
-def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    """Yield one phrase for every leaf where two JSON values differ."""
+def different(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every leaf where two JSON values differ: its key, such as `dataset.rows`, and both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted({*old, *new}):
-            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+            yield from different(old.get(name), new.get(name), f"{key}.{name}" if key else name)
     elif old != new:
+        yield key, old, new
+
+
+def differences(old: Any, new: Any) -> Iterator[str]:
+    """Yield one phrase for every leaf where two JSON values differ."""
+    for key, before, now in different(old, new):
         if key.endswith("sha256"):
             yield f"{_DIGESTS.get(key, key)} differ"
         else:
-            yield f"{key} is {_short(old)} in the cache and {_short(new)} in this run"
+            yield f"{key} is {_short(before)} in the cache and {_short(now)} in this run"
 
 
 def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], cache: str) -> None:

@@ -134,6 +134,17 @@ class CachedSplit:
         """(R,) strings: some rows of `ids`, reading only the chunks they lie in."""
         return self._ids(rows)
 
+    def take_padded_ids(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(R, W) uint8: some rows of `ids` as they are stored, padded with zero bytes."""
+        padded = self._read(IDS, rows)
+        if missing := int((~padded.any(axis=1)).sum()):
+            raise CacheIncomplete(f"{missing} of {len(padded)} ids are missing{self._remedy()}")
+        return padded
+
+    def take_content(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, 16) uint8: some rows of `content`; None in format 1."""
+        return self._read(CONTENT, rows) if CONTENT in self._group else None
+
     def unread(self) -> list[str]:
         """The arrays of `LOADED` that have not been read."""
         return [array for name, array in LOADED.items() if name not in vars(self) and array not in self._ahead]
@@ -147,10 +158,7 @@ class CachedSplit:
         self._ahead[array] = self._read(array)
 
     def _ids(self, rows: np.ndarray | slice) -> np.ndarray:
-        ids = decode_ids(self._read(IDS, rows))
-        if missing := int((ids == "").sum()):
-            raise CacheIncomplete(f"{missing} of {len(ids)} ids are missing{self._remedy()}")
-        return ids
+        return decode_ids(self.take_padded_ids(rows))
 
     def _take_valid(self, rows: np.ndarray | slice) -> np.ndarray:
         state = self._read(STATE, rows)

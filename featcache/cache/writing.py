@@ -54,6 +54,7 @@ class ShardResult:
         state: (R,) int8, `ENCODED` or `UNREADABLE`.
         content: (R, 16) uint8 digests of the image files; zeros where a file could not be read.
         bad: The unreadable images: `{"row", "id", "reason"}` each.
+        reused: Rows that were taken from other caches.
     """
 
     shard: Shard
@@ -62,6 +63,7 @@ class ShardResult:
     state: np.ndarray
     content: np.ndarray
     bad: list[dict[str, Any]] = field(default_factory=list)
+    reused: int = 0
 
 
 class CacheStore:

@@ -237,7 +237,8 @@ def extract(
 ) -> None:
     """Encode a data set once; continue what was begun, or say that all is there already.
 
-    Stop it at any moment: the same command continues, and ends with the same bits.
+    Stop it at any moment: the same command continues, and ends with the same bits. After images have changed it makes
+    another cache, and encodes what no cache under the root has.
     """
     from featcache.extraction.extract import run_extraction
     from featcache.extraction.planned import planned
@@ -310,6 +311,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     cache = report.cache
     rows = [*_done(report, root), ("rows", _rows(report))]
     rows += [("unlabelled", counts(cache.unlabelled))] if cache.unlabelled else []
+    rows += _instead_of(report, root)
     rows += [("splits", split_origin(cache.manifest["provenance"]["split"])), ("classes", classes(cache.class_names))]
     rows.append(("encoder", encoder(cache.encoder)))
     if "batch_sizes" in cache.manifest["plan"]:
@@ -351,13 +353,28 @@ def _done(report: ExtractionReport, root: str | None) -> list[tuple[str, str]]:
         if len(report.encoded_by) > 1:
             rows.append(("by", ", ".join(f"{place}: {count:,}" for place, count in report.encoded_by.items())))
         rows += [("found done", images(report.resumed))] if report.resumed else []
+    elif report.reused:
+        rows = [("encoded", "nothing")]
     else:
         readable = f"{report.resumed:,} readable" if report.skipped else f"{sum(cache.rows.values()):,}"
         rows = [("nothing to do", f"all {readable} images were encoded before ({report.seconds:.2f} s to check)")]
+    if report.reused:
+        rows.append(("re-used", f"{report.reused:,} images that other caches have, bit for bit"))
     if report.skipped:
         listed = f"`featcache info {cache.name}{again(root)}` lists them"
         rows.append(("unreadable", f"{images(report.skipped)}; {listed}"))
     return rows
+
+
+def _instead_of(report: ExtractionReport, root: str | None) -> list[tuple[str, str]]:
+    """That the data set has gone to another cache before its images changed."""
+    before = report.instead_of
+    if before is None:
+        return []
+    told = (
+        f"{before}, which is of the images as they were and stays; `featcache remove {before}{again(root)}` removes it"
+    )
+    return [("instead of", told)]
 
 
 def _next_command(cache: Cache, root: str | None) -> str:

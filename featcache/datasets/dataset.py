@@ -71,7 +71,7 @@ class Split:
 
     def followed_by(self, other: Split) -> Split:
         """These rows, then those of another split."""
-        return Split(Ids.of(self.ids).followed_by(Ids.of(other.ids)), np.concatenate([self.labels, other.labels]))
+        return Split(Ids.joined([Ids.of(self.ids), Ids.of(other.ids)]), np.concatenate([self.labels, other.labels]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,14 @@ class Dataset:
         return listing_digest({name: (split.ids, split.labels) for name, split in self.splits.items()})
 
     def sizes_digest(self) -> str:
-        """sha256 of the sizes of all image files, in order: tells one folder from another of the same listing."""
+        """sha256 of the sizes of all image files, in order: tells one folder from another of the same listing.
+
+        They are asked for once: of very many files that takes minutes.
+        """
+        return self._sizes_sha256
+
+    @cached_property
+    def _sizes_sha256(self) -> str:
         sha = hashlib.sha256()
         for split in self.splits.values():
             sizes = iter(self.reader.sizes(split.ids))

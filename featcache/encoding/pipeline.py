@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice, tee
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from featcache.encoding.ahead import ahead
+from featcache.encoding.packing import packed
 from featcache.encoding.waits import COPYING, DECODING, DEVICE, READING, STARTING, Waits
 from featcache.errors import ModelError
 from featcache.images.batches import Gathering, PixelBatch
@@ -88,7 +89,7 @@ class Pipeline(ABC):
                 yield gathering.gather(islice(decoded, len(of_batch)), count, self.views.get(split, 0))
 
     def encode(self, batches: Iterable[Batch]) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable.
+        """Decoded batches in order, each with its embeddings (B, 1 + V, D) float32, NaN where unreadable or known.
 
         On a GPU a few are under way together: while it computes one, the next is launched and one more is brought.
 
@@ -103,22 +104,26 @@ class Pipeline(ABC):
             raise ModelError(f"{message}type --batch-size {max(1, size // 2)} and another --name") from error
 
     def _encode(self, batches: Iterable[Batch], *, on_gpu: bool) -> Generator[tuple[PixelBatch, np.ndarray]]:
-        begun: deque[tuple[PixelBatch, list[PendingEmbeddings]]] = deque()
+        begun: deque[tuple[list[PixelBatch], list[PendingEmbeddings]]] = deque()
         decoded = self.decode(batches)
-        began = time.perf_counter()
         with closing(ahead(decoded, BROUGHT) if on_gpu else decoded) as brought:
-            for batch in brought:
-                self._waited_for(batch, time.perf_counter() - began)
+            for group in packed(self._counted(brought), self.batch_size):
                 with self.waits.on(DEVICE):
-                    begun.append((batch, start_batch(self, batch)))
-                    done = finish_batch(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else None
-                if done:
-                    yield done
-                began = time.perf_counter()
+                    begun.append((group, start_batches(self, group)))
+                    done = finish_batches(self, *begun.popleft()) if len(begun) == (BEGUN if on_gpu else 1) else []
+                yield from done
         while begun:
             with self.waits.on(DEVICE):
-                done = finish_batch(self, *begun.popleft())
-            yield done
+                done = finish_batches(self, *begun.popleft())
+            yield from done
+
+    def _counted(self, batches: Iterable[PixelBatch]) -> Iterator[PixelBatch]:
+        """The same batches; what each is waited for is counted."""
+        began = time.perf_counter()
+        for batch in batches:
+            self._waited_for(batch, time.perf_counter() - began)
+            yield batch
+            began = time.perf_counter()
 
     def _waited_for(self, batch: PixelBatch, seconds: float) -> None:
         """Count what a batch was waited for; the first one stands for all that comes before."""
@@ -127,24 +132,28 @@ class Pipeline(ABC):
         self.waits.divide(seconds, {STARTING: 1.0} if first else spent)
 
 
-def start_batch(pipeline: Pipeline, batch: PixelBatch) -> list[PendingEmbeddings]:
-    """Begin to encode the views of one decoded batch; nothing is begun where no image is readable.
+def start_batches(pipeline: Pipeline, group: Sequence[PixelBatch]) -> list[PendingEmbeddings]:
+    """Begin to encode the views of decoded batches together; nothing is begun where no image is to be encoded.
 
-    A short batch (the last of a split) is padded to the full size, so that no row depends on how many rows follow it.
+    What is short (the last batch of a split) is padded to the full size, so that no row depends on how many follow it.
     """
-    if not batch.readable.any():
+    if not any(batch.readable[batch.pictured].any() for batch in group):
         return []
-    views = batch.pixels.permute(1, 0, 4, 2, 3)
-    return [pipeline.encoder.start_images(view, pad_to=pipeline.batch_size) for view in views]
+    pixels = group[0].pixels if len(group) == 1 else torch.cat([batch.pixels for batch in group])
+    return [pipeline.encoder.start_images(view, pad_to=pipeline.batch_size) for view in pixels.permute(1, 0, 4, 2, 3)]
 
 
-def finish_batch(
-    pipeline: Pipeline, batch: PixelBatch, pending: list[PendingEmbeddings]
-) -> tuple[PixelBatch, np.ndarray]:
-    """The batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable."""
-    count, views = batch.pixels.shape[:2]
-    embeddings = np.full((count, views, pipeline.encoder.dim), np.nan, np.float32)
-    readable = batch.readable
-    for view, one in enumerate(pending):
-        embeddings[readable, view] = one.result()[readable]
-    return batch, embeddings
+def finish_batches(
+    pipeline: Pipeline, group: Sequence[PixelBatch], pending: Sequence[PendingEmbeddings]
+) -> list[tuple[PixelBatch, np.ndarray]]:
+    """Each batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable or known."""
+    encoded, done, start = [one.result() for one in pending], [], 0
+    for batch in group:
+        rows, stop = batch.pictured, start + len(batch.pixels)
+        embeddings = np.full((len(batch.reasons), batch.pixels.shape[1], pipeline.encoder.dim), np.nan, np.float32)
+        readable = batch.readable[rows]
+        for view, values in enumerate(encoded):
+            embeddings[rows[readable], view] = values[start:stop][readable]
+        done.append((batch, embeddings))
+        start = stop
+    return done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -77,11 +76,6 @@ def _seconds_of_a_batch(encoder: Encoder, pixels: torch.Tensor) -> float:
     for one in pending:
         one.result()
     return seconds
-
-
-def cores_here() -> int:
-    """Cores of this machine that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_workers(device: torch.device, cores: int) -> int:

@@ -15,13 +15,14 @@ import numpy as np
 from featcache.encoding.given import Given, GivenReader, squared, taken
 from featcache.encoding.known import Known, KnownEmbeddings
 from featcache.encoding.pipeline import Batch, Pipeline
-from featcache.encoding.speed import cores_here, default_batch_size, default_workers
+from featcache.encoding.speed import default_batch_size, default_workers
 from featcache.encoding.waits import Waits
 from featcache.images.content import content_digest
-from featcache.images.decoding import KNOWN, DecodedRows
+from featcache.images.decoding import DecodedRows
 from featcache.images.parts import Content, Parts
 from featcache.images.ring import Ring
 from featcache.images.views import ViewTransform
+from featcache.places.cores import cores_here
 
 if TYPE_CHECKING:
     from featcache.encoders.encoder import Encoder
@@ -119,10 +120,11 @@ class ImageStream:
             for batch, embeddings in encoded:
                 features = embeddings[:, 0].astype(self.dtype).astype(np.float32)
                 errors, caches = list(batch.reasons), [""] * len(features)
-                if rows := [row for row, reason in enumerate(errors) if reason == KNOWN]:
+                if batch.known is not None:
+                    rows = np.flatnonzero(batch.known >= 0)
                     features[rows], names = self.known.take(batch.contents[rows])
-                    for row, name in zip(rows, names, strict=True):
-                        errors[row], caches[row] = "", name
+                    for row, name in zip(rows.tolist(), names, strict=True):
+                        caches[row] = name
                 ids = [given.id for given in drawn.popleft()]
                 yield EncodedImages(ids, features, batch.contents, errors, caches)
 
@@ -168,8 +170,18 @@ class _Stream(Pipeline):
             views=self.views,
             seed=0,
             ring=ring,
-            known=self.known,
+            known=_ByContent(self.known),
         )
+
+
+class _ByContent:
+    """Finds what is known by the digest alone."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def find(self, split: str, named: Any, raw: object, content: bytes) -> int:
+        return 0 if content in self._known else -1
 
 
 class _DecodedGiven(DecodedRows):

@@ -8,9 +8,13 @@ from contextlib import closing
 from queue import Queue
 from threading import Thread
 
+import numpy as np
+
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
 from featcache.encoding.waits import WRITING
+from featcache.extraction.growing.known_images import UNKNOWN
+from featcache.extraction.growing.taking import take_known
 from featcache.extraction.job import Job, empty_result, fill
 
 Write = Callable[[ShardResult], None]
@@ -37,14 +41,19 @@ def encode_shards(job: Job, shards: Iterable[Shard], write: Write) -> Generator[
                 yield shard.split, rows
 
     result: ShardResult | None = None
+    places = np.zeros(0, np.int64)
     with BackgroundWriter(write) as writer, closing(job.encode(batches())) as encoded:
         for batch, embeddings in encoded:
             if result is None:
                 result = empty_result(drawn.popleft(), job)
+                places = np.full(len(result.shard), UNKNOWN)
                 left = job.plan.batches(result.shard)
             rows = next(left)
             fill(result, rows, batch, embeddings, job)
+            if batch.known is not None:
+                places[rows.start - result.shard.start : rows.stop - result.shard.start] = batch.known
             if rows.stop == result.shard.stop:
+                take_known(result, places, job)
                 with job.waits.on(WRITING):
                     writer.submit(result)
                 result = None

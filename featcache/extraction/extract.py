@@ -10,7 +10,7 @@ from typing import Any
 
 from featcache.cache.catalogue import remember
 from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
-from featcache.cache.manifest import library_versions, require_equal
+from featcache.cache.manifest import library_versions
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
@@ -20,12 +20,12 @@ from featcache.encoding.waits import Waits
 from featcache.extraction.engines.engine import Brief, Engine, StationThere
 from featcache.extraction.engines.engines import ENGINES
 from featcache.extraction.engines.handing_out import HandingOut, everywhere
+from featcache.extraction.growing.placing import place
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import add_prompts, prompts_missing, requested_prompts
 from featcache.extraction.survey import Surveyed, told
 from featcache.images.lost_worker import explain_lost_worker
-from featcache.places.folder import Folder, join
-from featcache.places.home import caches_location
+from featcache.places.folder import Folder
 from featcache.places.lock import Held, forget_the_dead, writing
 from featcache.progress import Reporter, Silent, StderrReporter
 from featcache.prompts import left_to_default
@@ -39,6 +39,7 @@ class ExtractionReport:
     Attributes:
         cache: The finished cache.
         encoded: Images encoded by this run.
+        reused: Images whose embeddings this run took from other caches.
         resumed: Images found already encoded.
         skipped: Rows of the cache without an embedding because their image is unreadable.
         seconds: Of the whole run.
@@ -46,6 +47,7 @@ class ExtractionReport:
         waited: Of that, what was waited for: seconds by cause, see `encoding.waits`; of all places together.
         encoded_by: Rows that each place encoded, such as `cuda:0`.
         checked: Images whose headers were looked at before any was encoded; None where that was left out.
+        instead_of: The cache that the data set went to before its images changed; None where there is none.
     """
 
     cache: Cache
@@ -57,6 +59,8 @@ class ExtractionReport:
     waited: Mapping[str, float]
     encoded_by: Mapping[str, int]
     checked: int | None = None
+    reused: int = 0
+    instead_of: str | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -72,6 +76,7 @@ class ExtractionReport:
             "rows": self.cache.rows,
             "unlabelled": self.cache.unlabelled,
             "encoded": self.encoded,
+            "reused": self.reused,
             "resumed": self.resumed,
             "skipped": self.skipped,
             "seconds": round(self.seconds, 3),
@@ -79,14 +84,16 @@ class ExtractionReport:
             "waited": {cause: round(seconds, 3) for cause, seconds in self.waited.items()},
             "encoded_by": dict(self.encoded_by),
             "checked": self.checked,
+            "instead_of": self.instead_of,
         }
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What encoding did: images, the seconds that they took, who encoded them, and images looked at before."""
+    """What a run did: images encoded and taken, the seconds of that, who did it, and images looked at before."""
 
     encoded: int = 0
+    reused: int = 0
     seconds: float = 0.0
     handed_out: HandingOut | None = None
     checked: int | None = None
@@ -99,14 +106,12 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
         FeatcacheError: One of its kinds, see `featcache.errors`; the message is one line.
     """
     began = time.monotonic()
-    dataset = request.load_dataset()
+    placed = place(request)
+    request, dataset, folder = placed.request, placed.dataset, placed.folder
     _, prompts = requested_prompts(request, dataset)  # what is wrong with them is said before any work
     if left_out := prompts.left_out(dataset.class_names):
         with _reporting(progress) as reporter:
             reporter.note(left_to_default(left_out))
-    folder = Folder(join(caches_location(request.root), request.cache_name(dataset)))
-    if folder.exists(MANIFEST):
-        require_same_request(read_manifest(folder), request, dataset)
     run = _Run()
     if not folder.exists(COMPLETE):
         with (
@@ -128,34 +133,16 @@ def run_extraction(request: Request, *, progress: bool = True) -> ExtractionRepo
     return ExtractionReport(
         cache=cache,
         encoded=run.encoded,
-        resumed=sum(cache.rows.values()) - skipped - run.encoded,
+        resumed=sum(cache.rows.values()) - skipped - run.encoded - run.reused,
         skipped=skipped,
         seconds=time.monotonic() - began,
         encoding_seconds=run.seconds,
         waited=Waits().seconds | (run.handed_out.waited if run.handed_out else {}),
         encoded_by=dict(run.handed_out.rows) if run.handed_out else {},
         checked=run.checked,
+        reused=run.reused,
+        instead_of=placed.instead_of,
     )
-
-
-def require_same_request(manifest: Mapping[str, Any], request: Request, dataset: Dataset) -> None:
-    """Refuse a cache that was made from something else; told from JSON alone, before any model is loaded.
-
-    Raises:
-        CacheMismatch: Names the difference.
-    """
-    identity, kept = manifest["identity"], dict(manifest["request"])
-    kept |= {"precision": identity["encoder"]["precision"], "batch_size": identity["batch_size"]}
-    asked = request.fingerprint(dataset) | {
-        "precision": kept["precision"] if request.precision == "auto" else request.precision,
-        "batch_size": kept["batch_size"] if request.batch_size in (None, "auto") else request.batch_size,
-    }
-    for made in (kept, asked):  # which is left out where it is exact, as before there was a choice
-        made.setdefault("decode", "exact")
-    # Images may move, and one may be mended where it is. Another folder with other files is another data set.
-    if any(asked["images"][key] == kept["images"][key] for key in kept["images"]):
-        asked["images"] = kept["images"]
-    require_equal(kept, asked, manifest["name"])
 
 
 def _encode(request: Request, dataset: Dataset, folder: Folder, held: Held, reporter: Reporter) -> _Run:
@@ -187,7 +174,8 @@ def _encode(request: Request, dataset: Dataset, folder: Folder, held: Held, repo
     folder.consolidate()
     held.check()
     write_sealed(folder, COMPLETE, done | {"seconds": round(seconds, 3)})
-    return _Run(store.encoded() - before, seconds, handing_out, checked)
+    reused = handing_out.reused if handing_out else 0
+    return _Run(store.encoded() - before - reused, reused, seconds, handing_out, checked)
 
 
 def _survey(

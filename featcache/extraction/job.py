@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from featcache.images.views import ViewTransform
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Dataset, Reader
     from featcache.encoders.encoder import Encoder
+    from featcache.extraction.growing.known_images import KnownImages
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Job(Pipeline):
         view_seed: Seed of the augmentation.
         skip_unreadable: Whether an unreadable image leaves its row empty; else it stops the run.
         workers: Decoding processes; 0 decodes in this one.
+        known: Images whose embeddings other caches have; None: there is none.
         exact: Whether to decode exactly, also for an encoder that lets pictures be decoded a little differently.
         waits: What the run waited for so far.
     """
@@ -52,6 +54,7 @@ class Job(Pipeline):
     view_seed: int
     skip_unreadable: bool
     workers: int
+    known: KnownImages | None = None
     exact: bool = False
     waits: Waits = field(default_factory=Waits)
 
@@ -99,6 +102,7 @@ class Job(Pipeline):
             views=self.views,
             seed=self.view_seed,
             ring=ring,
+            known=self.known,
         )
 
 
@@ -114,8 +118,8 @@ def empty_result(shard: Shard, job: Job) -> ShardResult:
     )
 
 
-def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.ndarray, job: Job) -> None:
-    """Put an encoded batch into its rows of a shard.
+def fill(result: ShardResult, rows: Sequence[int], batch: PixelBatch, embeddings: np.ndarray, job: Job) -> None:
+    """Put an encoded batch into its rows of a shard; those that are known are left to who takes them.
 
     Raises:
         DataError: An image is unreadable and the job says to fail then; the message names it.
@@ -130,7 +134,7 @@ def fill(result: ShardResult, rows: range, batch: PixelBatch, embeddings: np.nda
                 message = f"cannot read {image_id} ({split} row {row}): {reason}{more}; "
                 raise DataError(message + "mend the file, or type --on-error skip to leave its row empty")
             result.bad.append({"row": row, "id": image_id, "reason": reason})
-    where = slice(rows.start - result.shard.start, rows.stop - result.shard.start)
+    where = np.asarray(rows) - result.shard.start
     result.images[where] = embeddings[:, 0]
     result.content[where] = batch.contents
     result.state[where] = np.where(batch.readable, ENCODED, UNREADABLE)

@@ -13,11 +13,9 @@ from featcache.cache.manifest import views_of
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
 from featcache.cache.writing import shards_left
-from featcache.extraction.extract import require_same_request
+from featcache.extraction.growing.placing import place
 from featcache.extraction.request import Request
 from featcache.extraction.requested_prompts import prompts_missing
-from featcache.places.folder import Folder, join
-from featcache.places.home import caches_location
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,15 @@ def planned(request: Request) -> Planned:
         DataError: The data set cannot be listed.
         CacheMismatch: There is a cache of that name that was made from something else.
     """
-    dataset = request.load_dataset()
+    placed = place(request)
+    request, dataset, folder = placed.request, placed.dataset, placed.folder
     name = request.cache_name(dataset)
-    folder = Folder(join(caches_location(request.root), name))
     rows = {split: len(part.ids) for split, part in dataset.splits.items()}
     views = views_of({"views": request.views_identity()})
     if not folder.exists(MANIFEST):
         pictures = sum(count * (1 + views.get(split, 0)) for split, count in rows.items())
         return Planned(name, folder.location, rows, False, None, None, sum(rows.values()), pictures, None)
     manifest = read_manifest(folder)
-    require_same_request(manifest, request, dataset)
     plan = ShardPlan.from_manifest(manifest)
     missing = shards_left(folder, plan)
     every = sum(1 for split in plan.rows for _ in plan.shards(split))

@@ -16,7 +16,7 @@ from featcache.encoders.models import canonical, local_weights_sha256
 from featcache.errors import DataError, PromptError
 from featcache.extraction.engines.engines import DEFAULT_ENGINE, ENGINES
 from featcache.places.folder import check_name
-from featcache.places.home import datasets_folder
+from featcache.places.home import datasets_folder, resolve_root
 from featcache.prompts import PromptSpec, read_prompts
 
 OnError = Literal["fail", "skip"]
@@ -96,6 +96,10 @@ class Request:
 
     def load_dataset(self, *, download: bool = True) -> Dataset:
         """The data set, cut down to the splits and rows asked for; a named one may be downloaded."""
+        return self.cut(self.listed(download=download))
+
+    def listed(self, *, download: bool = True) -> Dataset:
+        """All of the data set; a named one may be downloaded."""
         dataset = load_dataset(
             self.dataset,
             data_root=self.data_root,
@@ -113,7 +117,10 @@ class Request:
             download=download,
             download_root=datasets_folder(self.root),
         )
-        dataset = replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
+        return replace(dataset, reader=with_most(dataset.reader, self.max_bytes))
+
+    def cut(self, dataset: Dataset) -> Dataset:
+        """Of a data set the splits and rows that were asked for."""
         if self.splits:
             dataset = dataset.subset([split.strip() for split in self.splits])
         return dataset.limited(self.limit, self.seed) if self.limit else dataset
@@ -160,6 +167,7 @@ class Request:
             self,
             model=model,
             pretrained=pretrained,
+            root=resolve_root(self.root),
             dataset=_absolute(self.dataset) or self.dataset,
             data_root=_absolute(self.data_root),
             split_file=_absolute(self.split_file),
@@ -212,10 +220,15 @@ def listed_again(manifest: Mapping[str, Any], *, data_root: str | Path | None = 
     Raises:
         DataError: It cannot be found any more.
     """
+    return request_of(manifest, data_root=data_root).load_dataset(download=download)
+
+
+def request_of(manifest: Mapping[str, Any], *, data_root: str | Path | None = None) -> Request:
+    """What the first run of a cache was asked to list, with the images possibly elsewhere."""
     asked = dict(manifest["provenance"]["request"])
     if data_root:
         asked["data_root"] = str(data_root)
-    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked).load_dataset(download=download)
+    return Request(model=manifest["identity"]["encoder"]["architecture"], **asked)
 
 
 def dataset_identity(dataset: Dataset) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from featcache.cache.catalogue import list_caches
 from featcache.cache.layout import MANIFEST
 from featcache.cache.manifest import library_versions, require_equal, views_of
 from featcache.cache.plan import Shard
@@ -20,6 +21,7 @@ from featcache.extraction.agreement import agreed_manifest, identity_of, known_i
 from featcache.extraction.encode_shards import encode_shards
 from featcache.extraction.engines.engine import Brief
 from featcache.extraction.fast_decoding import cosine_to_exact
+from featcache.extraction.growing.known_images import known_images
 from featcache.extraction.job import Job
 from featcache.extraction.requested_prompts import add_prompts
 from featcache.extraction.survey import Surveyed, costs_little, survey
@@ -43,6 +45,7 @@ class Told:
         returned: Shards that it was asked to give back.
         wants: Whether all that it has is begun.
         waited: Seconds by cause, see `encoding.waits`; since the start.
+        reused: Rows of the finished shards that were taken from other caches.
     """
 
     rows: int
@@ -51,6 +54,7 @@ class Told:
     returned: Sequence[Shard]
     wants: bool
     waited: Mapping[str, float]
+    reused: int = 0
 
 
 class Station:
@@ -64,7 +68,7 @@ class Station:
 
     def __init__(self, brief: Brief, device: str, cores: int) -> None:
         self.brief, self._device, self._cores = brief, device, cores
-        self._feed, self._finished = deque[Shard](), deque[Shard]()
+        self._feed, self._finished = deque[Shard](), deque[tuple[Shard, int]]()
         self._running: Generator[tuple[int, int]] | None = None
         self._speeds: dict[int, float] = {}
 
@@ -143,7 +147,10 @@ class Station:
         here = identity_of(self.brief.request, dataset, self.encoder, manifest["identity"]["batch_size"])
         require_equal(known_identity(manifest), here, manifest["name"])
         self._store = CacheStore(folder, manifest)
-        self._job = self._new_job()
+        caches = list_caches(self.brief.request.root)
+        asked = self.brief.request.dataset_json(dataset)
+        known = known_images(caches, here, asked, folder.location, known_identity)
+        self._job = replace(self._new_job(), known=known)
 
     def go_on(self, more: Sequence[Shard], give_back: bool = False) -> Told:
         """Encode for a while, or until nothing is left.
@@ -168,8 +175,9 @@ class Station:
             rows, bad = rows + batch[0], bad + batch[1]
             if time.monotonic() - began >= TELL:
                 break
-        finished = [self._finished.popleft() for _ in range(len(self._finished))]
-        return Told(rows, bad, finished, returned, not self._feed, self._job.waits.seconds)
+        written = [self._finished.popleft() for _ in range(len(self._finished))]
+        finished, reused = [shard for shard, _ in written], sum(count for _, count in written)
+        return Told(rows, bad, finished, returned, not self._feed, self._job.waits.seconds, reused)
 
     def close(self) -> None:
         """End what is running; finished shards are written."""
@@ -214,4 +222,4 @@ class Station:
     def _write(self, result: ShardResult) -> None:
         self._held.check()
         self._store.write(result)
-        self._finished.append(result.shard)
+        self._finished.append((result.shard, result.reused))

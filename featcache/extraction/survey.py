@@ -90,7 +90,7 @@ def survey(dataset: Dataset, parts: Sequence[tuple[str, range]], workers: int) -
     found = [
         Unreadable(split, row, str(decode_ids(ids[split][row : row + 1])[0]), reason)
         for (split, rows), reasons in zip(
-            cut, look_at(dataset.reader, ids, cut, processes if processes > 1 else 0), strict=True
+            cut, look_at(dataset.reader, ids, cut, processes if processes > 1 else 0, why_unreadable), strict=True
         )
         for row, reason in zip(rows, reasons, strict=True)
         if reason

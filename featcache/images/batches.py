@@ -23,13 +23,14 @@ class PixelBatch:
     """B images of one split.
 
     Attributes:
-        pixels: (B, 1 + V, H, W, 3) uint8 on the device: the centre view, then the augmented ones; zeros where
-            unreadable.
-        reasons: Why an image is unreadable, or was not decoded; empty strings for the others.
+        pixels: (P, 1 + V, H, W, 3) uint8 on the device, of the P rows that are not known: the centre view, then the
+            augmented ones; zeros where unreadable.
+        reasons: Why an image is unreadable; empty strings for the others.
         contents: (B, 16) uint8 digests of the image files; zeros where one could not be read.
         reading: Seconds that were waited for files to be read.
         decoding: Seconds that were waited for pictures to be decoded.
         copying: Seconds that it took to bring them to the device.
+        known: (B,) where the embedding of a row's image is, -1 where nowhere; None: no row is known.
     """
 
     pixels: torch.Tensor
@@ -38,11 +39,17 @@ class PixelBatch:
     reading: float = 0.0
     decoding: float = 0.0
     copying: float = 0.0
+    known: np.ndarray | None = None
 
     @property
     def readable(self) -> np.ndarray:
         """(B,) booleans: which images could be read."""
         return readable(self.reasons)
+
+    @property
+    def pictured(self) -> np.ndarray:
+        """(P,) the rows that `pixels` are of."""
+        return np.arange(len(self.reasons)) if self.known is None else np.flatnonzero(self.known < 0)
 
 
 def readable(reasons: Sequence[str]) -> np.ndarray:
@@ -75,9 +82,11 @@ class Gathering:
         pixels = torch.zeros(rows, 1 + views, *self._size, 3, dtype=torch.uint8, device=self._device)
         reasons: list[str] = []
         contents: list[bytes] = []
+        places: list[int] = []
         for part in _timed(parts, waited):
             of_part = part.told.reasons
             contents += part.told.contents
+            places += part.told.places
             here = pixels[len(reasons) : len(reasons) + len(of_part)]
             brought, sizes = self._brought(part) if part.told.sizes else (None, [])
             reasons += of_part  # bringing may have found files that cannot be decoded
@@ -86,11 +95,15 @@ class Gathering:
                 if len(pictures) == len(here):
                     here.copy_(pictures)
                 else:
-                    here[torch.from_numpy(readable(of_part)).to(self._device)] = pictures
+                    here[torch.tensor(part.told.pictured).to(self._device)] = pictures
         copying = time.perf_counter() - began - sum(waited.values())
         digests = b"".join(content.ljust(CONTENT_BYTES, b"\0") for content in contents)
         as_rows = np.frombuffer(digests, np.uint8).reshape(-1, CONTENT_BYTES)
-        return PixelBatch(pixels, reasons, as_rows, **waited, copying=copying)
+        known = np.array(places, np.int64)
+        batch = PixelBatch(pixels, reasons, as_rows, waited["reading"], waited["decoding"], copying)
+        if (known >= 0).any():
+            batch.known, batch.pixels = known, pixels[torch.from_numpy(known < 0).to(self._device)]
+        return batch
 
     def _brought(self, part: DecodedPart) -> tuple[torch.Tensor, list[Size]]:
         """A part's pixels on the device, and their sizes; those of a CPU are read where they are."""
@@ -111,7 +124,7 @@ class Gathering:
         return there, sizes
 
     def _decoded(self, part: DecodedPart) -> tuple[torch.Tensor, list[Size], object]:
-        """The same where pictures are JPEG files, one to a readable row, and what the files were decoded to.
+        """The same where pictures are JPEG files, one to a row that is pictured, and what the files were decoded to.
 
         A file that is damaged becomes a reason.
         """
@@ -119,7 +132,7 @@ class Gathering:
         pieces = torch.split(part.pixels, told.lengths)
         files = decoded([piece for piece, file in zip(pieces, told.files, strict=True) if file], self._device)
         from_files = iter(files)
-        rows = [row for row, reason in enumerate(told.reasons) if not reason]
+        rows = [row for row, pictured in enumerate(told.pictured) if pictured]
         pixels, sizes = [], []
         for row, piece, file, size in zip(rows, pieces, told.files, told.sizes, strict=True):
             picture = next(from_files) if file else piece.to(self._device, non_blocking=True)

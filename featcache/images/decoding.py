@@ -11,12 +11,12 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -40,8 +40,14 @@ NICE = 10
 """By how much decoding processes give way to an encoder on the same cores."""
 AHEAD = 2
 """Parts that each worker decodes before they are asked for."""
-KNOWN = "its embedding is known"
-"""The reason why an image is not decoded whose embedding is there already."""
+
+
+class Known(Protocol):
+    """Images whose embeddings are known."""
+
+    def find(self, split: str, named: Any, raw: object, content: bytes) -> int:
+        """Where the embedding of an image is, by its split, what names it, its file and the digest; -1: nowhere."""
+        ...
 
 
 class Part(NamedTuple):
@@ -58,8 +64,9 @@ class Told(NamedTuple):
     Attributes:
         sizes: (height, width) of each picture.
         files: Bytes of each picture that is still a JPEG file; 0 where it is pixels.
-        reasons: Why a row's image is unreadable, or `KNOWN`; empty strings for the others.
+        reasons: Why a row's image is unreadable; empty strings for the others.
         contents: Digest of each row's file; empty where it could not be read.
+        places: Where an embedding of a row's file is known, which is then not decoded; -1 for the others.
         reading: Seconds it took to read the files.
         decoding: Seconds it took to make pixels of them.
     """
@@ -68,8 +75,14 @@ class Told(NamedTuple):
     files: list[int]
     reasons: list[str]
     contents: list[bytes]
+    places: list[int]
     reading: float
     decoding: float
+
+    @property
+    def pictured(self) -> list[bool]:
+        """Of each row whether its picture is here: it could be read, and its embedding is not known."""
+        return [not reason and place < 0 for reason, place in zip(self.reasons, self.places, strict=True)]
 
     @property
     def lengths(self) -> list[int]:
@@ -110,7 +123,7 @@ class DecodedRows(Dataset[Told]):
         seed: Of the augmentation; each image and view has its own stream, derived from the seed, the image's id and
             the view's number, so neither workers nor resuming can change them.
         ring: Where the pixels go.
-        known: Digests of files that need not be decoded.
+        known: Images whose embeddings are known; None: none is.
     """
 
     def __init__(
@@ -125,10 +138,10 @@ class DecodedRows(Dataset[Told]):
         views: Mapping[str, int],
         seed: int,
         ring: Ring,
-        known: Container[bytes] = frozenset(),
+        known: Known | None = None,
     ) -> None:
-        self.ring = ring
-        self._reader, self._ids, self._known = reader, ids, known
+        self.ring, self._known = ring, known
+        self._reader, self._ids = reader, ids
         self._transform, self._whole, self._draft = transform, whole, draft
         self._view_transform, self._views, self._seed = view_transform, views, seed
 
@@ -137,23 +150,24 @@ class DecodedRows(Dataset[Told]):
         slot = self.ring.slots[part.slot].numpy()
         height, width = self._view_transform.size
         square, pictures = 3 * height * width, 1 + self._views.get(split, 0)
-        told = Told([], [], [], [], 0.0, 0.0)
+        told = Told([], [], [], [], [], 0.0, 0.0)
         used, reading, began = 0, 0.0, time.perf_counter()
         left = len(rows) * pictures * square  # kept free for the rows that follow, should they all be resized
         for named in self._named(part):
             left -= pictures * square
             room = len(slot) - used - left - (pictures - 1) * square
-            asked, content = time.perf_counter(), b""
+            asked, content, place = time.perf_counter(), b"", -1
             try:
                 raw = in_time(self._reader.read, named)
                 reading += time.perf_counter() - asked
                 content = self._digest(named, raw)
-                if content in self._known:
-                    raise DataError(KNOWN)
-                loaded = self._load(raw, named, pictures - 1, room)
+                if self._known is not None:
+                    place = self._known.find(split, named, raw, content)
+                loaded = self._load(raw, named, pictures - 1, room) if place < 0 else []
             except (DataError, OSError) as error:
                 told.reasons.append(reason(error))
                 told.contents.append(content)
+                told.places.append(place)
                 continue
             for size, values, file in loaded:
                 slot[used : used + values.size] = values.reshape(-1)
@@ -162,6 +176,7 @@ class DecodedRows(Dataset[Told]):
                 told.files.append(values.size if file else 0)
             told.reasons.append("")
             told.contents.append(content)
+            told.places.append(place)
         return told._replace(reading=reading, decoding=time.perf_counter() - began - reading)
 
     def _named(self, part: Part) -> Iterable[Any]:

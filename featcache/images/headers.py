@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,8 @@ from featcache.images.lost_worker import explain_lost_worker
 
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Reader
+
+T = TypeVar("T")
 
 ENDS = {"JPEG": (JPEG_ENDS, TAIL), "PNG": (b"IEND", TAIL), "GIF": (b"\0;", 16)}
 """What is found near the end of a whole file, by its format, and in how many bytes; others have no such end."""
@@ -66,27 +68,32 @@ def looks_whole(file: BinaryIO) -> bool:
 
 
 def look_at(
-    reader: Reader, ids: Mapping[str, np.ndarray], parts: Sequence[tuple[str, range]], workers: int
-) -> Iterator[list[str]]:
-    """`why_unreadable` of each row of each part, in order.
+    reader: Reader,
+    ids: Mapping[str, np.ndarray],
+    parts: Sequence[tuple[str, range]],
+    workers: int,
+    look: Callable[[Reader, str], T],
+) -> Iterator[list[T]]:
+    """What `look` says of each row of each part, in order.
 
     Args:
         reader: Reads an image by its id.
         ids: (N, W) uint8 ids of each split.
         parts: Splits and rows.
         workers: Processes that look; 0: this one.
+        look: Called with the reader and an id.
 
     Raises:
         DataError: The system killed a process.
     """
-    headers = _Headers(reader, ids)
+    looks = _Looks(reader, ids, look)
     if not workers:
-        yield from map(headers.__getitem__, parts)
+        yield from map(looks.__getitem__, parts)
         return
     from torch.utils.data import DataLoader
 
     loader: DataLoader[Any] = DataLoader(
-        headers,  # type: ignore[arg-type]
+        looks,  # type: ignore[arg-type]
         batch_size=None,
         sampler=parts,
         num_workers=workers,
@@ -97,12 +104,12 @@ def look_at(
         yield from loader
 
 
-class _Headers:
-    """Reasons of parts, as a map-style data set."""
+class _Looks(Generic[T]):
+    """What is seen of the rows of parts, as a map-style data set."""
 
-    def __init__(self, reader: Reader, ids: Mapping[str, np.ndarray]) -> None:
-        self._reader, self._ids = reader, ids
+    def __init__(self, reader: Reader, ids: Mapping[str, np.ndarray], look: Callable[[Reader, str], T]) -> None:
+        self._reader, self._ids, self._look = reader, ids, look
 
-    def __getitem__(self, part: tuple[str, range]) -> list[str]:
+    def __getitem__(self, part: tuple[str, range]) -> list[T]:
         split, rows = part
-        return [why_unreadable(self._reader, str(one)) for one in decode_ids(self._ids[split][rows.start : rows.stop])]
+        return [self._look(self._reader, str(one)) for one in decode_ids(self._ids[split][rows.start : rows.stop])]

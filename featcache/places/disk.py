@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,18 @@ class Disk:
         """Remove a folder with all that is in it; nothing happens if there is none."""
         if self.path(name).exists():
             shutil.rmtree(self.path(name))
+
+    def remove_itself(self) -> None:
+        """Remove the folder: it is moved aside in one step, under a hidden name, and then deleted."""
+        aside = self._base.with_name(f".{self._base.name}.{secrets.token_hex(4)}{PARTIAL}")
+        self._base.rename(aside)
+        settle(aside.parent)
+        shutil.rmtree(aside)
+
+    def remove_partial_folders(self) -> None:
+        """Delete folders in this one that were moved aside by who was killed then."""
+        for leftover in self._base.glob(f".*{PARTIAL}"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def remove_partial_files(self) -> None:
         """Remove what writers that were killed left behind under temporary names."""

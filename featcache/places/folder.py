@@ -184,6 +184,16 @@ class Folder:
         """Remove a subfolder with all that is in it; nothing happens if there is none."""
         self._place.remove_folder(name)
 
+    def remove_itself(self) -> None:
+        """Remove this folder on a disk in one step: it is there, or it is not."""
+        assert isinstance(self._place, Disk)
+        self._place.remove_itself()
+
+    def remove_partial_folders(self) -> None:
+        """Delete what a removal on a disk that was killed left in this folder."""
+        assert isinstance(self._place, Disk)
+        self._place.remove_partial_folders()
+
     def remove_partial_files(self) -> None:
         """Remove what writers that were killed left behind under temporary names."""
         self._place.remove_partial_files()

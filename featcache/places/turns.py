@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 _HERE, _EXCHANGE = -100, 2
@@ -15,11 +15,18 @@ _HERE, _EXCHANGE = -100, 2
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Wait until no other process holds this folder, and hold it.
 
     The system holds it, so nothing is left behind, and drops it when the process dies, however it dies. Where the
     folder's system has no such locks, as some network folders, nobody waits.
+
+    Args:
+        folder: Which.
+        wait: Whether to wait.
+
+    Raises:
+        BlockingIOError: Another process holds it, and nobody is to wait.
     """
     if sys.platform == "win32":  # which opens no folders
         yield
@@ -28,8 +35,12 @@ def held(folder: Path) -> Iterator[None]:
 
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # no such locks here
+            pass
         yield
     finally:
         os.close(handle)

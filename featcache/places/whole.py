@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -66,6 +68,34 @@ def check_writable(file: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "it is a file, expected a folder", str(above))
     with tempfile.TemporaryFile(dir=above):  # asking for permissions says nothing to root, nor of a disk that is full
         return
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside this one, to write a file or folder of any size to; it takes this one's place at the end.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind, and what was there stays.
+    """
+    fresh, old = (path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}") for _ in range(2))
+    try:
+        yield fresh
+        for written in (*fresh.rglob("*"), fresh):
+            settle(written)
+        if path.is_dir() or (path.exists() and fresh.is_dir()):
+            path.rename(old)
+        fresh.replace(path)
+        settle(path.parent)
+    finally:
+        for leftover in (fresh, old):
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

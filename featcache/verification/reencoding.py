@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from featcache.cache.encoded_rows import EncodedRows
 from featcache.cache.layout import IMAGES, VIEWS
 from featcache.cache.manifest import require_equal
 from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import read_manifest
+from featcache.datasets.dataset import Dataset
 from featcache.encoders.of_identity import at_precision, encoder_of
 from featcache.errors import ModelError
+from featcache.extraction.growing.splits_before import in_splits_of
 from featcache.extraction.job import Job
-from featcache.extraction.request import dataset_identity, listed_again
+from featcache.extraction.request import dataset_identity, listed_again, request_of
 from featcache.places.folder import Folder, array_in
 from featcache.verification.found import Verification
 
@@ -41,7 +45,7 @@ def verify_sample(
     """
     manifest = read_manifest(folder)
     identity, plan = manifest["identity"], ShardPlan.from_manifest(manifest)
-    dataset = listed_again(manifest, data_root=data_root)
+    dataset = _original_dataset(folder, manifest, data_root)
     encoder = encoder_of(identity["encoder"], device=device)
     if encoder.draft is not None and encoder.device.type != identity["device"]:
         made_on, here = identity["device"], encoder.device.type
@@ -63,6 +67,14 @@ def verify_sample(
             image_id = dataset.splits[split].ids[part[row]]
             found.problems.append(f"{split} row {part[row]} ({image_id}): {problem}")
             found.shards += [shard for shard in plan.shards(split) if shard.start <= part[row] < shard.stop]
+
+
+def _original_dataset(folder: Folder, manifest: dict[str, Any], data_root: str | Path | None) -> Dataset:
+    """The data set, listed again as the first run was asked to, with the images possibly elsewhere."""
+    if "kept" in manifest["provenance"]["split"]:
+        listed = request_of(manifest, data_root=data_root).listed()
+        return in_splits_of(listed, EncodedRows(folder, manifest))
+    return listed_again(manifest, data_root=data_root)
 
 
 def _sample_batches(plan: ShardPlan, rows: int, seed: int) -> list[tuple[str, range]]:

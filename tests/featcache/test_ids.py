@@ -67,7 +67,7 @@ def test_what_is_there_twice_is_found_in_splits_of_any_width(first: list[str], s
 
 
 def test_ids_whose_mixed_bits_agree_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids_module, "_mixed", lambda splits: np.zeros(sum(map(len, splits)), np.uint64))
+    monkeypatch.setattr(ids_module, "mixed_bytes", lambda splits: np.zeros(sum(map(len, splits)), np.uint64))
     assert repeated_id([Ids.of(["a", "b"]), Ids.of(["c"])]) is None
     assert repeated_id([Ids.of(["a", "b"]), Ids.of(["c", "b"])]) == "b"
 

@@ -37,6 +37,7 @@ COMPUTES = {
     "featcache.extraction.engines.processes",
     "featcache.extraction.engines.ray_engine",
     "featcache.extraction.fast_decoding",
+    "featcache.encoding.packing",
     "featcache.extraction.job",
     "featcache.extraction.station",
     "featcache.verification.reencoding",

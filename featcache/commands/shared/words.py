@@ -65,11 +65,19 @@ def split_origin(origin: Mapping[str, Any]) -> str:
     if "fractions" in origin:
         shares = ", ".join(f"{100 * share:.0f} % {split}" for split, share in origin["fractions"].items())
         how = "class by class, " if origin["from"] == "seeded stratified" else ""
-        return f"made here: {shares}, {how}seed {origin['seed']}"
+        return f"made here: {shares}, {how}seed {origin['seed']}{_kept(origin)}"
     made = origin.get("val")
     carved = f"; val is {100 * made['fraction_of_train']:.0f} % of train, seed {made['seed']}" if made else ""
     test = f"; test is {origin['test']}" if "test" in origin else ""
-    return str(origin.get("file", origin["from"])) + test + carved
+    return str(origin.get("file", origin["from"])) + test + carved + _kept(origin)
+
+
+def _kept(origin: Mapping[str, Any]) -> str:
+    """How many images stayed where other caches have them."""
+    if "kept" not in origin:
+        return ""
+    caches = ", ".join(cache["name"] for cache in origin["kept"]["caches"])
+    return f"; {origin['kept']['images']:,} images stay where {caches} had them"
 
 
 def left_out(manifest: Mapping[str, Any]) -> dict[str, int]:

@@ -38,6 +38,15 @@ class FolderReader:
             except OSError:
                 yield -1
 
+    def written_since(self, ids: Iterable[str], moment: float) -> Iterator[bool]:
+        """Of each file whether it was written after so many seconds of Unix time; of none where there is none."""
+        root = str(self.root)
+        for image_id in ids:
+            try:
+                yield os.stat(os.path.join(root, image_id)).st_mtime > moment
+            except OSError:
+                yield False
+
     def folders(self) -> list[str]:
         """Names of the folders right below, sorted, without hidden ones."""
         with os.scandir(self.root) as entries:

@@ -53,7 +53,8 @@ class HandingOut:
         held: Raises when the cache is no longer held.
 
     Attributes:
-        rows: Encoded by each station.
+        rows: Done by each station.
+        reused: Of them, taken from other caches.
     """
 
     shards: Sequence[Shard]
@@ -61,6 +62,7 @@ class HandingOut:
     report: Reporter
     held: Callable[[], None]
     rows: Counter[str] = field(default_factory=Counter)
+    reused: int = 0
     _waited: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,6 +117,7 @@ class HandingOut:
         else:
             self._unfinished[station] += told.rows - sum(map(len, told.finished))
             self._waited[station.name] = told.waited
+            self.reused += told.reused
             self._count(station, told.rows, told.bad)
             self._in_hand[station] = [
                 shard for shard in self._in_hand[station] if shard not in (*told.finished, *told.returned)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from featcache.encoders.device import resolve_device
-from featcache.encoding.speed import cores_here
 from featcache.errors import ModelError
 from featcache.extraction.engines.engine import Brief, StationThere
 from featcache.extraction.engines.processes import stations_in_processes
 from featcache.extraction.request import Request
 from featcache.extraction.station import Station
+from featcache.places.cores import cores_here
 
 
 class LocalEngine:

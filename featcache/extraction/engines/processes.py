@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from featcache.encoding.speed import cores_here
 from featcache.extraction.engines.engine import Brief, StationLost, StationThere
 from featcache.extraction.station import Station
+from featcache.places.cores import cores_here
 
 END = 10.0
 """Seconds that a process has to end by itself."""

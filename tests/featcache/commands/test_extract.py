@@ -91,6 +91,18 @@ def test_nothing_to_do_and_random_weights_are_told() -> None:
     assert "next" not in told
 
 
+def test_what_other_caches_gave_is_told() -> None:
+    grown = cache(splits={})
+    grown.manifest["provenance"]["split"]["kept"] = {"images": 24, "caches": [{"name": "a", "digest": "0"}]}
+    report = ExtractionReport(grown, 1, 0, 0, 0.1, 0.1, {}, {}, reused=24, instead_of="a")
+    told = set(texts(extraction_page(report, "/root with spaces")))
+    assert "24 images that other caches have, bit for bit" in told
+    assert any("`featcache remove a --root '/root with spaces'` removes it" in text for text in told)
+    assert any(text.endswith("seed 0; 24 images stay where a had them") for text in told)
+    all_of_them = ExtractionReport(grown, 0, 0, 0, 0.1, 0.1, {}, {}, reused=25)
+    assert not any("nothing to do" in text for text in texts(extraction_page(all_of_them, None)))
+
+
 def test_the_engine_that_was_asked_for_runs(root: Path, image_folder: ImageFolder, monkeypatch: Any) -> None:
     from typer.testing import CliRunner
 

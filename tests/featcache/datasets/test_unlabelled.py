@@ -135,7 +135,7 @@ def test_a_limit_takes_some_of_them(tmp_path: Path) -> None:
 
 
 def test_ids_of_other_lengths_follow_each_other() -> None:
-    assert Ids.of(["a", "bcd"]).followed_by(Ids.of(["é" * 9, ""])) == ["a", "bcd", "é" * 9, ""]
+    assert Ids.joined([Ids.of(["a", "bcd"]), Ids.of(["é" * 9, ""])]) == ["a", "bcd", "é" * 9, ""]
 
 
 def test_they_are_rows_of_a_cache_and_counted(root: Path, tmp_path: Path) -> None:

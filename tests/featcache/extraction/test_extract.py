@@ -105,12 +105,12 @@ def test_reopening_with_something_different_names_it(
         extract(folder, **change)
 
 
-def test_another_listing_is_a_difference(root: Path, image_folder: ImageFolder) -> None:
+def test_another_listing_is_a_difference_where_the_cache_is_named(root: Path, image_folder: ImageFolder) -> None:
     folder = image_folder()
     extract(folder)
     Image.new("RGB", (8, 8)).save(folder / "class_0" / "new.png")
     with pytest.raises(CacheMismatch, match="the images or their labels differ"):
-        extract(folder)
+        extract(folder, name="photos-tiny")
 
 
 def test_other_weights_are_a_difference_for_an_unfinished_cache(

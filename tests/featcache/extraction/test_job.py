@@ -12,7 +12,7 @@ import torch
 from featcache.cache.layout import ENCODED, UNREADABLE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.encoders.encoder import PendingEmbeddings
-from featcache.encoding.pipeline import finish_batch, start_batch
+from featcache.encoding.pipeline import finish_batches, start_batches
 from featcache.errors import DataError, ModelError
 from featcache.extraction.job import Job, empty_result, fill
 from featcache.ids import encode_ids
@@ -55,7 +55,7 @@ class WithBatch(Job):
 
 
 def encoded(this: Job, batch: PixelBatch) -> np.ndarray:
-    return finish_batch(this, batch, start_batch(this, batch))[1]
+    return finish_batches(this, [batch], start_batches(this, [batch]))[0][1]
 
 
 def test_a_short_batch_is_padded_so_that_bits_do_not_depend_on_what_follows() -> None:

@@ -19,7 +19,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def told(sizes: list[tuple[int, int]], reasons: list[str]) -> Told:
     contents = [bytes([row + 1]) * 16 if not reason else b"" for row, reason in enumerate(reasons)]
-    return Told(sizes, [0] * len(sizes), reasons, contents, 0.0, 0.0)
+    return Told(sizes, [0] * len(sizes), reasons, contents, [-1] * len(reasons), 0.0, 0.0)
 
 
 def part(values: list[int], reasons: list[str], size: tuple[int, int] = SIZE) -> DecodedPart:

@@ -79,6 +79,6 @@ def test_no_pixel_of_a_whole_image_is_decoded(reader: FolderReader, monkeypatch:
 def test_reasons_come_in_the_order_of_the_rows(reader: FolderReader, workers: int) -> None:
     ids = {"train": encode_ids(["good.PNG", "empty.png", "good.GIF"]), "test": encode_ids(["text.jpg"])}
     parts = [("test", range(1)), ("train", range(1, 3)), ("train", range(1))]
-    found = list(look_at(reader, ids, parts, workers))
+    found = list(look_at(reader, ids, parts, workers, why_unreadable))
     assert [[bool(why) for why in part] for part in found] == [[True], [True, False], [False]]
     assert found[1][0] == "the file is empty"

@@ -1,0 +1,1 @@
+"""What a cache can be exported to, one format a file, and their list."""
