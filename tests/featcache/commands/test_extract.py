@@ -77,7 +77,9 @@ def test_all_is_told_at_any_width() -> None:
     )
     page = extraction_page(report, "/home/somebody/featcache")
     assert_all_is_told(page)
-    assert {"12 images in 2.0 s (6 images/s)", "a: 5, b: 7", "6 images", "train 18, test 7"} <= set(texts(page))
+    assert {"12 images in 2.0 s (6 images/s)", "a: 5, b: 7", "6 images", "train 18, test 7 (empty: test 2)"} <= set(
+        texts(page)
+    )
     assert "1,234 images in no class folder" in texts(page)
     assert "cosine to exact decoding 0.99871 on average, 0.99000 at least, over 18 images" in texts(page)
     assert any(text.startswith("adapters fit --shots 3 --cache a-data") for text in texts(page))

@@ -20,5 +20,5 @@ from featcache.extraction.request import Request
     ],
 )
 def test_arguments_out_of_range_are_named(wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError, match=next(iter(wrong))):
+    with pytest.raises(DataError, match=next(iter(wrong)).replace("_", "-")):
         Request(model="tiny", dataset="digits", **wrong)  # type: ignore[arg-type]

@@ -22,9 +22,9 @@ def test_each_engine_says_in_a_line_where_it_runs() -> None:
     ("options", "told"),
     [
         ({"engine": "remote"}, "--engine 'remote' given; expected local or ray"),
-        ({"engine": "ray", "devices": "0,1"}, "devices is '0,1', which needs engine local; engine is 'ray'"),
-        ({"address": "auto"}, "address is 'auto', which needs engine ray; engine is 'local'"),
-        ({"devices": "all", "device": "cuda"}, "device is 'cuda' and devices is 'all': leave one of them out"),
+        ({"engine": "ray", "devices": "0,1"}, "--devices '0,1' given, which needs --engine local; it is 'ray'"),
+        ({"address": "auto"}, "--address 'auto' given, which needs --engine ray; it is 'local'"),
+        ({"devices": "all", "device": "cuda"}, "--device cuda and --devices all given: leave one of them out"),
     ],
 )
 def test_what_goes_with_no_engine_is_refused_before_anything_is_done(options: dict[str, Any], told: str) -> None:
