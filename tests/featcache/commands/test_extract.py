@@ -41,6 +41,7 @@ def cache(**changes: Any) -> Any:
         "name": "a-data-set-with-a-long-name-ViT-H-14-378-quickgelu-dfn5b",
         "path": "/scratch/" + "project-" * 9 + "/caches/a",
         "rows": {"train": 18, "test": 7},
+        "unlabelled": {},
         "splits": {"train": train, "test": train},
         "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
         "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},
@@ -53,7 +54,7 @@ def cache(**changes: Any) -> Any:
         "identity": {"dataset": {"class_names": content["class_names"]}},
         "plan": {},
         "provenance": {
-            "split": {"fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0},
+            "split": {"from": "seeded stratified", "fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0},
             "left_out": {"in no class folder": 1234},
         },
     }
