@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -85,8 +86,12 @@ def test_h_is_help(words: tuple[str, ...]) -> None:
 def test_results_go_to_standard_output_alone(photos: Path, words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("a photo of a {}.\n")
     image = next((photos / "photos" / "class_1").iterdir())
+    features = tmp_path / "features.npz"
+    rows = np.random.default_rng(0).normal(size=(18, 4))
+    np.savez(features, embeddings=rows, labels=np.arange(18) % 3, text=rows[:3])
     rest = {
         "extract": ["--model", "tiny", "--dataset", str(photos / "photos")],
+        "import": [str(features), "--root", str(tmp_path / "other")],
         "info": ["photos-tiny"],
         "verify": ["photos-tiny", "--sample", "0"],
         "text": ["photos-tiny", "--templates", str(tmp_path / "prompts.txt"), "--no-default"],

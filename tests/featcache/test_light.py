@@ -28,7 +28,6 @@ COMPUTES = {
     "featcache.images.views",
     "featcache.extraction.add_text",
     "featcache.extraction.agreement",
-    "featcache.encoding.image_encoder",
     "featcache.encoding.pipeline",
     "featcache.encoding.speed",
     "featcache.encoding.stream",

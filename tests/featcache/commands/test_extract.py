@@ -42,6 +42,7 @@ def cache(**changes: Any) -> Any:
         "path": "/scratch/" + "project-" * 9 + "/caches/a",
         "rows": {"train": 18, "test": 7},
         "completion": {"unreadable": {"train": 0, "test": 2}},
+        "unlabelled": {},
         "splits": {"train": train, "test": train},
         "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
         "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},
@@ -54,7 +55,7 @@ def cache(**changes: Any) -> Any:
         "identity": {"dataset": {"class_names": content["class_names"]}},
         "plan": {},
         "provenance": {
-            "split": {"fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0},
+            "split": {"from": "seeded stratified", "fractions": {"train": 0.5, "val": 0.2, "test": 0.3}, "seed": 0},
             "left_out": {"in no class folder": 1234},
         },
     }
