@@ -93,12 +93,18 @@ def test_wherever_it_was_cut_off_the_rows_end_the_same(tmp_path: Path, suffix: s
     whole = files(tmp_path / f"whole{suffix}")
     lines = tmp_path / (f"cut{suffix}.partial.jsonl" if suffix == ".parquet" else f"cut{suffix}")
     file = OutFile(tmp_path / f"cut{suffix}", RUN, 2)
+    file.flush()
+    rows_of = [lines.read_bytes()]
     for item in ITEMS:
         file.write(item)
+        file.flush()
+        rows_of.append(lines.read_bytes())
     file.close()
     content = lines.read_bytes()
     for end in range(len(content) + 1):
         lines.write_bytes(content[:end])
+        OutFile(tmp_path / f"cut{suffix}", RUN, 2).close()
+        assert lines.read_bytes() == max((rows for rows in rows_of if len(rows) <= end), key=len, default=rows_of[0])
         file = OutFile(tmp_path / f"cut{suffix}", RUN, 2)
         for item in ITEMS:
             if not file.has(item.id):
