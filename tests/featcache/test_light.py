@@ -28,6 +28,7 @@ COMPUTES = {
     "featcache.images.views",
     "featcache.extraction.add_text",
     "featcache.extraction.agreement",
+    "featcache.encoding.image_encoder",
     "featcache.encoding.pipeline",
     "featcache.encoding.speed",
     "featcache.encoding.stream",
