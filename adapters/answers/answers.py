@@ -121,7 +121,7 @@ def _unseen(head: Head, lesson: Lesson, regime: Regime) -> _Unseen:
             "type --shots 2 or more, or --select val"
         )
     logits, labels, likeness = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _Unseen(logits, labels, likeness, "shots (left out in turn)")
+    return _Unseen(logits, labels, likeness, "shots (left out in turn, so that what was asked is met about)")
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,7 @@ def _is_mine(folder: Folder, me: dict[str, Any]) -> bool:
 def _owner(folder: Folder) -> str:
     try:
         owner = folder.read_json(OWNER)
-    except FileNotFoundError:  # between its lock and its file
+        who = f"process {owner['pid']} on {owner['host']}"
+        return f"{who} has been writing the cache {folder.location} since {owner['since']}"
+    except (FileNotFoundError, LookupError, TypeError):  # between its lock and its file, or what it wrote is damaged
         return f"another run is writing the cache {folder.location}"
-    return (
-        f"process {owner['pid']} on {owner['host']} has been writing the cache {folder.location} since {owner['since']}"
-    )

@@ -32,7 +32,9 @@ def test_what_was_learned_is_saved_and_answers_again(make_cache: Make, tmp_path:
     asked = {"reject": 0.1, "coverage": 0.8}
     report = fit("clip", cache=cache, shots=8, select=select, root=str(tmp_path), params={"epochs": 5}, **asked)
     assert report.answers is not None
-    rows = "48 validation rows" if select == "val" else "32 shots (left out in turn)"
+    rows = (
+        "48 validation rows" if select == "val" else "32 shots (left out in turn, so that what was asked is met about)"
+    )
     assert report.answers["note"].startswith(f"thresholds learned from {rows}")
     head = load(report.run)
     answers = read_answers(Path(report.run) / ANSWERS, head.config)
@@ -105,7 +107,9 @@ def test_every_regime_either_learns_from_its_rows_or_from_the_shots(make_cache: 
     for name, regime in REGIMES.items():
         answers = fit_and_score("zero-shot", cache=cache, shots=4, select=name, coverage=0.9).answers
         assert isinstance(answers, Answers)
-        assert (regime.looks_at if regime.rows else "shots (left out in turn)") in answers.note
+        assert (
+            regime.looks_at if regime.rows else "shots (left out in turn, so that what was asked is met about)"
+        ) in answers.note
 
 
 def test_thresholds_of_the_shots_are_those_of_heads_that_have_not_seen_them(make_cache: Make) -> None:
