@@ -70,7 +70,6 @@ def test_behind_a_url_the_owner_file_is_a_lease_that_a_living_writer_renews() ->
     assert not folder.exists("writer.json")
 
 
-@pytest.mark.usefixtures("short_lease", "in_memory")
 @pytest.mark.parametrize("damaged", ["{}", "[]", '{"pid": 1}'])
 def test_a_writer_whose_file_is_damaged_is_a_writer(damaged: str, tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "cache"))
@@ -80,6 +79,7 @@ def test_a_writer_whose_file_is_damaged_is_a_writer(damaged: str, tmp_path: Path
             pass
 
 
+@pytest.mark.usefixtures("short_lease", "in_memory")
 def test_a_dead_writer_s_lease_ends_by_itself() -> None:
     folder = Folder("s3://bucket/left")
     folder.write_json("writer.json", {"pid": 1, "host": "elsewhere", "since": "2026", "token": "a", "renewed": 7})
