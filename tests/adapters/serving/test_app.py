@@ -145,7 +145,8 @@ def test_a_bomb_100_mb_a_slow_client_and_a_truncated_upload_leave_it_standing(se
     assert server.predict(bomb()).status == 422
     assert b" 413 " in sent(server.port, head(100_000_000))  # refused by what it says, before it is read
     piece = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
-    assert b" 413 " in sent(server.port, head(None), *[piece] * 33) + b" 413 "  # or the line is cut while it is sent
+    answer = sent(server.port, head(None), *[piece] * 33, b"0\r\n\r\n")
+    assert not answer or b" 413 " in answer  # the line may be cut while it is sent
     began = time.monotonic()
     assert b" 408 " in sent(server.port, head(len(whole)), whole[:50], pause=1.3)
     assert time.monotonic() - began < 10
