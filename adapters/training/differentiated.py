@@ -123,7 +123,7 @@ class DifferentiatedHead(TrainedHead[Course]):
         """Weights at the start."""
 
     @abstractmethod
-    def _loss(self) -> Callable[..., Tensor]:
+    def _loss(self, dim: int) -> Callable[..., Tensor]:
         """See `Course.loss`; all heads of a `_stack_key` have the same."""
 
     @abstractmethod
@@ -148,7 +148,7 @@ class DifferentiatedHead(TrainedHead[Course]):
         steps = steps_of(seen, batch)
         work = batch * self._numbers_a_row(*support.text.shape)
         rates = cosine(self.lr, len(steps))
-        return Course(support, steps, rates, self.weight_decay, weights, self._numbers(), self._loss(), work)
+        return Course(support, steps, rates, self.weight_decay, weights, self._numbers(), self._loss(dim), work)
 
     def _epochs(self, rows: int) -> int:
         return min(STEPS, math.ceil(STEPS / math.ceil(rows / self.batch_size))) if self.epochs is None else self.epochs

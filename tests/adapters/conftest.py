@@ -88,6 +88,7 @@ class FakeCache:
     )
 
     mended: Mended | None = None
+    caveat: str = ""
     how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
 
     @property
