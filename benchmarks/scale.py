@@ -66,7 +66,7 @@ class NoImages:
 class OfListing(Request):
     """A request whose data set is the listing alone: whether its images exist is not asked."""
 
-    def load_dataset(self, *, download: bool = True) -> Dataset:
+    def listed(self, *, download: bool = True) -> Dataset:
         """The data set of the listing."""
         names, found, _ = read_table(FolderReader(Path(self.dataset).parent), Path(self.dataset).name, NOTHING_TOLD)
         provenance = {"card": None, "source": self.dataset}

@@ -20,10 +20,10 @@ from adapters.commands.shared.shared_options import (
     draws_given,
     select_option,
 )
+from adapters.show.output_files import check_output
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
-from featcache.places.whole import check_writable
 
 
 def bench(
@@ -78,7 +78,7 @@ def bench(
 
         plot = plot.expanduser()
         check_suffix(plot)  # before the work, not after it
-        check_writable(plot)
+        check_output(plot, "--plot")
     results = run(
         methods,
         caches=[open_cache(name, root, labels) for name in cache or [""]],

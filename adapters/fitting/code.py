@@ -18,16 +18,18 @@ def code_digest(*modules: str, checkout: Path = CHECKOUT) -> str:
     """SHA-256 of modules of this package and of all in it that they import, but for comments and docstrings.
 
     Args:
-        modules: names such as `adapters.heads.gda`; no module is imported.
+        modules: names such as `adapters.heads.gda`; no module is imported. What is no file of the checkout, such as a
+            method that was registered from elsewhere, adds nothing.
         checkout: the folder that the package lies in.
     """
     found: dict[str, str] = {}
     ahead = list(modules)
     while ahead:
         name = ahead.pop()
-        if name not in found and name not in LISTS:
-            found[name], imported = _read(_file(name, checkout))
-            ahead += [each for each in imported if _file(each, checkout).is_file()]
+        file = _file(name, checkout)
+        if name not in found and name not in LISTS and file.is_file():
+            found[name], imported = _read(file)
+            ahead += imported
     return hashlib.sha256("".join(f"{name} {found[name]}\n" for name in sorted(found)).encode()).hexdigest()
 
 

@@ -27,10 +27,10 @@ from adapters.search.results import Results
 from adapters.search.shown.picture import draw_picture
 from adapters.search.trials import Build, Outcome, Outcomes, Scorer, Trial, train_all, trials_of
 from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
+from adapters.show.output_files import check_output
 from adapters.show.plotting import check_suffix
 from adapters.tasks.all_shots import ALL
 from adapters.tasks.task import shots_of_all
-from featcache.places.whole import check_writable
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -97,7 +97,7 @@ def run(
     if picture is not None:
         check_suffix(picture)
         made(picture.parent, "--plot")
-        check_writable(picture)
+        check_output(picture, "--plot")
     draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
     facts = Facts.of(cache, draws, asked, regime=regime, halving=halving, every=every)

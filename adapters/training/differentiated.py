@@ -168,12 +168,21 @@ class DifferentiatedHead(TrainedHead[Course]):
         if not self.alpha:  # zero-shot, to the last bit
             return cosine_logits(features, self.text_, self.logit_scale)
         device = resolve_device(self.device)
-        weights = {name.removesuffix("_"): torch.from_numpy(getattr(self, name)).to(device) for name in self.learned}
-        text = torch.from_numpy(self.text_).to(device)
+        weights, text = self._weights(device), torch.from_numpy(self.text_).to(device)
         wide = self._numbers_a_row(*self.text_.shape)
         with torch.inference_mode(), threads_for(min(BLOCK, len(features) * wide)):
             blocks = torch.split(torch.from_numpy(features), max(1, BLOCK // wide))
             return np.asarray(torch.cat([self._scored(weights, block.to(device), text).cpu() for block in blocks]))
+
+    def traced_logits(self, features: Tensor) -> Tensor:
+        """See `adapters.abilities.Traced`."""
+        text = torch.from_numpy(self.text_)
+        if not self.alpha:
+            return self.logit_scale * features @ text.T
+        return self._scored(self._weights(torch.device("cpu")), features, text)
+
+    def _weights(self, device: torch.device) -> dict[str, Tensor]:
+        return {name.removesuffix("_"): torch.from_numpy(getattr(self, name)).to(device) for name in self.learned}
 
 
 def uniform(out: int, fan_in: int, generator: torch.Generator) -> Tensor:

@@ -43,7 +43,7 @@ class Reader:
         while not self._stop.wait(0.01):
             try:
                 cache = featcache.open("c", self._work.root)
-                first = content_of(cache)
+                first = content_of(cache, written=True)
                 assert first["train/images"]
                 self.seen += 1
             except (CacheNotFound, CacheIncomplete) as error:

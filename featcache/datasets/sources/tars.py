@@ -124,7 +124,7 @@ def _list_samples(tars: Sequence[_Tar], beside: FolderReader | UrlFolder, asked:
         seed=asked.seed,
         splits_from="names of tars",
         names_from=origin or "labels in the tars",
-        classes=classes,
+        classes=classes or None,
         left_out={"missing from their samples": sum(tar.inside.imageless for tar in tars)},
     )
 

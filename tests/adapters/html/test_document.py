@@ -34,7 +34,7 @@ def test_the_policy_allows_the_page_s_own_style_and_script_alone() -> None:
     [
         ("report.txt", "--out .*report.txt given; expected a file that ends in .html or .htm"),
         ("nowhere/report.html", "there is no folder .*nowhere: make it, or give another file"),
-        ("folder.html", "folder.html is a folder; expected a file"),
+        ("folder.html", "folder.html is a folder: give a file in it"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path, name: str, told: str) -> None:

@@ -58,7 +58,7 @@ def test_the_nearest_shots_are_the_same_whatever_is_in_memory_at_once(
     whole = nearest_shots(rows, support, same_split=True)
     monkeypatch.setattr("adapters.runs.image_rows.COSINES", 4 * 7)
     np.testing.assert_array_equal(nearest_shots(rows, support, same_split=True), whole)
-    assert (support.rows[whole[5:9]] != rows.rows[5:9]).all()
+    assert (support.rows[whole[5:9, 0]] != rows.rows[5:9]).all()
 
 
 def test_both_kinds_of_file_hold_the_rows(tmp_path: Path) -> None:

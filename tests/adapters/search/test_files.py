@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from adapters.errors import RunError
+from adapters.errors import AdapterError, RunError
 from tests.adapters.conftest import SEARCH_GRID
 
 Make = Callable[..., Any]
@@ -80,11 +80,15 @@ def test_what_cannot_be_written_is_named_before_the_work(search: Any, tmp_path: 
         search(plot=tmp_path / "file" / "alpha.svg")
 
 
-@pytest.mark.parametrize("given", [None, "curve.svg"])
-def test_a_picture_that_cannot_be_written_is_named(search: Any, tmp_path: Path, given: str | None) -> None:
-    plot = None if given is None else tmp_path / given
-    place = plot or tmp_path / "search" / "alpha.svg"
+def test_a_picture_that_cannot_be_written_is_found_before_the_work(search: Any, tmp_path: Path) -> None:
+    (tmp_path / "curve.svg").mkdir()
+    with pytest.raises(AdapterError, match="--plot .*curve.svg is a folder"):
+        search(plot=tmp_path / "curve.svg", shots=[2], seeds=[1])
+
+
+def test_a_picture_that_cannot_be_written_is_named(search: Any, tmp_path: Path) -> None:
+    place = tmp_path / "search" / "alpha.svg"
     place.mkdir(parents=True)
     with pytest.raises(RunError, match="such as --plot curve.svg") as error:
-        search(plot=plot, shots=[2], seeds=[1])
+        search(shots=[2], seeds=[1])
     assert f"cannot write the picture {place} (" in str(error.value)

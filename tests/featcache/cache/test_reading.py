@@ -56,7 +56,7 @@ def test_loading_reads_all_splits_and_then_nothing_more(
 def test_rows_are_read_without_the_records_of_others(tmp_path: Path) -> None:
     identity = {"encoder": {"dim": 3}, "dtype": "float16", "batch_size": 2}
     plan = {"rows": {"train": 4}, "rows_per_shard": 2}
-    manifest = {"format": FORMAT, "identity": identity, "plan": plan}
+    manifest = {"format": FORMAT, "identity": identity, "plan": plan, "provenance": {}}
     store = CacheStore(Folder(str(tmp_path)), manifest)
     store.prepare({"train": (["a", "b", "c", "d"], np.arange(4))}, {})
     first, _ = store.pending("train")

@@ -51,9 +51,10 @@ def test_extract_and_info_show_them(tmp_path: Path) -> None:
     again = run("featcache", "info", "set-tiny", "--root", str(tmp_path)).stdout
     for text in (shown, again):
         assert "AnnualCrop   Annual Crop  a photo of an Annual Crop." in text
-        assert "1 images in no class folder" in text
+        assert "1 image in no class folder" in text
     content = json.loads(run("featcache", "info", "set-tiny", "--root", str(tmp_path), "--json").stdout)
-    assert content["classes"][1] == {"label": "SeaLake", "name": "Sea Lake", "prompt": "a photo of a Sea Lake."}
+    told = {"label": "SeaLake", "name": "Sea Lake", "prompt": "a photo of a Sea Lake."}
+    assert content["classes"][1] == {**told, "rows": {"train": 2, "val": 1, "test": 2}}
     content = json.loads(run("featcache", "extract", *asked, "--json").stdout)
     assert content["left_out"] == {"in no class folder": 1}
     assert content["classes"][0]["label"] == "AnnualCrop"
