@@ -105,9 +105,9 @@ def verify_store(folder: Folder) -> Verification:
         found.problems.append(f"nothing is encoded yet: type the same `{found.made_by}` command again")
         return found
     _check_file(ROOT_GROUP, lambda: _check_consolidated(folder, plan, finished=found.finished), found)
+    _check_digests(folder, found)
     if ROOT_GROUP in found.files:
         return found
-    _check_digests(folder, found)
     group, lost = folder.group("r"), list[Shard]()
     for split in plan.rows:
         metadata = [name for name in found.files if name.startswith(f"{split}/") and name.endswith(ROOT_GROUP)]
@@ -178,7 +178,7 @@ def _check_digests(folder: Folder, found: Verification) -> None:
             now = hashlib.sha256(folder.read(name)).hexdigest()
         except OSError:
             now = ""
-        if now != kept.get(name):
+        if now != kept.get(name) and name not in found.files:
             found.problems.append(f"{name} is damaged")
             found.files.append(name)
 

@@ -42,6 +42,7 @@ def test_other_weights_are_the_callers_to_find(make_folder: MakeFolder) -> None:
 @pytest.mark.parametrize("transform", ["", "[" * 5000, "[1]", "{"])
 def test_a_damaged_transform_is_a_line(transform: str) -> None:
     identity = {"architecture": "tiny", "pretrained": "local", "precision": "fp32", "transform": transform}
+    identity["weights_sha256"] = "ab" * 32
     with pytest.raises(ModelError, match="the transform of tiny is damaged in the record") as told:
         encoder_of(identity, device="cpu")
     assert "\n" not in str(told.value)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.cache.layout import COMPLETE, MANIFEST
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.reading import read_completion, read_manifest
-from featcache.cache.sealed import write_sealed
+from featcache.cache.reading import read_manifest
 from featcache.cache.seals import ShardSeal
 from featcache.cache.writing import CacheStore
 from featcache.verification.verify import verify
 from tests.featcache.verification.test_verify import extract_again
+from tests.manifests import without_seals
 
 SWAPS = [
     ("train/images/c/1/0", "train/images/c/2/0"),
@@ -97,17 +96,9 @@ def test_two_prompt_sets_swapped(cache: featcache.Cache, tmp_path: Path) -> None
 
 def test_a_cache_from_before_seals_verifies_and_goes_on_without(cache: featcache.Cache) -> None:
     images = cache["train"].images.tobytes()
-    manifest, complete = read_manifest(cache.folder), read_completion(cache.folder)
-    assert complete is not None
-    del manifest["plan"]["seals"]
-    for split in cache.splits:
-        cache.folder.remove_folder(f"{split}/seals")
-    files = {name: digest for name, digest in complete["files"].items() if "/seals/" not in name}
-    write_sealed(cache.folder, MANIFEST, manifest)
-    cache.folder.consolidate()
-    write_sealed(cache.folder, COMPLETE, {**complete, "files": files})
+    without_seals(cache)
     assert verify(cache.folder, sample=0).problems == []
-    store = CacheStore(cache.folder, manifest)
+    store = CacheStore(cache.folder, read_manifest(cache.folder))
     store.forget(next(store.plan.shards("train")))
     again = extract_again(cache)
     assert again["train"].images.tobytes() == images

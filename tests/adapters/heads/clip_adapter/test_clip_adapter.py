@@ -86,8 +86,9 @@ def test_training_is_the_authors(run: str, shots: int, spanned: bool, monkeypatc
     start = torch.from_numpy(TRAIN["w1_init"]), torch.from_numpy(TRAIN["w2_init"])
     head, stack = _train(support, {"image": start, "rows": rows, "rates": rates})
     assert isinstance(stack.image.first, SpannedSGD) == spanned
-    assert_near(head.w1_, golden["w1"], rtol=1e-7, atol=1e-5)
-    assert_near(head.w2_, golden["w2"], rtol=1e-7, atol=1e-5)
+    near = 1e-4 if run == "long" else 2e-6  # three hundred steps enlarge what processors round differently
+    assert_near(head.w1_, golden["w1"], rtol=1e-7, atol=near)
+    assert_near(head.w2_, golden["w2"], rtol=1e-7, atol=near)
     assert_near(head.losses_, golden["loss"], rtol=1e-7, atol=1e-5)
     assert_near(head.decision_function(DATA["test_features"]), golden["logits"], rtol=0, atol=1e-3)
 
