@@ -53,7 +53,7 @@ def exported_page(found: Exported, *, with_encoder: bool) -> Page:
     rows = [
         ("file", f"{found.file} ({found.bytes / 1e6:.1f} MB)"),
         ("takes", found.takes),
-        ("gives", f"{found.gives}; class names are in its metadata"),
+        ("gives", f"{found.gives}; with class names in its metadata"),
         ("checked", f"by onnxruntime: {compared}"),
     ]
     if found.note:

@@ -63,7 +63,7 @@ def test_folder_errors(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     refuses(
         "notes.txt",
-        r"nothing that can be opened: give a \.csv, a \.tar.* or hf:owner/name$",
+        r"nothing that can be opened: give a \.csv, .*a \.tar.* or hf:owner/name$",
     )
     (tmp_path / "broken.zip").write_bytes(b"PK")
     refuses("broken.zip", "not a readable zip archive")
