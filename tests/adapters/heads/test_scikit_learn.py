@@ -34,6 +34,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "cross-modal": {"iterations": 50},
     "reg-linear": {"steps": 20},
     "mma": {"epochs": 1},
+    "gated": {"epochs": 5},
+    "instruct": {"epochs": 1},
     "cil-attention": {"tokens": 1},  # must divide D, which the checks choose
 }
 
