@@ -34,8 +34,16 @@ def eurosat_cache(root: Path) -> str:
     return eurosat(root, Path(shared))
 
 
-@pytest.mark.parametrize(("command", "name"), measured())
-@pytest.mark.parametrize("cache", ["digits_cache", "eurosat_cache"])
+def cases() -> list[Any]:
+    """All of digits, and of EuroSAT what `fit` gives; its grids and benches take minutes."""
+    every = [(cache, *which) for cache in ("digits_cache", "eurosat_cache") for which in measured()]
+    brief = [one[0] == "digits_cache" or one[1] == "fit" for one in every]
+    return [
+        pytest.param(*one, marks=[] if short else [pytest.mark.long]) for one, short in zip(every, brief, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("cache", "command", "name"), cases())
 def test_numbers_stay(root: Path, cache: str, command: str, name: str, request: pytest.FixtureRequest) -> None:
     opened = request.getfixturevalue(cache)
     recorded = RECORDED[f"{opened} {command} {name}"]

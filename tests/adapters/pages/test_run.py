@@ -111,6 +111,7 @@ def test_a_test_split_without_labels_is_no_hindrance(evil_cache: FakeCache, save
     assert "<dd>none</dd>" in page.partition("Leaks <span")[2]  # the label of a leak that has none
 
 
+@pytest.mark.long
 def test_ten_thousand_test_images_stay_small(tmp_path: Path) -> None:
     names = tuple(f"class number {c}" for c in range(10))
     cache = cache_of(names, {"train": 200, "test": 10_000}, noise=1.5)
@@ -120,6 +121,7 @@ def test_ten_thousand_test_images_stay_small(tmp_path: Path) -> None:
     assert len(page.encode()) < MOST_BYTES
 
 
+@pytest.mark.long
 def test_a_thousand_classes_give_a_page_of_those_confused_most(tmp_path: Path) -> None:
     names = tuple(f"class number {c}" for c in range(1000))
     cache = cache_of(names, {"train": 1000, "test": 2000})

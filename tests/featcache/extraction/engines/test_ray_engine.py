@@ -146,6 +146,7 @@ def test_nodes_that_cannot_take_part_are_all_named_before_work_starts(
     assert written(folder) == 0
 
 
+@pytest.mark.long
 def test_a_killed_driver_loses_nothing_finished_and_a_second_one_is_refused(
     cluster: Cluster, add_node: AddNode, folder: Folder, tmp_path: Path
 ) -> None:
