@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from adapters.runs.predict import predict
 from PIL import Image
 
 import featcache
@@ -18,6 +17,7 @@ from adapters.errors import AdapterError
 from adapters.exporting import export as exporting
 from adapters.exporting.export import export
 from adapters.fitting.fit import fit
+from adapters.predicting.predictor import Predictor
 from tests.pictures import draw_class_folders
 from tests.processes import mistake
 
@@ -63,8 +63,8 @@ def test_one_file_classifies_pictures_where_there_is_no_torch(photos: Path, tmp_
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    expected = predict(photos / "runs/a/b/head", pictures)
-    lines = [f"{item.classes[0].probability:.3f} {item.classes[0].name}: {item.file}" for item in expected.items]
+    expected = Predictor.load(photos / "runs/a/b/head", reuse=False).predict(pictures)
+    lines = [f"{item.top[0].probability:.3f} {item.top[0].name}: {item.id}" for item in expected]
     assert done.stdout.splitlines() == lines
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from featcache.encoding import packing
 from featcache.encoding.packing import packed
-from featcache.extraction.growing import packing
 from featcache.images.batches import PixelBatch
 
 

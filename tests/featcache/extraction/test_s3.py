@@ -240,7 +240,9 @@ def test_refusals_are_told_in_a_line_without_the_secret(
     folder = image_folder(classes=2, per_class=2)
     start_server(1, 403)
     told = []
-    with pytest.raises(CacheError, match=r"s3://bucket.* cannot be reached: 403 Forbidden; check the creden") as wrong:
+    with pytest.raises(
+        CacheError, match=r"s3://bucket.* cannot be reached: 403 Forbidden.*; check the creden"
+    ) as wrong:
         extract(folder)
     told.append(str(wrong.value))
     start_server()
