@@ -17,7 +17,6 @@ from adapters.adding.prompts import prompts_like
 from adapters.arrays import Floats, Ints
 from adapters.errors import AdapterError, RunError
 from adapters.fitting.examination import examine
-from adapters.fitting.fit import shots_and_val
 from adapters.fitting.saving import save_run, target
 from adapters.head import Head
 from adapters.methods import METHODS
@@ -195,17 +194,9 @@ def _lesson(cache: Cache, saved: SavedRun, report: Report, text: TextFeatures, i
     """The run's shots (and val, where it was fitted on that too) with the new images; of these all views are equal."""
     val = read_split(cache, "val") if "val" in cache.splits and cache["val"].labelled.any() else None
     shots = shots_of(saved.path, cache, with_views=True)
-    learned = shots_and_val(shots, val) if report.refit and val is not None else shots
-    views = learned.views
-    if views is not None:
-        views = np.concatenate([views, np.repeat(images[:, None], views.shape[1], axis=1)])
-    support = SplitRows(
-        np.concatenate([learned.images, images]),
-        views,
-        np.concatenate([learned.labels, codes]),
-        np.concatenate([learned.ids, np.full(len(codes), "", learned.ids.dtype)]),
-        np.concatenate([learned.rows, np.full(len(codes), -1)]),
-    )
+    learned = shots.followed_by(val) if report.refit and val is not None else shots
+    new = SplitRows(images, None, codes, np.full(len(codes), "", learned.ids.dtype), np.full(len(codes), -1))
+    support = learned.followed_by(new)
     return _Lesson(support, text, val, read_split(cache, "test"), cache.name)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.base import clone
 
 from adapters import methods
@@ -198,7 +197,7 @@ def fit_and_score(
     answers = Answers.learn(head, task, regime, reject=reject, coverage=coverage)
     if refit:
         assert task.val is not None
-        head = _fit(clone(chosen), shots_and_val(task.support, task.val), task, base)
+        head = _fit(clone(chosen), task.support.followed_by(task.val), task, base)
         head.temperature_ = first.temperature_
     seconds["fit"] = clock.lap()
 
@@ -264,20 +263,6 @@ def fit_and_score(
         **{name: share for name, share in (("reject", reject), ("coverage", coverage)) if share is not None},
     }
     return Fitted(head, task, report, index_content, configuration, answers)
-
-
-def shots_and_val(shots: SplitRows, val: SplitRows) -> SplitRows:
-    """The shots and the whole validation split; of the latter's images, which have no views, all views are the same."""
-    views = None
-    if shots.views is not None:
-        views = np.concatenate([shots.views, np.repeat(val.images[:, None], shots.views.shape[1], axis=1)])
-    return SplitRows(
-        np.concatenate([shots.images, val.images]),
-        views,
-        np.concatenate([shots.labels, val.labels]),
-        np.concatenate([shots.ids, val.ids]),
-        np.concatenate([shots.rows, val.rows]),
-    )
 
 
 def _refit_told(task: Task, first: Head) -> dict[str, Any]:

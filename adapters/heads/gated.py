@@ -20,7 +20,7 @@ training, the residual ratio and the classification by cosine are our own, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -117,10 +117,6 @@ class Gated(DifferentiatedHead):
 
     def _stack_key(self, support: Support) -> Hashable:
         return super()._stack_key(support), self.reduction
-
-    def for_classes(self, text: Any) -> Self:
-        """The same bottlenecks before other classes' text: they do not know which classes they were trained on."""
-        return self._with_text(text)
 
     def _scored(self, weights: Weights, features: Tensor, text: Tensor) -> Tensor:
         return gated_logits(weights, features, text, **self._numbers())

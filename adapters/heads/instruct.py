@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -140,10 +140,6 @@ class Instruct(DifferentiatedHead):
 
     def _stack_key(self, support: Support) -> Hashable:
         return super()._stack_key(support), self.heads, self.mask
-
-    def for_classes(self, text: Any) -> Self:
-        """The same layer over other classes' text: it does not know which classes it was trained on."""
-        return self._with_text(text)
 
     def _scored(self, weights: Weights, features: Tensor, text: Tensor) -> Tensor:
         image, said = instructed(

@@ -24,7 +24,7 @@ from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
-from adapters.training.loop import epoch_batches, products, warmup_cosine
+from adapters.training.loop import epoch_batches, products, views_in_turn, warmup_cosine
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of, steps_of
 from adapters.training.trained_head import TrainedHead
@@ -150,9 +150,8 @@ class TaskRes(TrainedHead[Plan]):
         generator = torch.Generator().manual_seed(self.seed)
         epochs, (rows, views, _) = self._epochs(support), support.views.shape
         plan = epoch_batches(rows, self.batch_size, epochs, generator, drop_last=True)
-        seen = [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
         rates = warmup_cosine(self.lr, epochs, len(plan[0]) if plan else 0)
-        steps = steps_of(seen, min(self.batch_size, rows))
+        steps = steps_of(views_in_turn(plan, views), min(self.batch_size, rows))
         return Plan(support, steps, rates, self.alpha, self.logit_scale, self.weight_decay)
 
     def _stack_key(self, support: Support) -> Hashable:

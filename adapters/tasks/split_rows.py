@@ -105,6 +105,19 @@ class SplitRows:
         """What a head learns from: the views (N, V, D) where there are any, else the images (N, D)."""
         return self.images if self.views is None else self.views
 
+    def followed_by(self, others: SplitRows) -> SplitRows:
+        """These rows, then others that have no views: where these have any, all views of the others are the same."""
+        views = None
+        if self.views is not None:
+            views = np.concatenate([self.views, np.repeat(others.images[:, None], self.views.shape[1], axis=1)])
+        return SplitRows(
+            np.concatenate([self.images, others.images]),
+            views,
+            np.concatenate([self.labels, others.labels]),
+            np.concatenate([self.ids, others.ids]),
+            np.concatenate([self.rows, others.rows]),
+        )
+
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """`features` (B, D), a block after the other, each as large as the next or one row larger; none is kept."""
         features = vars(self).get("images", self.features)

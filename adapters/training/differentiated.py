@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,15 +15,13 @@ from adapters.arrays import Floats
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.support import Support
-from adapters.training.loop import cosine, epoch_batches, threads_for
+from adapters.training.loop import cosine, epoch_batches, epochs_for_steps, threads_for, views_in_turn
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of, steps_of
 from adapters.training.trained_head import TrainedHead
 
 Weights = Mapping[str, Tensor]
 """Matrices (..., out, in) by name; leading dimensions are trainings."""
-STEPS = 200
-"""Updates that `epochs=None` makes at least, in no more than as many epochs."""
 BLOCK = 1 << 23
 """Most numbers that rows to be scored take at once."""
 
@@ -54,7 +52,7 @@ class DifferentiatedStack(Stack):
         text: unit class text (G, C, D).
         batches: what a step sees.
         optimizer: of all weights of a training in one row (G, 1, P): one update whatever their number.
-        numbers: (G, 1, 1) of each name (G, n, 1, 1).
+        numbers: what the loss takes by name, in the order of `Course.numbers` (G, n, 1, 1).
     """
 
     state = ("text", "batches", "optimizer", "numbers")
@@ -143,15 +141,14 @@ class DifferentiatedHead(TrainedHead[Course]):
         rows, views, dim = support.views.shape
         weights = self._initial(dim, generator)
         plan = epoch_batches(rows, self.batch_size, self._epochs(rows), generator, drop_last=True)
-        seen = [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
         batch = min(self.batch_size, rows)
-        steps = steps_of(seen, batch)
+        steps = steps_of(views_in_turn(plan, views), batch)
         work = batch * self._numbers_a_row(*support.text.shape)
         rates = cosine(self.lr, len(steps))
         return Course(support, steps, rates, self.weight_decay, weights, self._numbers(), self._loss(dim), work)
 
     def _epochs(self, rows: int) -> int:
-        return min(STEPS, math.ceil(STEPS / math.ceil(rows / self.batch_size))) if self.epochs is None else self.epochs
+        return epochs_for_steps(rows, self.batch_size) if self.epochs is None else self.epochs
 
     def _stack_key(self, support: Support) -> Hashable:
         return support.views.shape, support.text.shape, self.batch_size, self._epochs(len(support.labels))
@@ -163,6 +160,10 @@ class DifferentiatedHead(TrainedHead[Course]):
     @staticmethod
     def _stack(plans: Sequence[Course], device: torch.device) -> DifferentiatedStack:
         return DifferentiatedStack(plans, device)
+
+    def for_classes(self, text: Any) -> Self:
+        """What was learned before other classes' text: it does not know which classes it was trained on."""
+        return self._with_text(text)
 
     def _logits(self, features: Floats) -> Floats:
         if not self.alpha:  # zero-shot, to the last bit

@@ -48,6 +48,11 @@ def default_epochs(shots: int) -> int:
     return 50 if shots <= 1 else 100 if shots <= 4 else 200
 
 
+def epochs_for_steps(rows: int, batch_size: int, *, steps: int = 200) -> int:
+    """As few epochs over `rows` as make so many steps, and no more than as many epochs."""
+    return min(steps, math.ceil(steps / math.ceil(rows / batch_size)))
+
+
 def warmup_cosine(lr: float, epochs: int, steps_per_epoch: int) -> list[float]:
     """Learning rate of every step: one epoch at 1e-5, then epoch e at lr/2 (1 + cos(pi (e - 1) / epochs)).
 
@@ -79,6 +84,16 @@ def epoch_batches(
     end = rows - rows % batch_size if drop_last else rows
     shuffles = [torch.randperm(rows, generator=generator)[:end] for _ in range(epochs)]
     return [list(torch.split(shuffle, batch_size)) for shuffle in shuffles]
+
+
+def views_in_turn(plan: list[list[Tensor]], views: int) -> list[list[Tensor]]:
+    """Batches of images as rows of a pool of all their views: epoch e sees view e modulo their number.
+
+    Args:
+        plan: row numbers, as `epoch_batches` gives them.
+        views: V; view v of image i is row i V + v.
+    """
+    return [[chosen * views + epoch % views for chosen in batches] for epoch, batches in enumerate(plan)]
 
 
 def class_logits(features: Tensor, classes: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ Source: Seputis et al., Multi-Modal Adapter for Vision-Language Models (arXiv 24
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -36,13 +35,11 @@ from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Ratio, Tried, require
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
-from adapters.training.loop import epoch_batches, threads_for
+from adapters.training.loop import epoch_batches, epochs_for_steps, threads_for
 
 Mask = Literal["additive", "cross"]
 Rate = Annotated[NotNegative, Tried(1e-4, 1e-3, 1e-2)]
 """Tried are those of the authors' search."""
-STEPS = 200
-"""Updates that `epochs=None` makes at least (and at most 200 epochs, the authors' limit)."""
 
 
 class MultiModalAdapter(Head):
@@ -62,7 +59,7 @@ class MultiModalAdapter(Head):
         lr: learning rate, constant.
         weight_decay: weight decay (coupled).
         batch_size: rows of a step.
-        epochs: passes over the support; None: as few as make 200 steps, but no more than 200.
+        epochs: passes over the support; None: as few as make 200 steps, but no more than 200, the authors' limit.
         logit_scale: the encoder's scale s.
         seed: seed of initial weights, shuffles and views.
         device: auto, cpu, cuda or mps.
@@ -152,9 +149,7 @@ class MultiModalAdapter(Head):
         return self._with_text(text)
 
     def _epochs(self, rows: int) -> int:
-        if self.epochs is not None:
-            return self.epochs
-        return min(200, math.ceil(STEPS / math.ceil(rows / self.batch_size)))
+        return epochs_for_steps(rows, self.batch_size) if self.epochs is None else self.epochs
 
     def _logits(self, features: Floats) -> Floats:
         if not self.alpha:  # nothing to blend, nor to normalise again: zero-shot, to the last bit
