@@ -12,25 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from featcache.array_names import CLASS_NAMES, MANIFEST, PROMPTS, SCALE
 from featcache.cache.reading import Cache
 from featcache.cache.text_sets import TextFeatures
 from featcache.ids import Ids
 
 BLOCK = 16_384
 """Rows that are read and written together."""
-
-EMBEDDINGS, LABELS, IDS, SPLITS, CLASS_NAMES, TEXT, PROMPTS, SCALE, MANIFEST = (
-    "embeddings",
-    "labels",
-    "ids",
-    "splits",
-    "class_names",
-    "text",
-    "prompts",
-    "logit_scale",
-    "featcache",
-)
-"""What arrays, columns and facts are called, in every format; `featcache import` knows them."""
 
 
 class Block(NamedTuple):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from featcache.array_names import PROMPTS, SCALE
+from featcache.array_names import TEXT as TEXTS
 from featcache.cache.text_sets import EncodedPrompts
 from featcache.errors import DataError
 from featcache.importing.formats.arrays import Arrays, Column, shape_of
-from featcache.importing.roles import SCALE, TEXTS, Found
+from featcache.importing.roles import Found
 from featcache.origin import UNKNOWN
 from featcache.prompts import PromptSpec
 from featcache.records import parse_json
@@ -23,8 +25,6 @@ SET = "imported"
 """What the prompt set is called whose embeddings came with the images'."""
 USUAL_SCALE = 100.0
 """Of nearly every CLIP: its scale is clipped there in training."""
-PROMPTS = "prompts"
-"""What a source may say of its texts: a JSON list of the prompts of each class."""
 
 
 class ClassTexts(NamedTuple):

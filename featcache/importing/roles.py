@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from featcache.array_names import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, SCALE
+from featcache.array_names import SPLITS as SPLIT_COLUMN
+from featcache.array_names import TEXT as TEXTS
 from featcache.datasets.labelled import LABEL_NAMES
 from featcache.datasets.listing import SPLIT_NAMES, SPLITS
 from featcache.errors import DataError
@@ -18,15 +21,6 @@ from featcache.importing.formats.npy import LISTS, read_column
 
 NONE = "none"
 """What is typed in place of an array's name to leave a role empty."""
-EMBEDDINGS, LABELS, IDS, SPLIT_COLUMN, CLASS_NAMES, TEXTS, SCALE = (
-    "embeddings",
-    "labels",
-    "ids",
-    "splits",
-    "class_names",
-    "text",
-    "logit_scale",
-)
 FOLDERS = "folders"
 """What is typed in place of an array of labels where the folder of an image is its class."""
 

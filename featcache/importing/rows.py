@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featcache.array_names import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, MANIFEST
+from featcache.array_names import SPLITS as SPLIT_COLUMN
+from featcache.array_names import TEXT as TEXTS
 from featcache.cache.layout import UNLABELLED
 from featcache.datasets.class_names import in_order, spoken_names
 from featcache.datasets.dataset import Split
@@ -20,23 +23,11 @@ from featcache.ids import Ids, repeated_id
 from featcache.importing.asked import Asked
 from featcache.importing.formats.arrays import NUMBERS, TEXT, Arrays, Column, joined, shape_of
 from featcache.importing.formats.parquet import names_of_classes
-from featcache.importing.roles import (
-    CLASS_NAMES,
-    EMBEDDINGS,
-    FOLDERS,
-    IDS,
-    LABELS,
-    SPLIT_COLUMN,
-    TEXTS,
-    Found,
-)
+from featcache.importing.roles import FOLDERS, Found
 from featcache.records import parse_json
 
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
-
-MANIFEST = "featcache"
-"""What our exports call the manifest of the cache that they were made from."""
 
 
 @dataclass(frozen=True, eq=False)

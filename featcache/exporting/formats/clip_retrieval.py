@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from featcache.exporting.content import IDS, LABELS, SPLITS, Block, Content
+from featcache.array_names import IDS, LABELS, SPLITS
+from featcache.exporting.content import Block, Content
 from featcache.exporting.formats.formats import Told
 from featcache.exporting.formats.parquet import words_of
 from featcache.places.folder import join

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from featcache.exporting.content import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, SCALE, SPLITS, TEXT, Content
+from featcache.array_names import CLASS_NAMES, EMBEDDINGS, IDS, LABELS, SCALE, SPLITS, TEXT
+from featcache.exporting.content import Content
 from featcache.exporting.formats.formats import Told
 from featcache.ids import decode_ids
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from featcache.exporting.content import EMBEDDINGS, IDS, LABELS, SPLITS, Block, Content
+from featcache.array_names import EMBEDDINGS, IDS, LABELS, SPLITS
+from featcache.exporting.content import Block, Content
 from featcache.exporting.formats.formats import Told
 
 

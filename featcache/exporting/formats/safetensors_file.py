@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featcache.exporting.content import EMBEDDINGS, IDS, LABELS, TEXT, Content
+from featcache.array_names import EMBEDDINGS, IDS, LABELS, TEXT
+from featcache.exporting.content import Content
 from featcache.exporting.formats.formats import Told
 
 _NAMES = {"float16": "F16", "float32": "F32", "int64": "I64", "uint8": "U8"}

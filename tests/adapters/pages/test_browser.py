@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.adapters.pages.conftest import EVIL, NAMES
-from tests.browser import chromium, opened
+from tests.browser import opened
 
 KINDS = ("run", "bench", "search", "audit")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright, started = chromium()
-    yield started
-    started.close()
-    playwright.stop()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

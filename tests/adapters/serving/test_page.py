@@ -9,21 +9,12 @@ from typing import Any
 
 import pytest
 
-chromium = pytest.importorskip("tests.browser", reason="what drives a browser is not there").chromium
 EVIL = "<img src=x onerror=window.pwned=1>.png"
 DROP = """([name, bytes]) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
   document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright, started = chromium()
-    yield started
-    started.close()
-    playwright.stop()
 
 
 @contextmanager
