@@ -114,6 +114,14 @@ class Traced(Protocol):
 
 
 @runtime_checkable
+class Prototypical(Protocol):
+    """Compares images with one row a class: its logits are a scale times the cosines to these."""
+
+    def prototypes(self) -> Floats:
+        """The unit rows (C, D)."""
+
+
+@runtime_checkable
 class BoundToEncoder(Protocol):
     """Is given something that was learnt on an encoder's features, and works on that encoder's alone."""
 

@@ -115,6 +115,8 @@ def add(
         largest_class=examined.largest_class,
         remarks=examined.remarks(text.class_names),
         answers=None,
+        class_counts=None,  # heads that take classes are trained on no frequencies
+        together=None,
         added=added,
     )
     digests = {name: sorted(files[name].values()) for name in names}

@@ -15,7 +15,9 @@ from adapters.commands.shared.shared_options import (
     AllowFewer,
     Labels,
     OneCache,
+    Prior,
     Prompts,
+    Transductive,
     numbers,
     select_option,
     shots_given,
@@ -23,6 +25,7 @@ from adapters.commands.shared.shared_options import (
 from adapters.methods import DEFAULT
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
+from adapters.show.together_told import together_named, together_told
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table, Typed
@@ -87,6 +90,8 @@ def fit(
             help="When all is chosen, fit once more on train and val; that head is kept and scored on test.",
         ),
     ] = False,
+    prior: Prior = None,
+    transductive: Transductive = False,
     meta_train: Annotated[
         list[str] | None,
         typer.Option(help="For meta: a cache to learn on before adapting to this one; may be given several times."),
@@ -122,6 +127,8 @@ def fit(
         reject=reject,
         coverage=coverage,
         refit=refit,
+        prior=prior,
+        transductive=transductive,
         meta_train=[open_cache(name, root) for name in meta_train or []],
         out=out,
         root=root,
@@ -180,6 +187,14 @@ def _scores(report: Report, heading: str) -> Table:
         val = percent(report.accuracy["val"]) if which == "test" else ""
         cells = [Styled(cells[0], "bold") if which == "test" else cells[0], *cells[1:]]
         rows.append([name, *cells, *([val] if report.accuracy["val"] is not None else []), percent(scores["ece"])])
+    if (seen := report.together) is not None:
+        cells = [
+            cell
+            for kind in kinds
+            for cell in (percent(seen["scores"][kind]), within(seen["scores"][f"{kind}_interval"]))
+        ]
+        no_val = [""] if report.accuracy["val"] is not None else []
+        rows.append([together_named(report.method, seen), *cells, *no_val, percent(seen["scores"]["ece"])])
     columns += (
         ["val accuracy" + (", before the refit" if report.refit else "")] if report.accuracy["val"] is not None else []
     )
@@ -222,6 +237,7 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
         facts.append(("temperature", f"{report.temperature:.3g}"))
     facts += [("refit", report.refit["told"])] if report.refit else []
     facts += answers_told(report.answers)
+    facts += together_told(report.together)
     by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
     facts.append(("chosen by", by))
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))

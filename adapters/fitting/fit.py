@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import clone
 
 from adapters import methods
@@ -24,7 +25,7 @@ from adapters.fitting.saving import save_run, target
 from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
-from adapters.scores import logits_in_blocks
+from adapters.scores import logits_in_blocks, score_logits
 from adapters.selection.regimes import REGIMES, Regime, parse_select
 from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
@@ -32,10 +33,13 @@ from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
+from adapters.together.asked import Asked
+from adapters.together.held_out import held_out
 from featcache.places.folder import absolute
 from featcache.utc import now
 
 if TYPE_CHECKING:
+    from adapters.arrays import Ints
     from adapters.head import Head
     from featcache.cache.reading import Cache
 
@@ -80,6 +84,8 @@ def fit(
     reject: float | None = None,
     coverage: float | None = None,
     refit: bool = False,
+    prior: str | None = None,
+    transductive: bool = False,
 ) -> Report:
     """Fit one head on K shots a class, score it and save it.
 
@@ -104,6 +110,9 @@ def fit(
         coverage: also learn sets of classes that hold the truth in this share of cases (`adapters.answers`).
         refit: once all is chosen and learned, fit the head once more on the shots and the validation split; that head
             is kept and scored on the test split, the one before it on the validation split.
+        prior: also score the head on the test split at class frequencies that are `uniform`, found in its unlabelled
+            images by `em` or `bbse`, or named by a CSV file (`adapters.together`); the head that is saved is the same.
+        transductive: also score it on all images of the test split together.
 
     Raises:
         AdapterError: no such method, or arguments that it does not take.
@@ -130,6 +139,8 @@ def fit(
         reject=reject,
         coverage=coverage,
         refit=refit,
+        prior=prior,
+        transductive=transductive,
     )
     report = save_run(
         fitted.head,
@@ -162,11 +173,14 @@ def fit_and_score(
     reject: float | None = None,
     coverage: float | None = None,
     refit: bool = False,
+    prior: str | None = None,
+    transductive: bool = False,
 ) -> Fitted:
     """Fit one head on K shots a class and score it; see `fit`."""
     _check_kinds(cache, allow_fewer=allow_fewer, calibrate=calibrate)
     asked_for = None if select is None else parse_select(select)
     check_shares(reject, coverage)
+    together = Asked(prior, transductive)
     clock = _Clock()
     # The most shots of a class are what a recipe depends on; of `all` the task knows them.
     task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
@@ -203,6 +217,10 @@ def fit_and_score(
 
     examined = examine(head, methods.zero_shot(task.text), task, on_val=first)
     prediction_note = head.prediction_note(task.test.features)
+    learned_from = (task.support, task.val) if refit and task.val is not None else (task.support,)
+    learned_labels = np.concatenate([rows.labels for rows in learned_from])
+    class_counts = np.bincount(learned_labels, minlength=len(task.text.class_names))
+    seen_together = _seen_together(head, task, together, class_counts, None if refit else task.val)
     seconds["evaluate"] = clock.lap()
 
     index_content = task.index_content(with_val=regime.drawn)
@@ -250,6 +268,8 @@ def fit_and_score(
         labels=cache.mended.to_json() if cache.mended else None,
         answers=told_of(answers, head, task.test),
         refit=_refit_told(task, first) if refit else None,
+        class_counts=class_counts.tolist(),
+        together=seen_together,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
@@ -276,6 +296,17 @@ def _refit_told(task: Task, first: Head) -> dict[str, Any]:
         f"{percent(before)})"
     )
     return {"images": {"train": len(task.support), "val": len(task.val)}, "test_before": before, "told": told}
+
+
+def _seen_together(head: Head, task: Task, asked: Asked, counts: Ints, val: SplitRows | None) -> dict[str, Any] | None:
+    """What was asked for of the test images together, with its scores, as `Report.together`."""
+    if not asked.any:
+        return None
+    names = task.text.class_names
+    adjusted = asked.of(head, names, counts=counts, held_out=lambda: held_out(head, task, val))
+    (logits,) = logits_in_blocks((head,), task.test.blocks())
+    scores = score_logits(adjusted(task.test.images, logits), task.test.labels)
+    return {**adjusted.to_json(names), "scores": scores.to_json()}
 
 
 def _check_kinds(cache: Cache, **switches: bool) -> None:

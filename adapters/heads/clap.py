@@ -196,12 +196,16 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
     def _stack(plans: Sequence[Plan], device: torch.device) -> PrototypeStack:
         return PrototypeStack(plans, device)
 
+    def prototypes(self) -> Floats:
+        """The prototypes (C, D), of norm 1."""
+        return unit(self.prototypes_)
+
     def _logits(self, features: Floats) -> Floats:
-        return cosine_logits(features, unit(self.prototypes_), self.logit_scale)
+        return cosine_logits(features, self.prototypes(), self.logit_scale)
 
     def traced_logits(self, features: Tensor) -> Tensor:
         """See `adapters.abilities.Traced`."""
-        return traced_cosines(features, unit(self.prototypes_), self.logit_scale)
+        return traced_cosines(features, self.prototypes(), self.logit_scale)
 
 
 class CLAP(ZeroShotLinearProbe):

@@ -165,14 +165,14 @@ class TaskRes(TrainedHead[Plan]):
         return ResidualStack(plans, device)
 
     def _logits(self, features: Floats) -> Floats:
-        return cosine_logits(features, self._shifted(), self.logit_scale)
+        return cosine_logits(features, self.prototypes(), self.logit_scale)
 
     def traced_logits(self, features: Tensor) -> Tensor:
         """See `adapters.abilities.Traced`."""
-        return traced_cosines(features, self._shifted(), self.logit_scale)
+        return traced_cosines(features, self.prototypes(), self.logit_scale)
 
-    def _shifted(self) -> Floats:
-        """Class text (C, D) with its residual."""
+    def prototypes(self) -> Floats:
+        """Unit class text (C, D) with its residual."""
         # With a ratio of 0: zero-shot, to the last bit, with the class text as every other head averages it.
         return unit(self.base_ + self.alpha * self.residual_) if self.alpha else self.text_
 

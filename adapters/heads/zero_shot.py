@@ -63,6 +63,10 @@ class ZeroShot(ClosedForm):
         """Zero-shot of other classes."""
         return self._with_text(text)
 
+    def prototypes(self) -> Floats:
+        """The class text."""
+        return self.text_
+
     def _logits(self, features: Floats) -> Floats:
         return cosine_logits(features, self.text_, self.logit_scale)
 

@@ -97,7 +97,8 @@ class OutFile:
         told = item_json(item)
         told["file"] = as_text(item.id)
         self.done.add(told["file"])
-        self._stream.write(self._format.line(told, self._run).encode("utf-8", "backslashreplace"))
+        by = f"{self._run} {item.said}".strip()  # another word than the run alone: the two are never mixed in a file
+        self._stream.write(self._format.line(told, by).encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """Hand rows to the system: they outlive this process."""

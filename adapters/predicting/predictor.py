@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,18 @@ from adapters.errors import AdapterError, RunError
 from adapters.methods import load
 from adapters.metrics import softmax
 from adapters.predicting.encoder import load_encoder
-from adapters.runs.catalogue import find_run
+from adapters.runs.catalogue import find_run, read_run
 from adapters.runs.folder import ANSWERS
+from adapters.runs.opened import open_run
+from adapters.runs.seen_together import mistakes_of
 from adapters.scores import tempered_logits
 from featcache.encoding.known import KnownEmbeddings
 from featcache.records import digest
 
 if TYPE_CHECKING:
     from adapters.head import Head
+    from adapters.together.adjusted import Adjusted
+    from adapters.together.asked import Asked
     from featcache.encoding.given import Given
     from featcache.encoding.stream import EncodedImages, ImageStream
 
@@ -60,6 +64,7 @@ class Prediction:
         rejected: whether it is none of the classes, by `adapters fit --reject`; None: it was not given.
         error: why it cannot be read; None for the others.
         cache: the cache that its embedding was taken from; None: it was encoded.
+        said: what must stand beside it where it was not answered by itself; empty else.
     """
 
     id: str
@@ -70,6 +75,7 @@ class Prediction:
     rejected: bool | None = None
     error: str | None = None
     cache: str | None = None
+    said: str = ""
 
 
 class Predictor:
@@ -175,8 +181,28 @@ class Predictor:
         """An image file decoded, as one of the images that `predict` takes: threads may decode ahead of it."""
         return self._stream.ready(raw)
 
+    def together(self, asked: Asked) -> Adjusted:
+        """What `predict` takes as `adjusted`, for one call.
+
+        Args:
+            asked: frequencies of classes, a mixture, or a stream (`adapters.together`).
+
+        Raises:
+            AdapterError: the head, or what was asked for, cannot give it.
+            RunError: the run does not say what it learned from.
+            CacheError: the run's cache is asked for the head's mistakes (`bbse`), and is gone.
+        """
+        report = read_run(Path(self.run)).report
+        counts = None if report is None or report.class_counts is None else np.asarray(report.class_counts)
+        return asked.of(self._head, self.class_names, counts=counts, held_out=lambda: mistakes_of(open_run(self.run)))
+
     def predict(
-        self, images: Iterable[Any], *, top_k: int = TOP_K, workers: int | None = None
+        self,
+        images: Iterable[Any],
+        *,
+        top_k: int = TOP_K,
+        workers: int | None = None,
+        adjusted: Adjusted | None = None,
     ) -> Generator[Prediction]:
         """Classify images, one record for each in their order, as they come.
 
@@ -186,6 +212,8 @@ class Predictor:
             top_k: classes of `top`, >= 1; at most all of them are given.
             workers: decoding processes; 0: this one decodes. None: as many as an extraction takes, but none where the
                 images are a batch or less, or the caller is not the main thread.
+            adjusted: what more than one image says, of `together`; sets, and whether an image is none of the classes,
+                stay the head's own. Where it needs all images, the first answer comes after the last image.
 
         Raises:
             AdapterError: `top_k` is less than 1.
@@ -194,38 +222,80 @@ class Predictor:
         if top_k < 1:
             raise AdapterError(f"--top-k {top_k} given; expected 1 or more: type --top-k 5")
         with closing(self._stream.encode(images, workers=workers)) as batches:
-            for batch in batches:
-                yield from self._answered(batch, top_k)
+            if adjusted is not None and adjusted.whole:
+                yield from self._answered(list(batches), top_k, adjusted)
+            else:
+                for batch in batches:
+                    yield from self._answered([batch], top_k, adjusted)
 
-    def _answered(self, batch: EncodedImages, top_k: int) -> Iterator[Prediction]:
-        readable = [row for row, error in enumerate(batch.errors) if not error]
-        told = iter(self._told(batch.features[readable]) if readable else ())
-        for image_id, error, cache in zip(batch.ids, batch.errors, batch.caches, strict=True):
-            if error:
-                yield Prediction(image_id, error=error)
-                continue
-            p, held, rejected = next(told)
-            top = rank(p, self.class_names, top_k)
-            yield Prediction(
-                image_id,
-                predicted=top[0].name,
-                probability=top[0].probability,
-                top=top,
-                set=None if held is None else tuple(self.class_names[c] for c in np.flatnonzero(held).tolist()),
-                rejected=rejected,
-                cache=cache or None,
-            )
+    def _answered(
+        self, batches: Sequence[EncodedImages], top_k: int, adjusted: Adjusted | None
+    ) -> Iterator[Prediction]:
+        """The answers of batches; those of all of them are adjusted at once."""
+        told = [self._told(batch.features[_readable(batch)]) for batch in batches if _readable(batch)]
+        answers: Iterator[_Told] = (answer for block in told for answer in block)
+        if adjusted is not None and told:
+            answers = _adjusted(list(answers), adjusted)
+        for batch in batches:
+            for image_id, error, cache in zip(batch.ids, batch.errors, batch.caches, strict=True):
+                if error:
+                    yield Prediction(image_id, error=error)
+                    continue
+                answer = next(answers)
+                top = rank(softmax(answer.logits), self.class_names, top_k)
+                held = answer.held
+                yield Prediction(
+                    image_id,
+                    predicted=top[0].name,
+                    probability=top[0].probability,
+                    top=top,
+                    set=None if held is None else tuple(self.class_names[c] for c in np.flatnonzero(held).tolist()),
+                    rejected=answer.rejected,
+                    cache=cache or None,
+                    said="" if adjusted is None else adjusted.said,
+                )
 
-    def _told(self, embeddings: Floats) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
-        """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""
+    def _told(self, embeddings: Floats) -> list[_Told]:
+        """What the head says of each of B embeddings, at most a batch."""
         # As for the encoder: the head's matrix products may round differently with another number of rows. Of a number
         # that no vector of a processor divides, they may round the last rows in another way than the first.
         whole = np.resize(embeddings, (ROWS * -(-self.batch_size // ROWS), embeddings.shape[1]))
         with self._turn:
-            p = softmax(tempered_logits(self._head, whole))
-            sets, rejected = self._answers.sets(p), self._answers.rejected(whole)
-        for row in range(len(embeddings)):
-            yield p[row], None if sets is None else sets[row], None if rejected is None else bool(rejected[row])
+            logits = tempered_logits(self._head, whole)
+            sets, rejected = self._answers.sets(softmax(logits)), self._answers.rejected(whole)
+        return [
+            _Told(
+                image,
+                logits[row],
+                None if sets is None else sets[row],
+                None if rejected is None else bool(rejected[row]),
+            )
+            for row, image in enumerate(embeddings)
+        ]
+
+
+class _Told(NamedTuple):
+    """Of an image: its embedding (D,), logits (C,), its set of classes (C,), and whether it is none of them."""
+
+    image: Floats
+    logits: Floats
+    held: NDArray[np.bool_] | None
+    rejected: bool | None
+
+
+def _readable(batch: EncodedImages) -> list[int]:
+    return [row for row, error in enumerate(batch.errors) if not error]
+
+
+def _adjusted(told: Sequence[_Told], adjusted: Adjusted) -> Iterator[_Told]:
+    """What was told, with other logits; those of a stream one after the other, as `said` counts them."""
+    images, logits = (np.stack([getattr(each, name) for each in told]) for name in ("image", "logits"))
+    if adjusted.in_order:
+        for row, each in enumerate(told):
+            yield each._replace(logits=adjusted(images[row : row + 1], logits[row : row + 1])[0])
+    else:
+        for each, other in zip(told, adjusted(images, logits), strict=True):
+            yield each._replace(logits=other)
 
 
 def run_identity(name: str, config: Mapping[str, Any]) -> str:

@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from adapters.answers.answers import told_of
 from adapters.metrics import ece
-from adapters.runs.image_rows import image_rows
+from adapters.runs.image_rows import TOGETHER, image_rows
 from adapters.runs.its_labels import labels_digest
-from adapters.runs.opened import open_run, shots_of
+from adapters.runs.opened import OpenedRun, open_run, shots_of
+from adapters.runs.seen_together import adjusted_of
 from adapters.scores import Scores, logits_in_blocks, score_logits
-from adapters.tasks.split_rows import read_split
+from adapters.tasks.split_rows import SplitRows, read_split
+from adapters.together.asked import Asked
 
 if TYPE_CHECKING:
+    from adapters.together.adjusted import Adjusted
     from featcache.cache.reading import Cache
 
 TOP_CONFUSIONS = 10
@@ -44,6 +47,8 @@ class Evaluation:
         answers: what it answers beside one class, as `Report.answers`, on this split; None: nothing.
         labels: the file of mended labels that it was scored on, and what that changes; None: the data set's own.
         note: what must be known of the cache's embeddings; may be empty.
+        together: of what was asked of the images together: `how`, what is `said` beside all these numbers, `images`
+            seen and `shares` of the classes; None: the head answered each image by itself.
     """
 
     run: str
@@ -62,6 +67,7 @@ class Evaluation:
     labels: str | None = None
     answers: dict[str, Any] | None = None
     note: str = ""
+    together: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able values under the names above, without the images."""
@@ -79,6 +85,8 @@ def evaluate(
     root: str | None = None,
     device: str = "auto",
     by_image: bool = False,
+    prior: str | None = None,
+    transductive: bool = False,
 ) -> Evaluation:
     """Score a saved run on a split of its cache.
 
@@ -90,16 +98,23 @@ def evaluate(
         root: where runs are looked for.
         device: where the head computes.
         by_image: also tell of every image.
+        prior: score at class frequencies that are `uniform`, found in the split's unlabelled images by `em` or `bbse`,
+            or named by a CSV file (`adapters.together`).
+        transductive: score all images of the split together.
 
     Raises:
         RunError: no such run, it is broken, or it does not belong to this cache.
         CacheError: the run's cache is gone.
         TaskError: the cache has no such split.
     """
+    asked = Asked(prior, transductive)
     opened = open_run(run, cache=cache, labels=labels, root=root, device=device)
     report, head, answers, cache = opened.report, opened.head, opened.answers, opened.cache
     rows = read_split(cache, split)
     (logits,) = logits_in_blocks((head,), rows.blocks())
+    adjusted = adjusted_of(opened, asked, split) if asked.any else None
+    if adjusted is not None:
+        logits = adjusted(rows.images, logits)
     scores = score_logits(logits, rows.labels)
     same_labels = (cache.mended.digest if cache.mended else None) == labels_digest(report)
     own = same_labels and not (report.refit and split == "val")  # which was scored by the head before
@@ -119,12 +134,21 @@ def evaluate(
         ece=ece(logits, rows.labels),
         scores=scores,
         stored=stored,
-        reproduced=None if stored["accuracy"] is None else scores.accuracy == stored["accuracy"],
+        reproduced=None if stored["accuracy"] is None or adjusted else scores.accuracy == stored["accuracy"],
         per_class=per_class(counts, names),
         confusions=top_confusions(counts, names),
         answers=told_of(answers, head, rows),
-        by_image=image_rows(logits, rows, split, names, shots_of(opened.folder, cache), answers) if by_image else None,
+        by_image=_by_image(logits, rows, split, opened, adjusted) if by_image else None,
+        together=dict(adjusted.to_json(names)) if adjusted else None,
     )
+
+
+def _by_image(
+    logits: npt.NDArray[np.float32], rows: SplitRows, split: str, opened: OpenedRun, adjusted: Adjusted | None
+) -> list[dict[str, Any]]:
+    shots = shots_of(opened.folder, opened.cache)
+    found = image_rows(logits, rows, split, opened.class_names, shots, opened.answers)
+    return found if adjusted is None else [{**row, TOGETHER: adjusted.said} for row in found]
 
 
 def confusion_matrix(

@@ -36,6 +36,9 @@ COLUMNS = {
 the two most probable classes (all in [0, 1]), the set of classes and whether it is none of them (where that was
 learned), and the id of the most similar shot."""
 
+TOGETHER = "together"
+"""One column more where images were not each answered by itself: what must be said of that."""
+
 SUFFIXES = (".csv", ".parquet")
 COSINES = 1 << 24
 """Of images to shots that are in memory at once: 16 shots of 1,000 classes are many."""
@@ -132,10 +135,11 @@ def write_image_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     Raises:
         AdapterError: it cannot be written.
     """
+    columns = COLUMNS | ({TOGETHER: "str"} if TOGETHER in rows[0] else {})
     if path.suffix == ".csv":
-        content = spreadsheet(tuple(COLUMNS), [tuple(row.values()) for row in rows]).encode()
+        content = spreadsheet(tuple(columns), [tuple(row.values()) for row in rows]).encode()
     else:
-        content = parquet_bytes(rows, tuple(COLUMNS), COLUMNS)
+        content = parquet_bytes(rows, tuple(columns), columns)
     try:
         write_whole(path.expanduser(), content)
     except OSError as error:

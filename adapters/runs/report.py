@@ -58,6 +58,9 @@ class Report:
             add`); None: none were.
         labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
             `changed` and `left_out`; None: the labels are the data set's own.
+        class_counts: images of each class that the head learned from; None: not known.
+        together: of the head on the test split seen together (`--prior`, `--transductive`): `how`, what must be `said`
+            beside its numbers, `images` seen, `shares` of the classes, and its `scores`; None: that was not asked for.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -96,6 +99,8 @@ class Report:
     answers: dict[str, Any] | None = None
     refit: dict[str, Any] | None = None
     added: dict[str, Any] | None = None
+    class_counts: list[int] | None = None
+    together: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         test, baseline = (f"{100 * (self.accuracy[name] or 0):.2f} %" for name in ("test", "zero_shot"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sklearn.base import clone
 
@@ -12,10 +12,22 @@ from adapters.support import shot_folds
 if TYPE_CHECKING:
     from adapters.arrays import Ints
     from adapters.head import Head
-    from adapters.selection.regimes import Lesson
+    from adapters.tasks.split_rows import SplitRows
 
 FOLDS = 4
 """Folds over the shots: the head is fitted that many times more."""
+
+
+class OfShots(Protocol):
+    """What of a lesson is needed here."""
+
+    @property
+    def support(self) -> SplitRows:
+        """The shots."""
+
+    @property
+    def text(self) -> Any:
+        """The classes' text."""
 
 
 class LeftOut(NamedTuple):
@@ -26,7 +38,7 @@ class LeftOut(NamedTuple):
     out: Ints
 
 
-def left_out(head: Head, lesson: Lesson) -> Iterator[LeftOut]:
+def left_out(head: Head, lesson: OfShots) -> Iterator[LeftOut]:
     """The head fitted again without some shots of every class; none where no class has two."""
     support = lesson.support
     for kept, out in shot_folds(support.labels, FOLDS):

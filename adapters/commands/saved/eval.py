@@ -9,10 +9,12 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.html_option import Html, check_html, write_page
-from adapters.commands.shared.shared_options import RunName
+from adapters.commands.shared.shared_options import Prior, RunName, Transductive
+from adapters.errors import AdapterError
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import percent, within
 from adapters.show.output_files import check_output
+from adapters.show.together_told import together_named, together_told
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show
 from featcache.show.page import Facts, Page, Styled, Table
@@ -36,6 +38,8 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(help="A CSV of id,label to score on. Default: the labels that it was fitted with.")
     ] = None,
+    prior: Prior = None,
+    transductive: Transductive = False,
     html: Html = None,
     root: Root = None,
     device: Device = "auto",
@@ -46,12 +50,24 @@ def evaluate(
     from adapters.runs.image_rows import check_images_file, write_image_rows
 
     check_html(html)
+    if html and (prior or transductive):
+        raise AdapterError(
+            "--html shows a head that answers each image by itself: leave out --prior and --transductive"
+        )
     if images:
         check_images_file(images)
         check_output(images, "--images")
     opened = open_cache(cache, root) if cache else None
     found = evaluate(
-        run, cache=opened, split=split, labels=labels, root=root, device=device, by_image=images is not None
+        run,
+        cache=opened,
+        split=split,
+        labels=labels,
+        root=root,
+        device=device,
+        by_image=images is not None,
+        prior=prior,
+        transductive=transductive,
     )
     if images and found.by_image is not None:
         write_image_rows(images, found.by_image)
@@ -77,6 +93,7 @@ def evaluation_page(found: Evaluation) -> Page:
         ("NLL, Brier", f"{scores.nll:.4f}, {scores.brier:.4f}"),
         ("ECE", percent(scores.ece)),
         *answers_told(found.answers),
+        *together_told(found.together),
         *([("labels", found.labels)] if found.labels else []),
         *([("note", found.note)] if found.note else []),
     ]
@@ -92,10 +109,14 @@ def evaluation_page(found: Evaluation) -> Page:
         numbers=("images", "share"),
     )
     confused = [confusions] if found.confusions else []
-    return Page([Facts(told, f"{found.method} on {found.split}"), classes, *confused, _comparison(found)])
+    title = together_named(f"{found.method} on {found.split}", found.together)
+    return Page([Facts(told, title), classes, *confused, _comparison(found)])
 
 
 def _comparison(found: Evaluation) -> str:
+    if found.together is not None:
+        alone = "" if found.stored["accuracy"] is None else f": {percent(found.stored['accuracy'])} was saved"
+        return f"Not comparable with the head that answers each image by itself{alone}."
     if found.reproduced is None:
         on_these = " on these labels" if found.labels else ""
         return f"No accuracy of this split{on_these} was saved to compare with."

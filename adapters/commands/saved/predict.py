@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.shared.shared_options import RunName
+from adapters.commands.shared.shared_options import Prior, RunName, Transductive
+from adapters.errors import AdapterError
 from adapters.show.numbers import percent
+from adapters.show.together_told import together_named, together_told
 from featcache.commands.shared.options import Device, Json, Model, Pretrained, Root
 from featcache.commands.shared.show import show, tell
 from featcache.progress import Reporter, Silent, StderrReporter
@@ -20,6 +23,7 @@ from featcache.show.page import Facts, Page, Part, Styled, Table
 if TYPE_CHECKING:
     from adapters.predicting.out_file import OutFile
     from adapters.predicting.predictor import Prediction, Predictor, Tally
+    from adapters.together.adjusted import Adjusted
 
 SHOWN = 20
 """Images, and classes, that are shown on a page; files and --json have all."""
@@ -50,6 +54,14 @@ def predict(
             "files that have a row are left out, unreadable ones too.",
         ),
     ] = None,
+    prior: Prior = None,
+    transductive: Transductive = False,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online", help="Adapt along the images, one after the other: each answer depends on all before it."
+        ),
+    ] = False,
     model: Model = None,
     pretrained: Pretrained = None,
     root: Root = None,
@@ -63,19 +75,27 @@ def predict(
     """
     from adapters.predicting.found import check_paths
     from adapters.predicting.predictor import Predictor
+    from adapters.together.asked import Asked
 
     check_paths(paths)
+    asked = Asked(prior, transductive, online)
     file = _opened(out, run, top_k, root) if out else None
+    if file and file.done and asked.any:
+        raise AdapterError(
+            f"--out {out} has rows already, and what more than one image says depends on all that are given together: "
+            "give a new file"
+        )
     done_before = len(file.done) if file else 0
     predictor = Predictor.load(run, model=model, pretrained=pretrained, root=root, device=device)
-    found = Found(predictor, file, done_before, keep=json)
+    adjusted = predictor.together(asked) if asked.any else None
+    found = Found(predictor, file, done_before, adjusted, keep=json)
     with closing(file) if file else nullcontext(), _reporting(paths, file) as reporter:
         try:
-            for item in predictor.predict(_to_do(paths, file), top_k=top_k):
+            for item in predictor.predict(_to_do(paths, file), top_k=top_k, adjusted=adjusted):
                 found.add(item)
                 reporter.advance(1, item.error is not None)
         except KeyboardInterrupt:
-            if file:
+            if file and not asked.any:
                 tell(f"{len(file.done):,} images have a row; the same command continues where this one stopped")
             raise
     if file:
@@ -93,15 +113,20 @@ class Found:
         predictor: who answered.
         file: what rows are written to, or None.
         found_there: images that had a row there.
+        adjusted: what more than one image says; None: each is answered by itself.
         tally: counts.
         first: answers of the first few readable images.
         unreadable: the first few images that could not be read.
     """
 
-    def __init__(self, predictor: Predictor, file: OutFile | None, found_there: int, *, keep: bool) -> None:
+    def __init__(
+        self, predictor: Predictor, file: OutFile | None, found_there: int, adjusted: Adjusted | None, *, keep: bool
+    ) -> None:
         from adapters.predicting.predictor import Tally
 
         self.predictor, self.file, self.found_there = predictor, file, found_there
+        self.adjusted = adjusted
+        self._order = hashlib.sha256()
         self.tally: Tally = Tally()
         self.first: list[Prediction] = []
         self.unreadable: list[Prediction] = []
@@ -113,6 +138,8 @@ class Found:
         from adapters.predicting.rows import item_json
 
         self.tally.add(item)
+        if item.error is None:
+            self._order.update(f"{item.id}\0".encode("utf-8", "backslashreplace"))
         some = self.first if item.error is None else self.unreadable
         if len(some) < SHOWN:
             some.append(item)
@@ -124,6 +151,15 @@ class Found:
                 self.file.flush()
                 self._flushed = time.monotonic()
 
+    def together(self) -> dict[str, Any] | None:
+        """What more than one image said, as JSON-able values; of a stream also its start and its order."""
+        if self.adjusted is None:
+            return None
+        told = dict(self.adjusted.to_json(self.predictor.class_names))
+        if self.adjusted.in_order:
+            told |= {"start": "nothing remembered", "order": "as rows come", "order_sha256": self._order.hexdigest()}
+        return told
+
     def to_json(self) -> dict[str, Any]:
         """The object that `adapters predict --json` prints."""
         return {
@@ -131,6 +167,7 @@ class Found:
             "method": self.predictor.method,
             "model": self.predictor.model,
             "note": self.predictor.note,
+            "together": self.together(),
             "reused": dict(self.tally.caches),
             "found_there": self.found_there,
             "items": self._items or [],
@@ -181,7 +218,8 @@ def predictions_page(found: Found) -> Page:
     first, tally, predictor = found.first, found.tally, found.predictor
     most = max((len(item.top) for item in first), default=0)
     with_sets = any(item.set is not None for item in first)
-    title = f"{predictor.name} · {predictor.model}"
+    together = found.together()
+    title = together_named(f"{predictor.name} · {predictor.model}", together)
     parts: list[Part] = [Facts(_counts(found), title=title)]
     if tally.images > SHOWN:
         parts += _classes(tally)
@@ -206,6 +244,11 @@ def _counts(found: Found) -> list[tuple[str, str]]:
         rows.append(("unreadable", Styled(f"{tally.failed:,}", "red")))
     if tally.caches:
         rows.append(("not encoded", f"embeddings taken from caches: {told(tally.caches)}"))
+    if (together := found.together()) is not None:
+        rows += together_told(together)
+        if "order" in together:
+            order = f"{together['order']} ({together['order_sha256'][:8]})"
+            rows.append(("stream", f"from {together['start']} on, in the order {order}"))
     if found.file:
         before = f", {found.found_there:,} of them found there" if found.found_there else ""
         rows.append(("written", f"{found.file.path}: {len(found.file.done):,} images{before}"))

@@ -29,6 +29,20 @@ Shots = Annotated[
     str, typer.Option(help="Numbers of labelled images a class; or all: every labelled training image, with one seed.")
 ]
 Seeds = Annotated[str, typer.Option(help="Each is a draw of shots and the seed of the training.")]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        metavar="uniform|em|bbse|FILE.csv",
+        help="Answer as if classes were so frequent: equally, as the unlabelled images say (em; bbse by the head's "
+        "mistakes on val or shots), or as a CSV of class,share says. em and bbse look at all images together.",
+    ),
+]
+Transductive = Annotated[
+    bool,
+    typer.Option(
+        "--transductive", help="Answer all images together, as a mixture that starts at the head's class rows."
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name (see adapters runs) or folder.")]
 
 

@@ -249,14 +249,14 @@ class MetaAdapter(TrainedHead[Plan]):
         self.n_features_in_ = dim
 
     def _logits(self, features: Floats) -> Floats:
-        return cosine_logits(features, self._known_classes(), self.logit_scale)
+        return cosine_logits(features, self.prototypes(), self.logit_scale)
 
     def traced_logits(self, features: Tensor) -> Tensor:
         """See `adapters.abilities.Traced`."""
-        return traced_cosines(features, self._known_classes(), self.logit_scale)
+        return traced_cosines(features, self.prototypes(), self.logit_scale)
 
-    def _known_classes(self) -> Floats:
-        """Adapted text t' (C, D), of at least one class."""
+    def prototypes(self) -> Floats:
+        """Adapted unit text t' (C, D), of at least one class."""
         if not len(self.adapted_):
             raise AdapterError("this Meta-Adapter knows no class yet; use what adapt(support, text) returns")
         return self.adapted_
