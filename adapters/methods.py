@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.declared import Declared
 from adapters.errors import AdapterError, RunError
+from adapters.needs import group_of
 from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, default_regime
 from featcache.named import Named
 from featcache.places.hub import download_head, is_on_hub
@@ -88,8 +89,8 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
         shots: rows of a class K, likewise.
 
     Returns:
-        One dict a method: name, class, trains, parameters (numbers trained), needs, source, select (the regime of
-        `adapters fit` where none is asked for), try_when.
+        One dict a method: name, class, trains, parameters (numbers trained), needs, group (by what it needs, of
+        `adapters.needs`), source, select (the regime of `adapters fit` where none is asked for), try_when.
     """
     declared = {name: Declared(home) for name, home in METHODS.homes.items()}
     return [
@@ -99,6 +100,7 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
             "trains": head["trains"],
             "parameters": head.count(dim=dim, classes=classes, rows=classes * shots),
             "needs": head["needs"],
+            "group": group_of(head["needs"]),
             "source": head["source"],
             "select": default_regime(head["chosen_by_default"], shots=LEAST_TO_CHOOSE_ON).name,
             "try_when": head["try_when"],

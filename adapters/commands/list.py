@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.needs import NEEDS, NOTHING
 from featcache.commands.shared.options import Json
 from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table
@@ -30,16 +31,25 @@ def list_methods(
 
 
 def methods_page(methods: Sequence[Mapping[str, Any]]) -> Page:
-    """All methods; parameters are counted at D = 512, C = 10, K = 16."""
+    """All methods, grouped by what they need; parameters are counted at D = 512, C = 10, K = 16."""
     columns = ("method", "try when", "trains", "parameters", "needs", "select", "source")
     keys = ("name", "try_when", *columns[2:])
-    rows = [[f"{method[key]:,}" if key == "parameters" else method[key] for key in keys] for method in methods]
+    tables = []
+    for need, given_by in NEEDS.items():
+        rows = [
+            [f"{method[key]:,}" if key == "parameters" else method[key] for key in keys]
+            for method in methods
+            if method["group"] == need
+        ]
+        if rows:
+            title = f"Need {need} ({given_by})" if need != NOTHING else f"Need {need} more: {given_by}"
+            tables.append(Table(columns, rows, title, numbers=["parameters"]))
     notes = (
         "Try when: what it is good for, and where it may be below zero-shot. Parameters at 512 numbers a feature, 10 "
         "classes, 16 shots. Select: what chooses hyper-parameters unless told otherwise. `adapters list METHOD` shows "
         "a method's options."
     )
-    return Page([Table(columns, rows, numbers=["parameters"]), notes])
+    return Page([*tables, notes])
 
 
 def options_page(method: str, options: Sequence[Mapping[str, Any]]) -> Page:

@@ -26,6 +26,7 @@ from adapters.heads.prototypes import base_text, cosine_loss
 from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, BelowOne, NotNegative
 from adapters.support import Support
+from adapters.training.balance import Balanced
 from adapters.training.loop import products, warmup_cosine
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedSGD, per_head, rates_of, steps_of
@@ -100,7 +101,9 @@ class PrototypeStack(Stack):
     def step(self) -> None:
         """SGD on cross-entropy and the pull."""
         prototypes = self.optimizer.weight
-        loss, gradient = cosine_loss(self.batches.features, self.batches.labels, prototypes, self.logit_scale)
+        loss, gradient = cosine_loss(
+            self.batches.features, self.batches.labels, prototypes, self.logit_scale, self.balance
+        )
         self.loss.copy_(loss)
         if self.pull is not None:
             away = prototypes - self.start
@@ -134,6 +137,7 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
         momentum: momentum.
         batch_size: rows of a step.
         epochs: passes.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of the shuffles.
         device: auto, cpu, cuda or mps.
@@ -159,6 +163,7 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
         momentum: BelowOne = 0.9,
         batch_size: AtLeast1 = 256,
         epochs: AtLeast1 = 300,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -167,6 +172,7 @@ class ZeroShotLinearProbe(TrainedHead[Plan]):
         self.momentum = momentum
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device

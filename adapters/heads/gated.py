@@ -30,6 +30,7 @@ from adapters.arrays import Floats
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
+from adapters.training.balance import Balance, Balanced
 from adapters.training.differentiated import DifferentiatedHead, Weights, mean_cross_entropy, uniform
 
 Alpha = Annotated[NotNegative, Tried(0.0, 0.1, 0.3, 1.0)]
@@ -45,6 +46,7 @@ class Gated(DifferentiatedHead):
         weight_decay: weight decay (decoupled).
         batch_size: rows of a step.
         epochs: passes over the support; None: as few as make 200 steps, but no more than 200.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of initial weights, shuffles and views.
         device: auto, cpu, cuda or mps.
@@ -78,6 +80,7 @@ class Gated(DifferentiatedHead):
         weight_decay: NotNegative = 0.01,
         batch_size: AtLeast1 = 256,
         epochs: AtLeast1 | None = None,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -88,6 +91,7 @@ class Gated(DifferentiatedHead):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device
@@ -128,10 +132,19 @@ class Gated(DifferentiatedHead):
 
 
 def gated_loss(
-    weights: Weights, features: Tensor, labels: Tensor, text: Tensor, *, alpha: Tensor, logit_scale: Tensor
+    weights: Weights,
+    features: Tensor,
+    labels: Tensor,
+    text: Tensor,
+    *,
+    alpha: Tensor,
+    logit_scale: Tensor,
+    balance: Balance | None = None,
 ) -> Tensor:
     """Cross-entropy (...)."""
-    return mean_cross_entropy(gated_logits(weights, features, text, alpha=alpha, logit_scale=logit_scale), labels)
+    return mean_cross_entropy(
+        gated_logits(weights, features, text, alpha=alpha, logit_scale=logit_scale), labels, balance
+    )
 
 
 def gated_logits(

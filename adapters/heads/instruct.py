@@ -29,6 +29,7 @@ from adapters.arrays import Floats
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
+from adapters.training.balance import Balance, Balanced
 from adapters.training.differentiated import DifferentiatedHead, Weights, mean_cross_entropy, uniform
 
 Mask = Literal["cross", "none"]
@@ -50,6 +51,7 @@ class Instruct(DifferentiatedHead):
         weight_decay: weight decay (decoupled).
         batch_size: rows of a step.
         epochs: passes over the support; None: as few as make 200 steps, but no more than 200.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of initial weights, shuffles and views.
         device: auto, cpu, cuda or mps.
@@ -97,6 +99,7 @@ class Instruct(DifferentiatedHead):
         weight_decay: NotNegative = 0.01,
         batch_size: AtLeast1 = 32,
         epochs: AtLeast1 | None = None,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -109,6 +112,7 @@ class Instruct(DifferentiatedHead):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device
@@ -164,13 +168,14 @@ def instruct_loss(
     logit_scale: Tensor,
     heads: int,
     mask: Mask,
+    balance: Balance | None = None,
 ) -> Tensor:
     """Cross-entropy (...), and how far images are from their texts."""
     image, said = instructed(weights, features, text, alpha, heads=heads, mask=mask)
     logits = logit_scale * (said @ image[..., None])[..., 0]
     own = text.gather(-2, labels[..., None].expand(*labels.shape, text.shape[-1]))
     apart = 1 - (image * own).sum(-1).mean(-1)
-    return mean_cross_entropy(logits, labels) + align[..., 0, 0] * apart
+    return mean_cross_entropy(logits, labels, balance) + align[..., 0, 0] * apart
 
 
 def instructed(

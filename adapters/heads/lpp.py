@@ -31,8 +31,9 @@ from adapters.parameters import AtLeast1
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.looks import WatchedStack, right_along
 from adapters.support import Rows, Support
+from adapters.training.balance import Balanced
 from adapters.training.class_sums import rows_by_class
-from adapters.training.loop import class_logits, cross_entropy, products
+from adapters.training.loop import class_logits, products
 from adapters.training.stack_parts import StackedSGD
 from adapters.training.trained_head import TrainedHead
 
@@ -106,7 +107,7 @@ class BlendedStack(WatchedStack):
     def step(self) -> None:
         """SGD on cross-entropy."""
         logits = class_logits(self.features, self.optimizer.weight).add_(self.cosines * self.alpha)
-        loss, gradient = cross_entropy(logits, self.labels)
+        loss, gradient = self.balance.cross_entropy(logits, self.labels)
         self.loss.copy_(loss)
         self.optimizer.step(gradient.mT, self.features)
         self.gradients.add_(gradient.mul_(self.cosines).sum(1, keepdim=True))
@@ -129,6 +130,7 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
 
     Args:
         epochs: full-batch epochs; what `tuned` chooses, up to the number given.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         device: auto, cpu, cuda or mps.
 
     Attributes:
@@ -149,8 +151,9 @@ class LinearProbePlusPlus(TrainedHead[Plan]):
     bias_: Floats
     alpha_: Floats
 
-    def __init__(self, *, epochs: AtLeast1 = 300, device: str = "auto") -> None:
+    def __init__(self, *, epochs: AtLeast1 = 300, balance: Balanced = "logit", device: str = "auto") -> None:
         self.epochs = epochs
+        self.balance = balance
         self.device = device
 
     def _count(self, classes: int, dim: int, rows: int) -> int:

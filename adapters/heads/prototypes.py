@@ -12,7 +12,8 @@ from torch import Tensor
 
 from adapters.arrays import Floats
 from adapters.support import Support
-from adapters.training.loop import class_logits, cross_entropy
+from adapters.training.balance import Balance
+from adapters.training.loop import class_logits
 
 RAW_NORM = 10.0
 """Norm that class rows are given where the raw prompt embeddings are not known: about that of CLIP's."""
@@ -28,7 +29,11 @@ def base_text(support: Support) -> Floats:
 
 
 def cosine_loss(
-    features: Tensor, labels: Tensor, prototypes: Tensor, logit_scale: float | Tensor
+    features: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    logit_scale: float | Tensor,
+    balance: Balance,
 ) -> tuple[Tensor, Tensor]:
     """The loss, and its gradient with respect to the prototypes; each row is at right angles to its prototype.
 
@@ -39,13 +44,14 @@ def cosine_loss(
         labels: class codes (..., B).
         prototypes: w (..., C, D).
         logit_scale: s, one or (..., 1, 1).
+        balance: of classes.
 
     Returns:
         (...) and (..., C, D).
     """
     norm = prototypes.norm(dim=-1, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
     unit = prototypes / norm
-    loss, of_logits = cross_entropy(class_logits(features, unit).mul_(logit_scale), labels)
+    loss, of_logits = balance.cross_entropy(class_logits(features, unit).mul_(logit_scale), labels)
     gradient = of_logits.mul_(logit_scale).mT @ features
     along = (gradient * unit).sum(-1, keepdim=True)
     return loss, gradient.addcmul_(unit, along, value=-1).div_(norm)

@@ -25,7 +25,8 @@ from adapters.heads.traced import traced_cosines, traced_products
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
-from adapters.training.loop import class_logits, cosine, cross_entropy, products
+from adapters.training.balance import Balanced
+from adapters.training.loop import class_logits, cosine, products
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of
 from adapters.training.trained_head import TrainedHead
@@ -85,7 +86,7 @@ class MatrixStack(Stack):
         norm = adapted.norm(dim=2, keepdim=True).clamp_min_(1e-12)  # a zero row stays zero
         adapted.div_(norm)
         logits = class_logits(adapted, self.text).mul_(self.logit_scale)
-        loss, of_logits = cross_entropy(logits, self.batches.labels)
+        loss, of_logits = self.balance.cross_entropy(logits, self.batches.labels)
         of_unit = of_logits.mul_(self.logit_scale) @ self.text
         along = (of_unit * adapted).sum(2, keepdim=True)
         of_adapted = of_unit.addcmul_(adapted, along, value=-1).div_(norm)
@@ -107,6 +108,7 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
         lr: learning rate, falling along a cosine towards 0 (published: any from 1e-5 to 1e-2, which differ little).
         penalty: lambda; None: 1/K. 0 shows what the penalty is for.
         steps: full-batch steps.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         device: auto, cpu, cuda or mps.
 
@@ -130,12 +132,14 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
         lr: NotNegative = 1e-3,
         penalty: Penalty | None = None,
         steps: AtLeast1 = 300,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         device: str = "auto",
     ) -> None:
         self.lr = lr
         self.penalty = penalty
         self.steps = steps
+        self.balance = balance
         self.logit_scale = logit_scale
         self.device = device
 

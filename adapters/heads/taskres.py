@@ -24,6 +24,7 @@ from adapters.heads.traced import traced_cosines
 from adapters.parameters import AtLeast1, NotNegative, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
+from adapters.training.balance import Balanced
 from adapters.training.loop import epoch_batches, products, views_in_turn, warmup_cosine
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of, steps_of
@@ -78,7 +79,9 @@ class ResidualStack(Stack):
         """Adam with coupled weight decay, on cross-entropy."""
         residual = self.optimizer.weight
         prototypes = torch.addcmul(self.base, residual, self.alpha)
-        loss, gradient = cosine_loss(self.batches.features, self.batches.labels, prototypes, self.logit_scale)
+        loss, gradient = cosine_loss(
+            self.batches.features, self.batches.labels, prototypes, self.logit_scale, self.balance
+        )
         self.loss.copy_(loss)
         self.optimizer.step(gradient.mul_(self.alpha).addcmul_(residual, self.weight_decay))
 
@@ -99,6 +102,7 @@ class TaskRes(TrainedHead[Plan]):
         weight_decay: weight decay (coupled).
         batch_size: rows of a step.
         epochs: passes over the support; None: 100 for up to 4 shots, else 200.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of the shuffles.
         device: auto, cpu, cuda or mps.
@@ -127,6 +131,7 @@ class TaskRes(TrainedHead[Plan]):
         weight_decay: NotNegative = 5e-4,
         batch_size: AtLeast1 = 256,
         epochs: AtLeast1 | None = None,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -136,6 +141,7 @@ class TaskRes(TrainedHead[Plan]):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device

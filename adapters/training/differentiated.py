@@ -15,6 +15,7 @@ from adapters.arrays import Floats
 from adapters.device import resolve_device
 from adapters.head import cosine_logits
 from adapters.support import Support
+from adapters.training.balance import Balance
 from adapters.training.loop import cosine, epoch_batches, epochs_for_steps, threads_for, views_in_turn
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, StackedAdamW, per_head, rates_of, steps_of
@@ -40,7 +41,8 @@ class Course(NamedTuple):
     numbers: Mapping[str, float]
     """What the loss takes by name, of each training."""
     loss: Callable[..., Tensor]
-    """Losses (...) of weights, features (..., B, D), labels (..., B), text (..., C, D) and the numbers (..., 1, 1)."""
+    """Losses (...) of weights, features (..., B, D), labels (..., B), text (..., C, D) and the numbers (..., 1, 1);
+    where classes are balanced also of the `balance`."""
     work: int
     """Numbers that the largest call of a step reads or writes."""
 
@@ -78,11 +80,14 @@ class DifferentiatedStack(Stack):
 
     def step(self) -> None:
         """AdamW on the loss."""
-        numbers = dict(zip(self._first.numbers, self.numbers.unbind(1), strict=True))
+        numbers: dict[str, Any] = dict(zip(self._first.numbers, self.numbers.unbind(1), strict=True))
         with torch.inference_mode(False), torch.enable_grad():
             row = self.optimizer.weight.detach().requires_grad_()
             batch = self.batches
-            losses = self._first.loss(self._unpacked(row), batch.features, batch.labels, self.text, **numbers)
+            balance = {"balance": self.balance} if self.balance else {}  # which not every loss takes
+            losses = self._first.loss(
+                self._unpacked(row), batch.features, batch.labels, self.text, **numbers, **balance
+            )
             (gradient,) = torch.autograd.grad(losses.sum(), row)
         self.loss.copy_(losses.detach())
         self.optimizer.step(gradient)
@@ -191,6 +196,10 @@ def uniform(out: int, fan_in: int, generator: torch.Generator) -> Tensor:
     return torch.empty(out, fan_in).uniform_(-1, 1, generator=generator).div_(math.sqrt(fan_in))
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def mean_cross_entropy(logits: Tensor, labels: Tensor, balance: Balance | None = None) -> Tensor:
     """Cross-entropy (...) of logits (..., B, C) and class codes (..., B), the mean over the rows."""
-    return -torch.log_softmax(logits, -1).gather(-1, labels[..., None]).mean((-2, -1))
+    if balance is None:
+        return -torch.log_softmax(logits, -1).gather(-1, labels[..., None]).mean((-2, -1))
+    own = torch.log_softmax(balance.shifted(logits), -1).gather(-1, labels[..., None])[..., 0]
+    weights = balance.of_rows(labels)
+    return -(own if weights is None else own * weights).mean(-1)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adapters.training.balance import Balance
 from adapters.training.loop import threads_for
 from adapters.training.stack_parts import Stacked
 
@@ -36,6 +37,7 @@ class Stack(Stacked, ABC):
     Attributes:
         taken: how many steps were taken.
         losses: loss of every training before every step taken (G, steps).
+        balance: of classes, in the loss.
     """
 
     def __init__(self, count: int, *, device: torch.device, steps: int, work: int) -> None:
@@ -43,6 +45,7 @@ class Stack(Stacked, ABC):
         self.captures = device.type == "cuda"  # where every step is the same work on the same tensors
         self.losses = torch.zeros(count, steps, device=device)
         self.loss = torch.zeros(count, device=device)  # of one step: `step` writes it
+        self.balance = Balance()
         self._replay: Callable[[], None] | None = None  # the step, once captured
 
     @abstractmethod
@@ -73,6 +76,7 @@ class Stack(Stacked, ABC):
         """Go on with some of the trainings only, in the order given."""
         places = places.to(self.device)
         super().keep(places)
+        self.balance.keep(places)
         self.losses, self.loss = self.losses[places], self.loss[places]
         self._replay = None
 

@@ -18,6 +18,7 @@ from adapters.device import resolve_device
 from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.support import Support
+from adapters.training.balance import balance_of
 from adapters.training.side_by_side import side_by_side
 from adapters.training.stack_parts import bytes_of
 from adapters.training.trained_head import InTraining, TrainedHead
@@ -92,7 +93,8 @@ def blocks_of(heads: Sequence[Head], supports: Sequence[Support]) -> list[Block]
     groups: defaultdict[Hashable, list[tuple[int, TrainedHead[Any], Support]]] = defaultdict(list)
     for number, (head, support) in enumerate(zip(heads, supports, strict=True)):
         if isinstance(head, TrainedHead):
-            groups[type(head), head.device, head._stack_key(support)].append((number, head, support))
+            key = type(head), head.device, balance_of(head.balance, support), head._stack_key(support)
+            groups[key].append((number, head, support))
     blocks = []
     for group in groups.values():
         cpu = resolve_device(group[0][1].device).type == "cpu"

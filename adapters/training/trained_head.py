@@ -13,6 +13,7 @@ from torch import Tensor
 from adapters.device import resolve_device
 from adapters.head import Head
 from adapters.support import Support
+from adapters.training.balance import Balance, Balanced, balance_of
 from adapters.training.loop import threads_for
 from adapters.training.stack import Stack
 
@@ -30,6 +31,7 @@ class TrainedHead(Head, Generic[P]):
     """
 
     device: str
+    balance: Balanced = "none"
     losses_: Any
 
     def _fit(self, support: Support) -> None:
@@ -62,7 +64,7 @@ class TrainedHead(Head, Generic[P]):
 
 
 class InTraining:
-    """Heads of one `_stack_key`, each prepared for its support, with the stack that trains them.
+    """Heads of one `_stack_key` and `balance_of`, each prepared for its support, with the stack that trains them.
 
     Attributes:
         heads: in the order of the stack's places.
@@ -75,6 +77,7 @@ class InTraining:
             head._prepare(support)
         plans = [head._plan(support) for head, support in zip(heads, supports, strict=True)]
         self.stack = heads[0]._stack(plans, resolve_device(heads[0].device))
+        self.stack.balance = Balance.of(balance_of(heads[0].balance, supports[0]), supports, self.stack.device)
 
     @property
     def device(self) -> torch.device:

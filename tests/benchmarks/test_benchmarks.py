@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import alpha_path, audit, label_orders, scale
+from benchmarks import alpha_path, audit, balance, label_orders, scale
 
 BENCHMARKS = {
     "alpha_path",
     "audit",
     "auto",
+    "balance",
     "certified_top_k",
     "clip_recipe",
     "coverage",
@@ -182,6 +183,26 @@ def test_whole_process(tables: Tables, digits_root: Path, monkeypatch: pytest.Mo
     seconds = {row["stage"]: float(row["seconds"]) for row in rows}
     assert {"import torch", "start, parse, save, exit", "fit", "in all"} <= set(seconds)
     assert sum(seconds.values()) == pytest.approx(2 * seconds["in all"], abs=0.1)
+
+
+def test_balance(tables: Tables, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(4, 8))
+    content: dict[str, Any] = {"text_features": text}
+    for split, rows in (("train16", 16), ("val", 10)):
+        labels = np.repeat(np.arange(4), rows)
+        content |= {f"{split}_labels": labels, f"{split}_features": text[labels] + rng.normal(size=(4 * rows, 8))}
+    np.savez(tmp_path / "made.npz", **content)
+    small = ("--heads", "taskres", "--seeds", "1-2", "--epochs", "3")
+    (rows,) = tables("balance", "--sets", str(tmp_path / "made.npz"), *small)
+    assert [(row["shots"], row["balance"]) for row in rows] == [
+        ("unbalanced", "none"),
+        ("unbalanced", "loss"),
+        ("unbalanced", "logit"),
+        ("balanced", "none"),
+    ]
+    assert rows[0]["above none"] == "0 of 2 / 0 of 2"
+    assert balance.sizes(5, 16).tolist() == [16, 8, 4, 2, 1]
 
 
 def test_reject(tables: Tables, digits_root: Path) -> None:

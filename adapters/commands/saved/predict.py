@@ -81,6 +81,7 @@ def predict(
     asked = Asked(prior, transductive, online)
     file = _opened(out, run, top_k, root) if out else None
     if file and file.done and asked.any:
+        file.close()
         raise AdapterError(
             f"--out {out} has rows already, and what more than one image says depends on all that are given together: "
             "give a new file"

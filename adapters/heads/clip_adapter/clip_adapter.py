@@ -38,6 +38,7 @@ from adapters.selection.alpha_choice import NOTHING_BETTER
 from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
+from adapters.training.balance import Balanced
 from adapters.training.loop import default_epochs, epoch_batches, warmup_cosine
 from adapters.training.stack_parts import steps_of
 from adapters.training.stacking import fit_supports
@@ -65,6 +66,7 @@ class ClipAdapter(TrainedHead[Plan]):
         momentum: momentum.
         batch_size: rows of a step.
         epochs: passes over the support; None: 50, 100 or 200 for 1, 2-4 or more shots.
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of initial weights, shuffles and views.
         device: auto, cpu, cuda or mps.
@@ -95,6 +97,7 @@ class ClipAdapter(TrainedHead[Plan]):
         momentum: BelowOne = 0.9,
         batch_size: AtLeast1 = 32,
         epochs: AtLeast1 | None = None,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -108,6 +111,7 @@ class ClipAdapter(TrainedHead[Plan]):
         self.momentum = momentum
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.logit_scale = logit_scale
         self.seed = seed
         self.device = device

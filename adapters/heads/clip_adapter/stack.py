@@ -11,7 +11,7 @@ from torch import Tensor
 from adapters.arrays import Floats
 from adapters.heads.clip_adapter.bottleneck import StackedBottleneck
 from adapters.support import Support
-from adapters.training.loop import class_logits, cross_entropy, products
+from adapters.training.loop import class_logits, products
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import Batches, per_head, rates_of
 
@@ -81,7 +81,7 @@ class AdapterStack(Stack):
             text = said.blended / said.norm
         scale = self.logit_scale / image.norm
         logits = class_logits(image.blended, text).mul_(scale)
-        loss, gradient = cross_entropy(logits, self.batches.labels)
+        loss, gradient = self.balance.cross_entropy(logits, self.batches.labels)
         self.loss.copy_(loss)
         along = logits.mul_(gradient)  # a unit row times its gradient, by classes
         if said is not None:

@@ -23,6 +23,7 @@ from adapters.heads.tip.trained_keys import KeyStack, Plan
 from adapters.parameters import AtLeast1, Count, NotNegative
 from adapters.selection.held_out import held_out_splits, sane
 from adapters.support import Rows, Support
+from adapters.training.balance import Balanced
 from adapters.training.loop import cosine, epoch_batches
 from adapters.training.stacking import fit_supports
 from adapters.training.trained_head import TrainedHead
@@ -47,6 +48,7 @@ class TipAdapterF(TrainedHead[Plan], TipAdapter):
         weight_decay: weight decay (decoupled).
         batch_size: rows of a step.
         epochs: passes over the support (the authors train EuroSAT for 100).
+        balance: of classes with unequal numbers of shots, in the loss: none, loss or logit (`training.balance`).
         logit_scale: the encoder's scale s.
         seed: seed of the shuffles.
         device: auto, cpu, cuda or mps.
@@ -74,6 +76,7 @@ class TipAdapterF(TrainedHead[Plan], TipAdapter):
         weight_decay: NotNegative = 0.01,
         batch_size: AtLeast1 = 256,
         epochs: AtLeast1 = 20,
+        balance: Balanced = "logit",
         logit_scale: float = 100.0,
         seed: int = 0,
         device: str = "auto",
@@ -87,6 +90,7 @@ class TipAdapterF(TrainedHead[Plan], TipAdapter):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.epochs = epochs
+        self.balance = balance
         self.seed = seed
 
     def _count(self, classes: int, dim: int, rows: int) -> int:

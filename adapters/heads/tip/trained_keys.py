@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapters.support import Support
 from adapters.training.class_sums import add_by_class
-from adapters.training.loop import class_logits, cross_entropy
+from adapters.training.loop import class_logits
 from adapters.training.padded_batches import PaddedBatches
 from adapters.training.stack import Stack
 from adapters.training.stack_parts import StackedAdamW, per_head, rates_of
@@ -73,7 +73,7 @@ class KeyStack(Stack):
         sharpened = (features @ self.optimizer.weight.mT).sub_(1).mul_(self.beta).exp_().mul_(self.alpha)
         voters = self.key_labels[:, None].expand(sharpened.shape)
         logits = add_by_class(class_logits(features, self.text).mul_(self.logit_scale), sharpened, voters)
-        loss, gradient = cross_entropy(logits, labels, weights)
+        loss, gradient = self.balance.cross_entropy(logits, labels, weights)
         self.loss.copy_(loss)
         affinity = sharpened.mul_(gradient.gather(2, voters)).mul_(self.beta)
         self.optimizer.step(affinity.mT @ features)

@@ -12,6 +12,7 @@ from adapters.heads.prototypes import cosine_loss
 from adapters.heads.taskres import TaskRes
 from adapters.heads.zero_shot import ZeroShot
 from adapters.parameters import parameters_of
+from adapters.training.balance import Balance
 from adapters.training.loop import warmup_cosine
 from tests.adapters.untrained import untrained
 from tests.golden_files import golden
@@ -43,7 +44,7 @@ def test_gradient_of_the_prototypes() -> None:
     expected = torch.nn.functional.cross_entropy(logits, labels)
     expected.backward()
     expected = expected.detach()
-    loss, gradient = cosine_loss(features, labels, prototypes.detach(), 7)
+    loss, gradient = cosine_loss(features, labels, prototypes.detach(), 7, Balance())
     assert float(loss) == pytest.approx(float(expected))
     torch.testing.assert_close(gradient, prototypes.grad)
 

@@ -83,3 +83,60 @@ def test_what_cannot_be_written_is_found_before_the_encoder_is_loaded(
     for out, told in ((tmp_path / "no" / "a.csv", "there is no folder"), (tmp_path / "a.xls", "expected a file that")):
         assert told in str(typed(saved, saved.files[0], "--out", str(out)).exception)
     assert "no such file or folder: nowhere; give" in str(typed(saved, "nowhere").exception)
+
+
+def test_a_batch_is_answered_together_and_says_so(saved: Any, tmp_path: Path) -> None:
+    out = tmp_path / "together.csv"
+    content = json.loads(typed(saved, *saved.files, "--prior", "em", "--out", str(out), "--json").stdout)
+    told = f"TRANSDUCTIVE: prior em of {len(saved.files)} images together"
+    assert content["together"]["said"] == told
+    assert sum(content["together"]["shares"].values()) == pytest.approx(1)
+    found = rows(out)
+    assert all(row["run"].endswith(told) for row in found)
+    alone = json.loads(typed(saved, *saved.files, "--json").stdout)
+    assert alone["together"] is None
+    pairs = zip(alone["items"], content["items"], strict=True)
+    assert all(a["set"] == b["set"] and a["rejected"] == b["rejected"] for a, b in pairs)
+    assert [item["classes"] for item in alone["items"]] != [item["classes"] for item in content["items"]]
+    assert told in " ".join(typed(saved, *saved.files, "--prior", "em").stdout.split())
+    for words in (("--prior", "em"), ()):  # neither is continued: the answers depend on what was given together
+        assert "--out" in str(typed(saved, *saved.files, *words, "--out", str(out)).exception)
+    assert rows(out) == found
+
+
+def test_a_stream_tells_its_start_and_order_and_is_not_continued(saved: Any, tmp_path: Path) -> None:
+    out, files = tmp_path / "stream.jsonl", saved.files
+    content = json.loads(typed(saved, *files, "--online", "--out", str(out), "--json").stdout)
+    back = json.loads(typed(saved, *files[::-1], "--online", "--json").stdout)
+    together = content["together"]
+    assert (together["start"], together["order"], together["images"]) == (
+        "nothing remembered",
+        "as rows come",
+        len(files),
+    )
+    assert together["order_sha256"] != back["together"]["order_sha256"]
+    there = {item["file"]: item["classes"] for item in content["items"]}
+    assert any(there[item["file"]] != item["classes"] for item in back["items"])
+    written = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["run"].rpartition(" stream of ")[2] for row in written] == [
+        f"{place} images" for place in range(1, len(files) + 1)
+    ]
+    refused = typed(saved, *files, "--online", "--out", str(out))
+    assert "it holds answers of run" in str(refused.exception)
+    plain = tmp_path / "plain.csv"
+    typed(saved, files[0], "--out", str(plain))
+    assert "has rows already, and what more than one image says" in str(
+        typed(saved, *files, "--online", "--out", str(plain)).exception
+    )
+
+
+def test_frequencies_of_a_file_and_mistakes_of_the_cache(saved: Any, tmp_path: Path) -> None:
+    shares = tmp_path / "shares.csv"
+    names = list(saved.cache.class_names)
+    shares.write_text("class,share\n" + "".join(f"{name},{1 + 1e6 * (name == names[1])}\n" for name in names))
+    content = json.loads(typed(saved, *saved.files, "--prior", str(shares), "--json").stdout)
+    assert {item["classes"][0]["name"] for item in content["items"]} == {names[1]}
+    assert content["together"]["said"].startswith("prior shares.csv@")
+    bbse = json.loads(typed(saved, *saved.files, "--prior", "bbse", "--json").stdout)
+    assert bbse["together"]["mistakes_on"].endswith("validation rows")
+    assert "give one of them" in str(typed(saved, saved.files[0], "--prior", "em", "--online").exception)

@@ -24,14 +24,14 @@ def drawn(images: int, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_em_is_saerens_fixed_point_and_finds_the_frequencies() -> None:
-    logits, labels = drawn(4000, TRUE)
+    logits, labels = drawn(600, TRUE)
     learned = np.array([0.5, 0.3, 0.2])
     found = em_shares(shifted(logits, learned, uniform(3)), learned)
     p, shares = softmax(logits), np.full(3, 1 / 3)
-    for _ in range(2000):  # Saerens' loop, image by image, from another start
+    for _ in range(150):  # Saerens' loop, image by image, from another start
         shares = np.mean([row * shares / (row * shares).sum() for row in p], axis=0)
-    np.testing.assert_allclose(found, shares, atol=1e-6)
-    np.testing.assert_allclose(found, np.bincount(labels) / len(labels), atol=0.03)
+    np.testing.assert_allclose(found, shares, atol=1e-5)
+    np.testing.assert_allclose(found, np.bincount(labels) / len(labels), atol=0.05)
     right = (shifted(logits, found, uniform(3)).argmax(1) == labels).mean()
     assert right > (logits.argmax(1) == labels).mean() + 0.02
 
