@@ -2,17 +2,44 @@
 
 Read are class variables with a literal value and the number of trained parameters, `_count`, which for this uses
 hyper-parameters, its arguments and arithmetic alone. Where a class does not say a thing, its bases are asked.
+
+A class says what it needs beside images and class text in `Head.needs`: before the first semicolon what it does not
+work without, behind it what it uses if that is there. Methods are grouped by the words of `NEEDS` before the semicolon.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+NOTHING = "nothing"
+"""The group of methods that any cache is enough for."""
+NEEDS = {
+    NOTHING: "any cache with class names will do",
+    "views": "featcache extract --views N",
+    "prompts": "several prompts a class: featcache text CACHE --templates FILE",
+    "a second cache": "the same images by another encoder: --cache A --cache B",
+    "unlabelled rows": "training images beside the shots, labelled or not",
+    "pre-projection features": "featcache extract --keep pre-projection",
+}
+"""Every need, and what gives it; in the order in which they are told."""
+
+
+def group_of(needs: str) -> str:
+    """The first of `NEEDS` that a class does not work without.
+
+    Args:
+        needs: `Head.needs`.
+    """
+    required = needs.partition(";")[0]
+    named = (need for need in NEEDS if need != NOTHING and re.search(rf"\b{need}\b", required))
+    return next(named, NOTHING)
 
 
 class Declared:

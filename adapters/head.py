@@ -47,7 +47,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     trains: ClassVar[str]
     """What is trained, in a few words."""
     needs: ClassVar[str]
-    """What it needs from a cache beside images, in the words of `adapters.needs`."""
+    """What it needs from a cache beside images, in the words of `adapters.declared.NEEDS`."""
     learned: ClassVar[tuple[str, ...]] = ()
     """Names of the fitted arrays that are saved, beside `text_`."""
     chosen_by_default: ClassVar[tuple[str, ...]] = ()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.declared import Declared
+from adapters.declared import Declared, group_of
 from adapters.errors import AdapterError, RunError
-from adapters.needs import group_of
 from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, default_regime
 from featcache.named import Named
 from featcache.places.hub import download_head, is_on_hub
@@ -90,7 +89,7 @@ def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> l
 
     Returns:
         One dict a method: name, class, trains, parameters (numbers trained), needs, group (by what it needs, of
-        `adapters.needs`), source, select (the regime of `adapters fit` where none is asked for), try_when.
+        `adapters.declared.NEEDS`), source, select (the regime of `adapters fit` where none is asked for), try_when.
     """
     declared = {name: Declared(home) for name, home in METHODS.homes.items()}
     return [

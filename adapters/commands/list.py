@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.needs import NEEDS, NOTHING
+from adapters.declared import NEEDS, NOTHING
 from featcache.commands.shared.options import Json
 from featcache.commands.shared.show import show
 from featcache.show.page import Page, Table

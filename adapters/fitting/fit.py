@@ -185,6 +185,7 @@ def fit_and_score(
     # The most shots of a class are what a recipe depends on; of `all` the task knows them.
     task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
     recipe = Recipe(method, task.shots, params or {}, asked_for, calibrate, device)
+    together.check(recipe.head_class)
     regime = recipe.regime
     asked_more = {"calibrate": calibrate and regime.on_shots}
     asked_more |= {"reject": reject is not None, "coverage": coverage is not None}

@@ -34,7 +34,7 @@ class Asked:
         online: the images as a stream.
 
     Raises:
-        AdapterError: several of them.
+        AdapterError: several of them, or frequencies that are none of the words and no file.
     """
 
     prior: str | None = None
@@ -45,11 +45,27 @@ class Asked:
         given = [f"--{name}" for name in ("prior", "transductive", "online") if getattr(self, name)]
         if len(given) > 1:
             raise AdapterError(f"{' and '.join(given)} given, which each make other answers: give one of them")
+        if self.prior and self.prior not in FREQUENCIES and not Path(self.prior).expanduser().is_file():
+            words = ", ".join(FREQUENCIES)
+            raise AdapterError(f"--prior {self.prior} given; expected {words} or the path of a CSV file of class,share")
 
     @property
     def any(self) -> bool:
         """Whether anything was asked for."""
         return bool(self.prior) or self.transductive or self.online
+
+    def check(self, head_class: type[Head]) -> None:
+        """Refuse a method that cannot give what was asked for.
+
+        Raises:
+            AdapterError: it compares images with no row a class.
+        """
+        if self.transductive and not issubclass(head_class, Prototypical):
+            able = ", ".join(name for name in METHODS if issubclass(METHODS[name], Prototypical))
+            raise AdapterError(
+                f"--transductive needs a head that compares images with one row a class, and {head_class.method} does "
+                f"not: fit one of {able}, or type --prior em"
+            )
 
     def of(
         self,
@@ -71,6 +87,7 @@ class Asked:
             AdapterError: the head compares images with no row a class, or the file of frequencies cannot be taken.
             RunError: a trained head does not say what it learned from.
         """
+        self.check(type(head))
         if self.online:
             from adapters.together.streamed import Streamed
 
@@ -78,12 +95,7 @@ class Asked:
         if self.transductive:
             from adapters.together.transduced import Transduced
 
-            if not isinstance(head, Prototypical):
-                able = ", ".join(name for name in METHODS if issubclass(METHODS[name], Prototypical))
-                raise AdapterError(
-                    f"--transductive needs a head that compares images with one row a class, and {head.method} does "
-                    f"not: fit one of {able}, or type --prior em"
-                )
+            assert isinstance(head, Prototypical)
             return Transduced(head.prototypes())
         from adapters.together.shifted import FoundShares, Shifted
 

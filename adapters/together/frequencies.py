@@ -103,9 +103,7 @@ def read_shares(path: Path, class_names: Sequence[str]) -> tuple[Doubles, str]:
         text = content.decode().removeprefix(BYTE_ORDER_MARK)
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except OSError as error:
-        raise AdapterError(
-            f"--prior {path} cannot be read ({error.strerror}): type uniform, em, bbse or the path of a CSV file"
-        ) from error
+        raise AdapterError(f"--prior {path} cannot be read ({error.strerror}): give another file") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise AdapterError(f"--prior {path} is no table ({error}); {expected}") from error
     if rows and not set(COLUMNS) <= set(rows[0]):

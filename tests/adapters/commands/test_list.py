@@ -6,8 +6,8 @@ import pytest
 
 from adapters.commands.list import methods_page, options_page
 from adapters.commands.shared.options import describe_options
+from adapters.declared import NEEDS, group_of
 from adapters.methods import METHODS, describe_methods
-from adapters.needs import NEEDS, group_of
 from featcache.show.page import Table
 from tests.pages import assert_all_is_told
 from tests.processes import run

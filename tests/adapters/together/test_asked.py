@@ -91,6 +91,8 @@ def test_what_cannot_be_given_is_told(make_cache: Make, tmp_path: Path) -> None:
     cache = make_cache()
     with pytest.raises(AdapterError, match="--prior and --transductive given, .*: give one of them"):
         Asked("em", True)
+    with pytest.raises(AdapterError, match="--prior EM given; expected uniform, em, bbse or the path of a CSV file"):
+        Asked("EM")
     with pytest.raises(AdapterError, match="tip does not: fit one of zero-shot, taskres, zs-lp, clap, meta"):
         fit("tip", cache=cache, shots=2, root=str(tmp_path), transductive=True)
     head = load(fit("linear", cache=cache, shots=2, root=str(tmp_path)).run)

@@ -117,7 +117,7 @@ def test_step_is_autograds(rows: int, text_alpha: float) -> None:
         loss.backward()
         optimizer.step()
         expected.append(float(loss.detach()))
-    settings = {"alpha": 0.3, "text_alpha": text_alpha, "logit_scale": 10.0, "weight_decay": 0.1}
+    settings = {"alpha": 0.3, "text_alpha": text_alpha, "logit_scale": 10.0, "weight_decay": 0.1, "balance": "none"}
     text = starts[1] if text_alpha else None
     plan = {"image": starts[0], "text": text, "rows": batches, "rates": [0.05] * 30}
     head, stack = _train(support, plan, **settings)
