@@ -38,7 +38,7 @@ def test_training_is_the_authors(shots: int, run: str, penalty: float | None) ->
 def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     views, labels, text = rng.normal(size=(9, 2, 6)), np.arange(9) % 4, rng.normal(size=(4, 6))
-    head = RegularizedLinearAdapter(steps=1, penalty=0.3, logit_scale=7.0, device="cpu")
+    head = RegularizedLinearAdapter(steps=1, penalty=0.3, balance="none", logit_scale=7.0, device="cpu")
     stack = InTraining([head], [Support.check(views, labels, text)]).stack
     assert isinstance(stack, MatrixStack)
     stack.optimizer.weight.copy_(torch.from_numpy(rng.normal(size=(1, 6, 6))))
