@@ -15,7 +15,7 @@ from adapters.together.transduced import COSINES, Mixture, Transduced, affinity,
 RNG = np.random.default_rng(3)
 
 
-def sample(images: int = 40, classes: int = 4, dim: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sample(images: int = 20, classes: int = 4, dim: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit images, unit text that points roughly their way, logits."""
     text = unit(RNG.normal(size=(classes, dim)).astype(np.float32))
     labels = RNG.integers(classes, size=images)
