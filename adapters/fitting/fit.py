@@ -16,7 +16,8 @@ from sklearn.base import clone
 
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
-from adapters.answers.answers import Answers, check_shares, told_of
+from adapters.answers.answers import Answers, told_of
+from adapters.answers.shares import check_shares
 from adapters.errors import AdapterError, TaskError
 from adapters.fitting.examination import examine
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
