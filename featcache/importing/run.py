@@ -26,7 +26,7 @@ from featcache.errors import DataError
 from featcache.extraction.request import choose_prompts
 from featcache.ids import CONTENT_BYTES, listing_digest
 from featcache.importing.asked import Asked
-from featcache.importing.class_texts import ClassTexts, prompts_told, texts_in_source, texts_of
+from featcache.importing.class_texts import ClassTexts, prompts_told, require_same_texts, texts_in_source, texts_of
 from featcache.importing.formats.arrays import Column
 from featcache.importing.formats.formats import open_arrays
 from featcache.importing.roles import find_roles
@@ -120,6 +120,8 @@ def run_import(asked: Asked, *, progress: bool = True) -> ImportReport:
             old = read_manifest(folder)
             require_equal(old["identity"], work.manifest["identity"], old["name"])
             work.manifest["plan"] = old["plan"]
+            finished = folder.exists(COMPLETE)
+            require_same_texts(folder, old["name"], work.texts, work.listed.class_names, finished=finished)
         rows = 0
         if not folder.exists(COMPLETE):
             with explain_full_disk(folder), writing(folder, reporter.note):
