@@ -205,7 +205,8 @@ def _lesson(cache: Cache, saved: SavedRun, text: TextFeatures, images: Floats, c
 def _grown(head: Head, support: SplitRows, text: TextFeatures) -> Head:
     """A head of all classes, with the settings of a saved one."""
     assert isinstance(head, TakesClasses)
-    return head.with_classes(support.inputs, support.labels, text=text)
+    grown: Head = head.with_classes(support.inputs, support.labels, text=text)
+    return grown
 
 
 def classes_given(words: Iterable[str]) -> dict[str, list[str]]:

@@ -144,6 +144,8 @@ def test_all_is_told_on_a_page_in_json_and_as_thumbnails(flat: Cache, tmp_path: 
 def test_bad_input_is_one_line(flat: Cache, image_folder: Any) -> None:
     with pytest.raises(AdapterError, match="--budget 0 given; expected 1 or more"):
         suggest(flat, budget=0)
+    with pytest.raises(AdapterError, match="--budget 5 given; expected 1 or more"):
+        suggest(flat, budget="5")  # type: ignore[arg-type]
     other = featcache.extract("tiny", str(image_folder("other", classes=2, per_class=8)), progress=False)
     run = fit("tip", cache=other, shots=2)
     with pytest.raises(RunError, match="was fitted on cache other-tiny, not on photos-tiny"):
