@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
     from adapters.heads.proker import ProKeR
     from adapters.heads.reg_linear import RegularizedLinearAdapter
+    from adapters.heads.semobridge.semobridge import SeMoBridge
+    from adapters.heads.semobridge.semobridge_t import SeMoBridgeT
+    from adapters.heads.ss_text.ss_text import SSText
+    from adapters.heads.ss_text.ss_text_u import SSTextU
     from adapters.heads.taskres import TaskRes
     from adapters.heads.timo import TIMO
     from adapters.heads.tip.ape import APE
@@ -104,6 +108,10 @@ __all__ = [
     "Rapf",
     "RegularizedLinearAdapter",
     "RunError",
+    "SSText",
+    "SSTextU",
+    "SeMoBridge",
+    "SeMoBridgeT",
     "Task",
     "TaskError",
     "TaskRes",

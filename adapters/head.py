@@ -53,6 +53,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     chosen_by_default: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters that are chosen on the support unless one is told otherwise or given one of them. Only of heads
     for which that was measured not to lose to their fixed defaults on real features (docs/methods.md)."""
+    takes_unlabelled: ClassVar[bool] = False
+    """Whether it also learns from rows that have no label: -1 in `y`."""
     try_when: ClassVar[str] = ""
     """When to try it, and what to beware of, for `adapters list`."""
 
@@ -70,7 +72,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
         Args:
             X: features (N, D), or (N, V, D) with V augmented views of every image; raw or normalised; NumPy or torch.
-            y: labels (N,), integers that index the rows of `text`; without text any labels.
+            y: labels (N,), integers that index the rows of `text`; without text any labels. A head that
+                `takes_unlabelled` takes rows of label -1, too.
             text: class text (C, D), or an object with `.weights()`; None: the class means of the unit support rows.
 
         Returns:
@@ -79,7 +82,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         Raises:
             AdapterError: shapes, labels or hyper-parameters that do not fit together.
         """
-        support = Support.check(X, y, text)
+        support = Support.check(X, y, text, unlabelled=self.takes_unlabelled)
         self._check_parameters()
         return self._fit_support(support)
 
@@ -128,7 +131,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             held_out: features (M, D) and labels (M,) to choose on; None: choose on the support itself, by leaving
                 rows out. Where that is impossible (one shot) the clone is unchanged and `selection_note_` says why.
         """
-        support = Support.check(X, y, text)
+        support = Support.check(X, y, text, unlabelled=self.takes_unlabelled)
         self._check_parameters()
         rows = None
         if held_out is not None:
