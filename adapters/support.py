@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from adapters.arrays import Floats, Ints, encode_labels, text_prompts, text_weights, to_float32, to_numpy, unit
 from adapters.errors import AdapterError
 
-
 UNLABELLED = -1
 """The label of a row that has none."""
 

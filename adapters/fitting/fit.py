@@ -25,7 +25,7 @@ from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
 from adapters.scores import logits_in_blocks
-from adapters.selection.regimes import REGIMES, Regime, parse_select
+from adapters.selection.regimes import REGIMES, Regime, learnt_from, parse_select
 from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
@@ -192,12 +192,13 @@ def fit_and_score(
         each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
     seconds = {"load": clock.lap()}
     chosen = recipe.choose(asked, task)
-    first = head = _fit(chosen, task.support, task, base)
+    rows = learnt_from(chosen, task)
+    first = head = _fit(chosen, rows, task, base)
     calibration_note = recipe.calibrated(head, task)
     answers = Answers.learn(head, task, regime, reject=reject, coverage=coverage)
     if refit:
         assert task.val is not None
-        head = _fit(clone(chosen), task.support.followed_by(task.val), task, base)
+        head = _fit(clone(chosen), rows.followed_by(task.val), task, base)
         head.temperature_ = first.temperature_
     seconds["fit"] = clock.lap()
 

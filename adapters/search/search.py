@@ -98,7 +98,8 @@ def run(
         check_suffix(picture)
         made(picture.parent, "--plot")
         check_output(picture, "--plot")
-    draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
+    ks, every_seed = sorted(set(shots)), sorted(set(seeds))
+    draws = draw_all(asked.head_class, cache, ks, every_seed, regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
     facts = Facts.of(cache, draws, asked, regime=regime, halving=halving, every=every)
     folder = folder_for(facts, out, root)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from sklearn.base import clone
 
+from adapters.selection.regimes import learnt_from
 from adapters.support import shot_folds
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class LeftOut(NamedTuple):
 
 def left_out(head: Head, lesson: Lesson) -> Iterator[LeftOut]:
     """The head fitted again without some shots of every class; none where no class has two."""
-    support = lesson.support
-    for kept, out in shot_folds(support.labels, FOLDS):
-        yield LeftOut(clone(head).fit(support.inputs[kept], support.labels[kept], text=lesson.text), kept, out)
+    shots, rows = len(lesson.support), learnt_from(head, lesson)
+    for kept, out in shot_folds(lesson.support.labels, FOLDS):
+        these = np.concatenate([kept, np.arange(shots, len(rows))])  # what has no label stays in every fold
+        yield LeftOut(clone(head).fit(rows.inputs[these], rows.labels[these], text=lesson.text), kept, out)

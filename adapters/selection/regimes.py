@@ -38,6 +38,10 @@ class Lesson(Protocol):
         """The test split."""
 
     @property
+    def unlabelled(self) -> SplitRows | None:
+        """Images of the same classes whose labels are not known or not looked at: -1; None where there are none."""
+
+    @property
     def source(self) -> str:
         """What the cache is called."""
 
@@ -182,5 +186,12 @@ def choose(head: Head, lesson: Lesson, regime: Regime) -> Head:
     """
     if not regime.chooses:
         return head
-    support = lesson.support
-    return head.tuned(support.inputs, support.labels, text=lesson.text, held_out=regime.held_out(lesson))
+    rows = learnt_from(head, lesson)
+    return head.tuned(rows.inputs, rows.labels, text=lesson.text, held_out=regime.held_out(lesson))
+
+
+def learnt_from(head: Head | type[Head], lesson: Lesson) -> SplitRows:
+    """The rows that a head is fitted on: the shots; behind them what has no label, for a head that takes that too."""
+    if not head.takes_unlabelled or lesson.unlabelled is None:
+        return lesson.support
+    return lesson.support.followed_by(lesson.unlabelled)

@@ -20,7 +20,7 @@ from adapters.methods import METHODS
 from adapters.training.trained_head import TrainedHead
 
 RNG = np.random.default_rng(0)
-BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal"}
+BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal", "semobridge", "semobridge-t"}
 INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
 
 
@@ -43,6 +43,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "meta",
                 "gated",
                 "instruct",
+                "semobridge-t",
             },
         ),
         (ClassesFromText, {"zero-shot", "auto", "clip", "reg-linear", "gated", "instruct", "mma", *INCREMENTAL}),
@@ -51,7 +52,10 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
         (LearntOnce, {"meta"}),
         (BoundToEncoder, {"meta"}),
         (Incremental, INCREMENTAL),
-        (TakesClasses, {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker"}),
+        (
+            TakesClasses,
+            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "ss-text", "ss-text-u", "semobridge"},
+        ),
     ],
 )
 def test_who_has_it(ability: type, methods: set[str]) -> None:
@@ -59,7 +63,7 @@ def test_who_has_it(ability: type, methods: set[str]) -> None:
     assert {name for name in METHODS if isinstance(METHODS[name](), ability)} == methods
 
 
-@pytest.mark.parametrize("method", sorted(BLENDED - {"cross-modal"}))
+@pytest.mark.parametrize("method", sorted(BLENDED - {"cross-modal", "semobridge-t"}))
 def test_logits_are_a_line_in_alpha(method: str) -> None:
     views, labels, text = RNG.normal(size=(12, 2, 8)), np.arange(12) % 3, RNG.normal(size=(3, 8))
     head = METHODS[method](alpha=0.7).fit(views, labels, text=text)

@@ -80,6 +80,11 @@ class ClassSubset:
         order = np.argsort(rows.labels, kind="stable")
         return rows if np.array_equal(order, np.arange(len(order))) else _take(rows, order, rows.labels[order])
 
+    @property
+    def unlabelled(self) -> SplitRows | None:
+        """Images whose labels are not looked at; none where classes are left out: whose images are theirs is unknown."""
+        return self.task.unlabelled if len(self.classes) == len(self.task.text.class_names) else None
+
     @cached_property
     def test(self) -> SplitRows:
         """The test rows of these classes."""

@@ -3,8 +3,9 @@
     e(f) = n(f P^+ + b),   g(f) = e(f) P                       P (E, D): text projection; b (E,): bias, 0 unless trained
     p_c  = n(mean_{i: y_i = c} g(f_i)),   m_c = n(mean_{i: y_i = c} f_i)
     z1 = n(f) n(t)^T,   z2 = n(f) p^T,   z3 = n(g(f)) m^T                                                 each (N, C)
-    d_c  = -log2 softmax_c'(p_c t_c'^T)_c
-    logits = s (phi_1(z1) + alpha u (phi_2(z2) + gamma phi_3(z3))),   phi(z) = exp(-beta (1 - z)),   u_c = exp(smoothness d_c)
+    d_c  = -log2 softmax_c'(m_c t_c'^T)_c
+    logits = s (phi_1(z1) + alpha u (phi_2(z2) + gamma phi_3(z3)))
+    phi(z) = exp(-beta (1 - z)), a beta each;   u_c = exp(smoothness d_c)
 
 P^+ (D, E) is the pseudo-inverse of P without singular values below 0.3: what a text tower would have had to put out for
 its embedding to be f. n(x) = x / |x|, t (C, D) is the class text, s the encoder's scale. The released code names the
@@ -38,6 +39,8 @@ from adapters.training.stacking import fit_supports
 
 CUT = 0.3
 """Singular values of the text projection below this are taken for 0."""
+EPS = 1e-6
+"""Added to both probabilities in d, as in the released code."""
 BETAS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Tried for the sharpness of the cosines to bridged prototypes."""
 NO_PROJECTION = (
@@ -90,7 +93,7 @@ class Bridged(BlendedHead):
 
     def _blended(self, z: Blend) -> tuple[Floats, Floats]:
         scale = np.float32(self.logit_scale)
-        weight = np.exp(self.smoothness * divergence(self.prototypes_, self.text_)).astype(np.float32)
+        weight = np.exp(self.smoothness * divergence(self.means_, self.text_)).astype(np.float32)
         bridged = sharpened(z.z2, self.beta) + np.float32(self.gamma) * sharpened(z.z3, self.image_beta)
         return scale * sharpened(z.z1, self.text_beta), scale * weight * bridged
 
@@ -100,7 +103,7 @@ class Bridged(BlendedHead):
         return Blend(z1, z2, cosine_logits(back, self.means_, 1.0))
 
     def _bias(self, z2: Floats) -> Floats | float:
-        """b of each row (N, E), given z2 (N, C)."""
+        """B of each row (N, E), given z2 (N, C)."""
         return 0.0
 
     def traced_logits(self, features: Tensor) -> Tensor:
@@ -108,10 +111,9 @@ class Bridged(BlendedHead):
         z1, z2 = (traced_products(features, rows) for rows in (self.text_, self.prototypes_))
         encoded = normalize(features @ torch.from_numpy(self.inverse_) + self._traced_bias(z2), dim=1)
         z3 = traced_products(normalize(encoded @ torch.from_numpy(self.projection_), dim=1), self.means_)
-        weight = torch.from_numpy(np.exp(self.smoothness * divergence(self.prototypes_, self.text_)).astype(np.float32))
+        weight = torch.from_numpy(np.exp(self.smoothness * divergence(self.means_, self.text_)).astype(np.float32))
         said, two, three = (
-            torch.exp(beta * (z - 1))
-            for z, beta in ((z1, self.text_beta), (z2, self.beta), (z3, self.image_beta))
+            torch.exp(beta * (z - 1)) for z, beta in ((z1, self.text_beta), (z2, self.beta), (z3, self.image_beta))
         )
         return self.logit_scale * (said + self.alpha * weight * (two + self.gamma * three))
 
@@ -168,32 +170,31 @@ def inverse(projection: Floats) -> Floats:
 
 
 def carried(encoded: Floats, projection: Floats) -> Floats:
-    """g = e P (N, D) of outputs of the text tower (N, E), of any length, brought to length 1."""
-    return unit(encoded) @ projection
+    """G = e P (N, D) of outputs of the text tower (N, E), of any length, brought to length 1."""
+    return np.asarray(unit(encoded) @ projection)
 
 
 def prototypes(bridged: Floats, labels: NDArray[np.int64], classes: int) -> Floats:
-    """p (C, D) of g (N, D); a class without rows has none, and is zero."""
+    """P (C, D) of g (N, D); a class without rows has none, and is zero."""
     total = np.zeros((classes, bridged.shape[1]))
     np.add.at(total, labels, bridged)
     return unit(total.astype(np.float32))
 
 
-def divergence(rows: Floats, text: Floats) -> Doubles:
-    """d (C,) in bits, of unit prototypes (C, D) and unit text (C, D)."""
-    cosines = rows.astype(np.float64) @ text.T.astype(np.float64)
-    return np.asarray((np.log(np.exp(cosines).sum(1)) - np.diag(cosines)) / np.log(2))
+def divergence(means: Floats, text: Floats) -> Doubles:
+    """D (C,) in bits, of unit means (C, D) and unit text (C, D)."""
+    cosines = means.astype(np.float64) @ text.T.astype(np.float64)
+    own = np.exp(np.diag(cosines)) / np.exp(cosines).sum(1)
+    return np.asarray(np.log2((1 + EPS) / (own + EPS)))
 
 
 def sharpened(cosines: Floats, beta: float) -> Floats:
-    """phi (N, C)."""
-    return np.exp(np.float32(beta) * (cosines - 1))
+    """Phi (N, C)."""
+    return np.asarray(np.exp(np.float32(beta) * (cosines - 1)))
 
 
 def _raw_means(support: Support) -> Floats:
-    """m (C, D): the mean of a class's raw rows, every view one, then normalised."""
+    """M (C, D): the mean of a class's raw rows, every view one, then normalised."""
     total = np.zeros(support.text.shape)
     np.add.at(total, support.labels, support.views.mean(1, dtype=np.float64))
     return unit(total.astype(np.float32))
-
-

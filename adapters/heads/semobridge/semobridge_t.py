@@ -8,11 +8,12 @@ A (D, E) starts at P^+ and B (C, E) at 0 (`adapters.heads.semobridge.bridge`); e
 with H the mean cross-entropy to the rows' own classes, and v (C, E) the class text before P. AdamW at a rate that rises
 for a tenth of the steps and then stays. A new image gets the bias softmax(z2) B, of its raw cosines z2.
 
-Taken from the source: the losses, the start, the optimiser and the bias of new images (arXiv 2509.26036, released code).
-Different: rows have length 1, where the released code adds B to raw rows; v follows from t by P's pseudo-inverse, which is
-exact where E <= D and P has full rank; classes without shots take no part; new images always take z2, where the released
-code takes zero-shot instead if that is better on the validation split; the last step is kept, not the one that
-validation likes best. Not verified: lambda and mu, which the authors set for each data set in files that were not found.
+Taken from the source: the losses, the start, the optimiser and the bias of new images (arXiv 2509.26036, released
+code). Different: rows have length 1, where the released code adds B to raw rows; v follows from t by P's
+pseudo-inverse, which is exact where E <= D and P has full rank; classes without shots take no part; new images always take z2, where
+the released code takes zero-shot instead if that is better on the validation split; the last step is kept, not the one
+that validation likes best. Not verified: lambda and mu, which the authors set for each data set in files that were not
+found.
 """
 
 from __future__ import annotations
@@ -53,12 +54,10 @@ class BridgeLoss:
         """The same on a device."""
         return replace(self, projection=self.projection.to(device), back=self.back.to(device))
 
-    def __call__(
-        self, weights: Weights, features: Tensor, labels: Tensor, text: Tensor, **numbers: Tensor
-    ) -> Tensor:
+    def __call__(self, weights: Weights, features: Tensor, labels: Tensor, text: Tensor, **numbers: Tensor) -> Tensor:
         """Losses (...) of unit features (..., N, D) of classes (..., N) before unit text (..., C, D)."""
         encoded, bridged = self.bridged(weights, features, labels)
-        share = class_shares(labels, text.shape[-2])
+        share = class_shares(labels, text.shape[-2]).to(features.dtype)
         seen = share.sum(-1) > 0
         prototypes = normalize(share @ bridged, dim=-1)
         own = torch.arange(text.shape[-2], device=text.device).expand(text.shape[:-1])
@@ -73,7 +72,7 @@ class BridgeLoss:
         return image / 2 + (said + before) / 4 + lam * agreed + mu * even
 
     def bridged(self, weights: Weights, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """e (..., N, E) and g (..., N, D)."""
+        """E (..., N, E) and g (..., N, D)."""
         bias = weights["bias"]
         own = bias.gather(-2, labels[..., None].expand(*labels.shape, bias.shape[-1]))
         encoded = normalize(features @ weights["inverse"] + own, dim=-1)
@@ -168,7 +167,7 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
     @property
     def parameters_(self) -> int:
         """How many numbers were trained."""
-        return int(self.inverse_.size + self.bias_.size)
+        return int(self.inverse_.size) + int(self.bias_.size)
 
     def _plan(self, support: Support) -> Course:
         projection = text_projection(support)
@@ -212,7 +211,8 @@ def class_shares(labels: Tensor, classes: int) -> Tensor:
 def mean_over(seen: Tensor, logits: Tensor, own: Tensor) -> Tensor:
     """Cross-entropy (...) of logits (..., C, C) and classes (..., C), the mean over the classes that have rows."""
     each = -torch.log_softmax(logits, -1).gather(-1, own[..., None])[..., 0]
-    return (each * seen).sum(-1) / seen.sum(-1)
+    mean: Tensor = (each * seen).sum(-1) / seen.sum(-1)
+    return mean
 
 
 def rising(lr: float, steps: int) -> list[float]:

@@ -3,14 +3,14 @@
     w_c = t_c + alpha (a_c + u_c),   a_c = s n_c / (2 N) sum_{i: y_i = c} f_i,   u_c = s / M sum_j q_jc g_j
     q = Sinkhorn(s g n(w)^T; r)                                 logits = s n(f) n(w_c)^T
 
-with N labelled unit rows f_i (D,), n_c of them of class c, and M unit rows g_j without labels. q (M, C) says how much of
-each of those a class has: exp(s g_j n(w_c)^T), scaled so that class c has the share r_c of all rows and each row is
+with N labelled unit rows f_i (D,), n_c of them of class c, and M unit rows g_j without labels. q (M, C) says how much
+of each of those a class has: exp(s g_j n(w_c)^T), scaled so that class c has the share r_c of all rows and each row is
 shared out whole, ten times in turn, ending with the rows. r_c = n_c / N; a class without a shot gets a quarter of the
 least share there is. It begins with w = t, and q and w take turns three times. With M = 0, u = 0.
 
 Taken from the source: all of this at alpha = 1 (https://github.com/jusiro/SS-Text-U, `sstextu.py`, MIT; read, not
-copied). Silva-Rodriguez and Konukoglu, Semi-Supervised Few-Shot Adaptation of Vision-Language Models (2026). Our own: the
-residual ratio alpha, and double precision, in which nothing overflows. Not verified: whether the authors' stored
+copied). Silva-Rodriguez and Konukoglu, Semi-Supervised Few-Shot Adaptation of Vision-Language Models (2026). Our own:
+the residual ratio alpha, and double precision, in which nothing overflows. Not verified: whether the authors' stored
 features have length 1, and any published number: those are of medical encoders. The shots are drawn alike from every
 class here, so that r is uniform, and what the data set's classes really have may differ from it.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.arrays import Doubles, unit
-from adapters.heads.ss_text.ss_text import Alpha, SSText, counts, sums
+from adapters.heads.ss_text.ss_text import Alpha, MovedText, counts, sums
 from adapters.parameters import AtLeast1
 from adapters.support import Support
 
@@ -33,7 +33,7 @@ ABSENT = 4
 """A class without a shot gets the least share there is over so much."""
 
 
-class SSTextU(SSText):
+class SSTextU(MovedText):
     """SS-Text-U. `fit` takes rows without a label, whose label is -1.
 
     Args:
@@ -42,7 +42,6 @@ class SSTextU(SSText):
         logit_scale: the encoder's scale s.
 
     Attributes:
-        weight_: w, as unit rows (C, D).
         unlabelled_: M.
     """
 
@@ -67,12 +66,10 @@ class SSTextU(SSText):
         self.unlabelled_ = len(others)
         labelled = scale * own / (2 * rows) * sums(support)
         share = class_shares(own[:, 0])
-        weight = text
+        weight = text if len(others) else text + self.alpha * labelled
         for _ in range(self.turns if len(others) else 0):
             q = sinkhorn(scale * others @ _unit(weight).T, share)
             weight = text + self.alpha * (labelled + scale / len(others) * q.T @ others)
-        if not len(others):
-            weight = text + self.alpha * labelled
         self.weight_ = unit(weight.astype(np.float32)) if self.alpha else support.text
 
     def prediction_note(self, X: Any) -> str:

@@ -31,6 +31,10 @@ from adapters import (
     ProKeR,
     Rapf,
     RegularizedLinearAdapter,
+    SeMoBridge,
+    SeMoBridgeT,
+    SSText,
+    SSTextU,
     TaskRes,
     TipAdapter,
     TipAdapterF,
@@ -71,6 +75,10 @@ HEADS: dict[str, Make] = {
     "ape": APE,
     "tip-x": TipX,
     "proker": ProKeR,
+    "ss-text": SSText,
+    "ss-text-u": SSTextU,
+    "semobridge": SeMoBridge,
+    "semobridge-t": lambda **kw: SeMoBridgeT(**{"steps": 20, **kw}),
     "meta": MetaAdapter,
     "mma": lambda **kw: MultiModalAdapter(**{"epochs": 3, **kw}),
     "cil-linear": CilLinear,
@@ -80,6 +88,7 @@ HEADS: dict[str, Make] = {
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
     **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct")},
+    **{name: HEADS[name] for name in ("ss-text", "ss-text-u")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }
 

@@ -22,6 +22,7 @@ from adapters import (
     LinearProbePlusPlus,
     MetaAdapter,
     RegularizedLinearAdapter,
+    SeMoBridgeT,
     TaskRes,
     TipAdapterF,
     ZeroShot,
@@ -93,8 +94,10 @@ STACKED: list[type[TrainedHead]] = [
     CrossModal,
     MetaAdapter,
     RegularizedLinearAdapter,
+    SeMoBridgeT,
     Gated,
     Instruct,
+    SeMoBridgeT,
 ]
 PARTS: list[tuple[type[TrainedHead], dict[str, Any]]] = [
     *((method, {}) for method in STACKED),
