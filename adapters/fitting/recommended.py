@@ -30,6 +30,7 @@ class GivenShots:
     text: Any
     val: None = None
     val_kshot: None = None
+    unlabelled: None = None
     source: str = "of the arrays given"
 
     @property

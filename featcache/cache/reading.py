@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
 from featcache.cache.labels_file import LabelsFile, Mended, new_labels, read_labels_file
@@ -19,6 +21,7 @@ from featcache.cache.layout import (
 )
 from featcache.cache.manifest import Completion, Manifest, check_format
 from featcache.cache.metadata import Expected
+from featcache.cache.projections import read_projections
 from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.split import CachedSplit
 from featcache.cache.text_sets import TextFeatures, TextIndex
@@ -181,7 +184,7 @@ class Cache:
     @property
     def text(self) -> TextFeatures:
         """The class-text embeddings of the default prompt set."""
-        return TextIndex(self.folder).read(self.class_names)
+        return self.text_set()
 
     def text_set(self, name: str | None = None) -> TextFeatures:
         """The class-text embeddings of a named prompt set (None: the default one).
@@ -189,7 +192,17 @@ class Cache:
         Raises:
             CacheError: There is no such prompt set.
         """
-        return TextIndex(self.folder).read(self.class_names, name)
+        text = TextIndex(self.folder).read(self.class_names, name)
+        return text if self.projections is None else replace(text, projection=self.projections.get("text"))
+
+    @cached_property
+    def projections(self) -> dict[str, np.ndarray] | None:
+        """What the towers end with, by name: `image` (P, D), `image_bias` (D,), `text` (E, D); None: it is not kept.
+
+        Raises:
+            CacheIncomplete: They are damaged.
+        """
+        return read_projections(self.folder, self.manifest)
 
 
 def read_manifest(folder: Folder) -> dict[str, Any]:

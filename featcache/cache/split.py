@@ -18,6 +18,8 @@ from featcache.cache.layout import (
     IMAGES,
     LABELS,
     MISSING,
+    PRE_IMAGES,
+    PRE_VIEWS,
     STATE,
     UNLABELLED,
     VIEWS,
@@ -129,6 +131,14 @@ class CachedSplit:
     def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
         return self._take(VIEWS, rows) if VIEWS in self._group else None
+
+    def take_pre_images(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, P) float32: what comes before the last projection, of some rows; None where that is not kept."""
+        return self._take(PRE_IMAGES, rows) if PRE_IMAGES in self._group else None
+
+    def take_pre_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, V, P) float32: the same of augmented views."""
+        return self._take(PRE_VIEWS, rows) if PRE_VIEWS in self._group else None
 
     def take_ids(self, rows: np.ndarray | slice) -> np.ndarray:
         """(R,) strings: some rows of `ids`, reading only the chunks they lie in."""

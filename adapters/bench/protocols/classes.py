@@ -40,6 +40,11 @@ class TextOfClasses:
         return tuple(self.whole.class_names[code] for code in self.classes)
 
     @property
+    def projection(self) -> Floats | None:
+        """What the text tower ends with (E, D), where the cache keeps it."""
+        return self.whole.projection
+
+    @property
     def logit_scale(self) -> float:
         """The encoder's."""
         return float(self.whole.logit_scale)
@@ -82,7 +87,7 @@ class ClassSubset:
 
     @property
     def unlabelled(self) -> SplitRows | None:
-        """Images whose labels are not looked at; none where classes are left out: whose images are theirs is unknown."""
+        """Images whose labels are not looked at; none where classes are left out: it is not known which are theirs."""
         return self.task.unlabelled if len(self.classes) == len(self.task.text.class_names) else None
 
     @cached_property

@@ -9,11 +9,11 @@ with H the mean cross-entropy to the rows' own classes, and v (C, E) the class t
 for a tenth of the steps and then stays. A new image gets the bias softmax(z2) B, of its raw cosines z2.
 
 Taken from the source: the losses, the start, the optimiser and the bias of new images (arXiv 2509.26036, released
-code). Different: rows have length 1, where the released code adds B to raw rows; v follows from t by P's
-pseudo-inverse, which is exact where E <= D and P has full rank; classes without shots take no part; new images always take z2, where
-the released code takes zero-shot instead if that is better on the validation split; the last step is kept, not the one
-that validation likes best. Not verified: lambda and mu, which the authors set for each data set in files that were not
-found.
+code). Different: rows have length 1, where the released code adds B to raw rows; v follows from t by P's pseudo-
+inverse, which is exact where E <= D and P has full rank; classes without shots take no part; new images always take z2,
+where the released code takes zero-shot instead if that is better on the validation split; the last step is kept, not
+the one that validation likes best. Not verified: lambda and mu, which the authors set for each data set in files that
+were not found.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
     @property
     def parameters_(self) -> int:
         """How many numbers were trained."""
-        return int(self.inverse_.size) + int(self.bias_.size)
+        trained: int = self.inverse_.size + self.bias_.size
+        return trained
 
     def _plan(self, support: Support) -> Course:
         projection = text_projection(support)
