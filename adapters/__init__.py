@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
     from adapters.heads.proker import ProKeR
-    from adapters.heads.reg_linear import RegularizedLinearAdapter
+    from adapters.heads.prolip.prolip import ProLIP
+    from adapters.heads.prolip.reg_linear import RegularizedLinearAdapter
     from adapters.heads.semobridge.semobridge import SeMoBridge
     from adapters.heads.semobridge.semobridge_t import SeMoBridgeT
     from adapters.heads.ss_text.ss_text import SSText
@@ -105,6 +106,7 @@ __all__ = [
     "MultiModalAdapter",
     "Predictor",
     "ProKeR",
+    "ProLIP",
     "Rapf",
     "RegularizedLinearAdapter",
     "RunError",

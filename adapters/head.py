@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,9 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     for which that was measured not to lose to their fixed defaults on real features (docs/methods.md)."""
     takes_unlabelled: ClassVar[bool] = False
     """Whether it also learns from rows that have no label: -1 in `y`."""
+    sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "embeddings"
+    """What it needs of a cache's images: their embeddings; the projections that they came through, too; or what comes
+    before the image tower's projection in place of them. The latter two `featcache extract --keep` keeps."""
     try_when: ClassVar[str] = ""
     """When to try it, and what to beware of, for `adapters list`."""
 
@@ -136,8 +139,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         rows = None
         if held_out is not None:
             features = to_float32(held_out[0], "held_out X", (2,))
-            if features.shape[1] != support.text.shape[1]:
-                raise AdapterError(f"held_out X has {features.shape[1]} columns; X has {support.text.shape[1]}")
+            if features.shape[1] != support.views.shape[2]:
+                raise AdapterError(f"held_out X has {features.shape[1]} columns; X has {support.views.shape[2]}")
             rows = Rows(unit(features), self._held_out_codes(held_out[1], support))
         head: Self = clone(self)
         if rows is None and support.shots < 2:

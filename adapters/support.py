@@ -39,6 +39,9 @@ class Support:
         has_text: whether text was given.
         prompts: raw embeddings (C, T, D) of every prompt, NaN-padded; None where only class rows were given.
         projection: what the encoder's text tower ends with (E, D), from its own width to D; None where it is not known.
+        image_projection: what the image tower ends with (P, D), where the features are from before it; None: they are
+            embeddings.
+        image_bias: whether its last row is a bias, which is not trained; the features then end with a 1.
         unlabelled: unit rows (M, D) of images that came without a label; only for heads that take them.
     """
 
@@ -49,6 +52,8 @@ class Support:
     has_text: bool
     prompts: Floats | None = None
     projection: Floats | None = None
+    image_projection: Floats | None = None
+    image_bias: bool = False
     unlabelled: Floats = field(default_factory=_no_rows)
 
     @classmethod
@@ -72,12 +77,16 @@ class Support:
         labels, classes = encode_labels(y, len(views), None if weights is None else len(weights))
         if weights is None:
             return cls(views, labels, classes, class_means(unit(views.mean(1)), labels, len(classes)), False)
-        if weights.shape[1] != views.shape[2]:
+        before = getattr(text, "image_projection", None)
+        if before is not None and views.shape[2] != len(before):
+            raise AdapterError(f"X has {views.shape[2]} columns; the projection after it takes {len(before)}")
+        if before is None and weights.shape[1] != views.shape[2]:
             raise AdapterError(
                 f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
             )
         projection = getattr(text, "projection", None)
-        return cls(views, labels, classes, weights, True, text_prompts(text), projection)
+        bias = bool(getattr(text, "image_bias", False))
+        return cls(views, labels, classes, weights, True, text_prompts(text), projection, before, bias)
 
     @cached_property
     def unit_views(self) -> Floats:

@@ -30,6 +30,7 @@ from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.seen import seen_by
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from featcache.places.folder import absolute
@@ -169,7 +170,10 @@ def fit_and_score(
     check_shares(reject, coverage)
     clock = _Clock()
     # The most shots of a class are what a recipe depends on; of `all` the task knows them.
+    cache = seen_by(methods.METHODS[method], cache)
     task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
+    if cache.text.image_projection is not None and (reject is not None or coverage is not None):
+        raise AdapterError(f"{method} learns no --reject and no --coverage: leave them out")
     recipe = Recipe(method, task.shots, params or {}, asked_for, calibrate, device)
     regime = recipe.regime
     asked_more = {"calibrate": calibrate and regime.on_shots}

@@ -23,6 +23,7 @@ from adapters.predicting.encoder import load_encoder
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS
 from adapters.scores import tempered_logits
+from featcache.cache.projections import before_it
 from featcache.encoding.known import KnownEmbeddings
 from featcache.records import digest
 
@@ -126,7 +127,8 @@ class Predictor:
             run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
             model: directory of the encoder, where it is another than when the run was fitted.
             pretrained: file of its weights, likewise.
-            reuse: whether to take embeddings from caches under the root that have the same file by the same encoder.
+            reuse: whether to take embeddings from caches under the root that have the same file by the same encoder;
+                what comes before the last projection is always encoded.
             root: where runs and caches are looked for.
             device: where the head and the encoder compute.
 
@@ -150,12 +152,17 @@ class Predictor:
 
         answers = read_answers(saved.path / ANSWERS, config)
         identity = config["encoder"]
-        encoder, note = load_encoder(identity, saved.name, device=device, model=model, pretrained=pretrained)
+        before = head.sees == "pre-projection"
+        encoder, note = load_encoder(
+            identity, saved.name, device=device, model=model, pretrained=pretrained, keep=before
+        )
         # Heads that were saved before they said how their cache was encoded, or by hand, lack these two.
         fitted_on = config.get("cache", {})
         batch_size = int(fitted_on.get("batch_size") or default_batch_size(encoder.device))
         dtype = str(fitted_on.get("dtype") or DTYPE)
-        known = KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse else None
+        known = (
+            KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse and not before else None
+        )
         return cls(
             head,
             answers,
@@ -199,7 +206,7 @@ class Predictor:
 
     def _answered(self, batch: EncodedImages, top_k: int) -> Iterator[Prediction]:
         readable = [row for row, error in enumerate(batch.errors) if not error]
-        told = iter(self._told(batch.features[readable]) if readable else ())
+        told = iter(self._told(self._seen(batch.features[readable])) if readable else ())
         for image_id, error, cache in zip(batch.ids, batch.errors, batch.caches, strict=True):
             if error:
                 yield Prediction(image_id, error=error)
@@ -215,6 +222,11 @@ class Predictor:
                 rejected=rejected,
                 cache=cache or None,
             )
+
+    def _seen(self, features: Floats) -> Floats:
+        """Of what the encoder gives, what the head sees."""
+        encoder = self._stream.encoder
+        return before_it(features[:, encoder.dim :], encoder.projections) if encoder.projections else features
 
     def _told(self, embeddings: Floats) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_] | None, bool | None]]:
         """Of each of B embeddings: class probabilities (C,), its set of classes (C,), whether it is none of them."""

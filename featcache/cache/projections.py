@@ -51,6 +51,19 @@ def read_projections(folder: Folder, manifest: Mapping[str, Any]) -> dict[str, n
     return found
 
 
+def whole_projection(projections: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(P, D) that takes what is before the image tower's projection to the embedding; the last row is a bias if any."""
+    bias = projections.get("image_bias")
+    return projections["image"] if bias is None else np.concatenate([projections["image"], bias[None]])
+
+
+def before_it(features: np.ndarray, projections: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Features (..., P) as `whole_projection` takes them: with a 1 at the end where that has a bias."""
+    if "image_bias" not in projections:
+        return features
+    return np.concatenate([features, np.ones_like(features[..., :1])], axis=-1)
+
+
 def _there(folder: Folder) -> str:
     found = _read(folder)
     return "" if found is None else projections_digest(found)

@@ -25,6 +25,7 @@ from featcache.cache.layout import (
     VIEWS,
 )
 from featcache.cache.metadata import Expected
+from featcache.cache.projections import before_it
 from featcache.errors import CacheIncomplete, in_a_line
 from featcache.ids import decode_ids
 from featcache.places.folder import array_in
@@ -45,12 +46,18 @@ class CachedSplit:
     """
 
     def __init__(
-        self, name: str, group: zarr.Group, expected: Expected, mended: Mapping[int, int] | None = None
+        self,
+        name: str,
+        group: zarr.Group,
+        expected: Expected,
+        mended: Mapping[int, int] | None = None,
+        before: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.name = name
         self._group = group
         self._expected = expected
         self._mended = dict(mended or {})
+        self._before = before  # the projections, where what is before them takes the embeddings' place
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._ahead: dict[str, np.ndarray] = {}
 
@@ -126,11 +133,17 @@ class CachedSplit:
         Raises:
             CacheIncomplete: Some of them are damaged or missing; missing rows never pass for numbers.
         """
+        if self._before is not None:
+            return before_it(self._take(PRE_IMAGES, rows), self._before)
         return self._take(IMAGES, rows)
 
     def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
-        return self._take(VIEWS, rows) if VIEWS in self._group else None
+        if VIEWS not in self._group:
+            return None
+        if self._before is not None:
+            return before_it(self._take(PRE_VIEWS, rows), self._before)
+        return self._take(VIEWS, rows)
 
     def take_pre_images(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, P) float32: what comes before the last projection, of some rows; None where that is not kept."""

@@ -21,6 +21,7 @@ from adapters.training.trained_head import TrainedHead
 
 RNG = np.random.default_rng(0)
 BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal", "semobridge", "semobridge-t"}
+LAST = {"prolip", "reg-linear"}
 INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
 
 
@@ -39,6 +40,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "clap",
                 "lp++",
                 "cross-modal",
+                "prolip",
                 "reg-linear",
                 "meta",
                 "gated",
@@ -46,7 +48,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "semobridge-t",
             },
         ),
-        (ClassesFromText, {"zero-shot", "auto", "clip", "reg-linear", "gated", "instruct", "mma", *INCREMENTAL}),
+        (ClassesFromText, {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "mma", *INCREMENTAL}),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),
         (LearntOnce, {"meta"}),

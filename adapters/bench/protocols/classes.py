@@ -45,6 +45,16 @@ class TextOfClasses:
         return self.whole.projection
 
     @property
+    def image_projection(self) -> Floats | None:
+        """What the image tower ends with (P, D), where the features are from before it."""
+        return self.whole.image_projection
+
+    @property
+    def image_bias(self) -> bool:
+        """Whether its last row is a bias."""
+        return self.whole.image_bias
+
+    @property
     def logit_scale(self) -> float:
         """The encoder's."""
         return float(self.whole.logit_scale)

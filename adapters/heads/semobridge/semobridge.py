@@ -6,7 +6,7 @@ numbers for each data set in 1,000 trials on the whole validation split; `tuned`
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class SeMoBridge(Bridged, ClosedForm):
     source: ClassVar[str] = "SeMoBridge, arXiv 2509.26036, released code"
     trains: ClassVar[str] = "nothing; a pseudo-inverse of the text projection"
     needs: ClassVar[str] = "text; the text projection (extract --keep pre-projection); views used if there"
+    sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "projections"
     try_when: ClassVar[str] = "few shots and no training, where images and texts lie far apart"
     learned: ClassVar[tuple[str, ...]] = ("projection_", "inverse_", "prototypes_", "means_")
 

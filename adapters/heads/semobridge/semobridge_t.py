@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -125,6 +125,7 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
     source: ClassVar[str] = "SeMoBridge-T, arXiv 2509.26036, released code"
     trains: ClassVar[str] = "a matrix from images to the text tower's outputs, and a bias a class"
     needs: ClassVar[str] = "text; the text projection (extract --keep pre-projection); views used if there"
+    sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "projections"
     try_when: ClassVar[str] = "semobridge helps, and there is a minute for training"
     learned: ClassVar[tuple[str, ...]] = ("projection_", "inverse_", "bias_", "prototypes_", "means_")
 
@@ -167,8 +168,7 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
     @property
     def parameters_(self) -> int:
         """How many numbers were trained."""
-        trained: int = self.inverse_.size + self.bias_.size
-        return trained
+        return int(self.inverse_.size + self.bias_.size)
 
     def _plan(self, support: Support) -> Course:
         projection = text_projection(support)
@@ -189,8 +189,8 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
         return support.views.shape, support.text.shape, projection, self.steps
 
     def _state_bytes(self, support: Support) -> int:
-        width, dim = text_projection(support).shape
-        return 4 * 3 * width * (dim + len(support.text))
+        projection = text_projection(support)
+        return 4 * 3 * (projection.size + len(projection) * len(support.text))
 
     @staticmethod
     def _stack(plans: Sequence[Course], device: torch.device) -> BridgeStack:

@@ -32,6 +32,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "clap": {"epochs": 5},
     "lp++": {"epochs": 10},
     "cross-modal": {"iterations": 50},
+    "prolip": {"steps": 20},
     "reg-linear": {"steps": 20},
     "mma": {"epochs": 1},
     "gated": {"epochs": 5},
