@@ -172,8 +172,8 @@ def fit_and_score(
     # The most shots of a class are what a recipe depends on; of `all` the task knows them.
     cache = seen_by(methods.METHODS[method], cache)
     task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
-    if cache.text.image_projection is not None and (reject is not None or coverage is not None):
-        raise AdapterError(f"{method} learns no --reject and no --coverage: leave them out")
+    if methods.METHODS[method].sees == "pre-projection" and reject is not None:
+        raise AdapterError(f"--reject compares embeddings, which {method} does not see: leave it out")
     recipe = Recipe(method, task.shots, params or {}, asked_for, calibrate, device)
     regime = recipe.regime
     asked_more = {"calibrate": calibrate and regime.on_shots}

@@ -61,6 +61,9 @@ class FakeText:
     name: str = "plain"
     logit_scale: float = 20.0
     logit_bias: float | None = None
+    projection: np.ndarray | None = None
+    image_projection: np.ndarray | None = None
+    image_bias: bool = False
 
     @property
     def prompts(self) -> tuple[tuple[str, ...], ...]:
@@ -88,6 +91,7 @@ class FakeCache:
     )
 
     mended: Mended | None = None
+    projections: None = None
     caveat: str = ""
     how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
 

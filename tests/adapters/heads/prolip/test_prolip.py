@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from adapters.fitting.fit import fit
 from adapters.methods import zero_shot
 from adapters.runs.evaluate import evaluate
 from adapters.tasks.seen import task_seen_by
-from tests.conftest import ImageFolder
 from tests.golden_files import golden
+from tests.pictures import draw_class_folders
 
 DATA, SUPPORT, WEIGHTS, GOLD = golden("data", "support", "text_weights", "prolip")
 ROWS = SUPPORT["rows_k4"]
@@ -90,12 +91,12 @@ def test_features_of_another_width_are_refused() -> None:
         ProLIP().fit(X, LABELS, text=Text(np.ones((81, 64), np.float32)))
 
 
-@pytest.fixture
-def kept(image_folder: ImageFolder, root: Path) -> featcache.Cache:
-    folder = image_folder(per_class=8)
-    return featcache.extract(
-        "tiny", str(folder), keep="pre-projection", views=1, workers=0, device="cpu", progress=False
-    )
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> featcache.Cache:
+    place = tmp_path_factory.mktemp("kept")
+    draw_class_folders(place / "photos", classes=2, per_class=6, seed=0)
+    how = {"keep": "pre-projection", "root": place / "home", "views": 1, "workers": 0, "device": "cpu"}
+    return featcache.extract("tiny", str(place / "photos"), progress=False, **how)  # type: ignore[arg-type]
 
 
 def test_from_images_to_an_answer(kept: featcache.Cache, tmp_path: Path) -> None:
@@ -110,11 +111,10 @@ def test_from_images_to_an_answer(kept: featcache.Cache, tmp_path: Path) -> None
     assert [answer.predicted for answer in answers] == [kept.class_names[code] for code in expected]
 
 
-def test_a_cache_without_it_is_told_what_to_type(image_folder: ImageFolder, root: Path) -> None:
-    cache = featcache.extract("tiny", str(image_folder(per_class=8)), workers=0, device="cpu", progress=False)
+def test_a_cache_without_it_is_told_what_to_type(make_cache: Callable[..., featcache.Cache]) -> None:
     for method, tower in (("prolip", "image"), ("semobridge", "text"), ("semobridge-t", "text")):
         with pytest.raises(AdapterError, match=rf"{method} needs the {tower} tower's .*--keep pre-projection"):
-            adapters.fit(method, cache, shots=2)
+            adapters.fit(method, make_cache(), shots=2)
 
 
 def test_a_task_is_drawn_alike_before_the_projection(kept: featcache.Cache) -> None:
