@@ -20,7 +20,7 @@ import numpy as np
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.seals import SEAL_BYTES
+from featcache.cache.sealed import SEAL_BYTES
 from featcache.ids import CONTENT_BYTES
 
 MANIFEST, COMPLETE = "manifest.json", "complete.json"

@@ -34,7 +34,7 @@ from featcache.cache.layout import (
 )
 from featcache.cache.manifest import BEFORE, pre_width
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.seals import ShardSeal, seals_shards
+from featcache.cache.sealed import ShardSeal, seals_shards
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import blocks, encode_ids
 from featcache.places.folder import Folder, array_in

@@ -38,7 +38,7 @@ from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.projections import read_projections
 from featcache.cache.reading import read_completion, read_manifest
-from featcache.cache.seals import ShardSeal, seals_shards
+from featcache.cache.sealed import ShardSeal, seals_shards
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError

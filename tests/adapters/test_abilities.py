@@ -56,7 +56,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
         (Incremental, INCREMENTAL),
         (
             TakesClasses,
-            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "ss-text", "ss-text-u", "semobridge"},
+            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "ss-text", "semobridge"},
         ),
     ],
 )

@@ -57,7 +57,7 @@ class BridgeLoss:
     def __call__(self, weights: Weights, features: Tensor, labels: Tensor, text: Tensor, **numbers: Tensor) -> Tensor:
         """Losses (...) of unit features (..., N, D) of classes (..., N) before unit text (..., C, D)."""
         encoded, bridged = self.bridged(weights, features, labels)
-        share = class_shares(labels, text.shape[-2]).to(features.dtype)
+        share = class_shares(labels, text.shape[-2], features)
         seen = share.sum(-1) > 0
         prototypes = normalize(share @ bridged, dim=-1)
         own = torch.arange(text.shape[-2], device=text.device).expand(text.shape[:-1])
@@ -94,7 +94,7 @@ class BridgeStack(DifferentiatedStack):
         pool = self.batches.pool_of[place]
         features, labels = self.batches.pool[pool], self.batches.codes[pool]
         _, bridged = self._loss.bridged(weights, features, labels)
-        prototypes = normalize(class_shares(labels, self.text.shape[1]) @ bridged, dim=-1)
+        prototypes = normalize(class_shares(labels, self.text.shape[1], features) @ bridged, dim=-1)
         return {**super().learned(place), "prototypes_": prototypes.cpu().numpy()}
 
 
@@ -203,10 +203,16 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
         return torch.softmax(z2, 1) @ torch.from_numpy(self.bias_)
 
 
-def class_shares(labels: Tensor, classes: int) -> Tensor:
-    """What takes rows to the means of their classes (..., C, N): 1 / n_c where a row is of the class, else 0."""
-    one_hot = torch.nn.functional.one_hot(labels, classes).mT.float()
-    return one_hot / one_hot.sum(-1, keepdim=True).clamp_min(1)
+def class_shares(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """What takes rows to the means of their classes (..., C, N): 1 / n_c where a row is of the class, else 0.
+
+    Args:
+        labels: (..., N).
+        classes: C.
+        like: a tensor of the wanted kind.
+    """
+    own = like.new_zeros(*labels.shape, classes).scatter_(-1, labels[..., None], 1).mT
+    return own / own.sum(-1, keepdim=True).clamp_min(1)
 
 
 def mean_over(seen: Tensor, logits: Tensor, own: Tensor) -> Tensor:

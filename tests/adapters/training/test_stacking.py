@@ -73,7 +73,7 @@ def grid(method: type[Head], **fixed: Any) -> tuple[list[Head], list[tuple[Any, 
                 for name, value in {
                     "epochs": 20,
                     "iterations": 100,
-                    "steps": 20,
+                    "steps": 8,
                     "batch_size": 8,
                     **fixed,
                     **changes,
