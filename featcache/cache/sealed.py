@@ -1,7 +1,7 @@
 """Seals: digests of the small files of a cache and of its shards.
 
-A small file has a digest of what it says, so that no changed character passes for a value. That of a shard is of all that
-it holds and of whose it is, so that no chunk passes for another's.
+A small file has a digest of what it says, so that no changed character passes for a value. That of a shard is of all
+that it holds and of whose it is, so that no chunk passes for another's.
 """
 
 from __future__ import annotations
