@@ -91,7 +91,7 @@ class FakeCache:
     )
 
     mended: Mended | None = None
-    projections: None = None
+    projections: dict[str, np.ndarray] | None = None
     caveat: str = ""
     how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
 
@@ -121,6 +121,18 @@ class FakeCache:
 
     def __getitem__(self, split: str) -> FakeSplit:
         return self.parts[split]
+
+    def keeping(self) -> FakeCache:
+        """One that keeps projections, which change nothing: what comes before them are the embeddings."""
+        same = np.eye(self.text.matrix.shape[1], dtype=np.float32)
+        texts = {name: replace(text, projection=same) for name, text in self.texts.items()}
+        return replace(self, texts=texts, projections={"image": same, "text": same})
+
+    def before_projection(self) -> FakeCache:
+        """As a real cache does it."""
+        assert self.projections is not None
+        before = self.projections["image"]
+        return replace(self, texts={name: replace(text, image_projection=before) for name, text in self.texts.items()})
 
     def relabelled(self, labels: Any) -> FakeCache:
         """As a real cache does it."""
