@@ -41,7 +41,12 @@ if TYPE_CHECKING:
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
     from adapters.heads.proker import ProKeR
-    from adapters.heads.reg_linear import RegularizedLinearAdapter
+    from adapters.heads.prolip.prolip import ProLIP
+    from adapters.heads.prolip.reg_linear import RegularizedLinearAdapter
+    from adapters.heads.semobridge.semobridge import SeMoBridge
+    from adapters.heads.semobridge.semobridge_t import SeMoBridgeT
+    from adapters.heads.ss_text.ss_text import SSText
+    from adapters.heads.ss_text.ss_text_u import SSTextU
     from adapters.heads.taskres import TaskRes
     from adapters.heads.timo import TIMO
     from adapters.heads.tip.ape import APE
@@ -101,9 +106,14 @@ __all__ = [
     "MultiModalAdapter",
     "Predictor",
     "ProKeR",
+    "ProLIP",
     "Rapf",
     "RegularizedLinearAdapter",
     "RunError",
+    "SSText",
+    "SSTextU",
+    "SeMoBridge",
+    "SeMoBridgeT",
     "Task",
     "TaskError",
     "TaskRes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,11 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     chosen_by_default: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters that are chosen on the support unless one is told otherwise or given one of them. Only of heads
     for which that was measured not to lose to their fixed defaults on real features (docs/methods.md)."""
+    takes_unlabelled: ClassVar[bool] = False
+    """Whether it also learns from rows that have no label: -1 in `y`."""
+    sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "embeddings"
+    """What it needs of a cache's images: their embeddings; the projections that they came through, too; or what comes
+    before the image tower's projection in place of them. The latter two `featcache extract --keep` keeps."""
     try_when: ClassVar[str] = ""
     """When to try it, and what to beware of, for `adapters list`."""
 
@@ -70,7 +75,8 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
         Args:
             X: features (N, D), or (N, V, D) with V augmented views of every image; raw or normalised; NumPy or torch.
-            y: labels (N,), integers that index the rows of `text`; without text any labels.
+            y: labels (N,), integers that index the rows of `text`; without text any labels. A head that
+                `takes_unlabelled` takes rows of label -1, too.
             text: class text (C, D), or an object with `.weights()`; None: the class means of the unit support rows.
 
         Returns:
@@ -79,7 +85,7 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         Raises:
             AdapterError: shapes, labels or hyper-parameters that do not fit together.
         """
-        support = Support.check(X, y, text)
+        support = Support.check(X, y, text, unlabelled=self.takes_unlabelled)
         self._check_parameters()
         return self._fit_support(support)
 
@@ -128,13 +134,13 @@ class Head(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             held_out: features (M, D) and labels (M,) to choose on; None: choose on the support itself, by leaving
                 rows out. Where that is impossible (one shot) the clone is unchanged and `selection_note_` says why.
         """
-        support = Support.check(X, y, text)
+        support = Support.check(X, y, text, unlabelled=self.takes_unlabelled)
         self._check_parameters()
         rows = None
         if held_out is not None:
             features = to_float32(held_out[0], "held_out X", (2,))
-            if features.shape[1] != support.text.shape[1]:
-                raise AdapterError(f"held_out X has {features.shape[1]} columns; X has {support.text.shape[1]}")
+            if features.shape[1] != support.views.shape[2]:
+                raise AdapterError(f"held_out X has {features.shape[1]} columns; X has {support.views.shape[2]}")
             rows = Rows(unit(features), self._held_out_codes(held_out[1], support))
         head: Self = clone(self)
         if rows is None and support.shots < 2:

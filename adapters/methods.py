@@ -35,8 +35,13 @@ METHODS: Named[type[Head]] = Named(
         "cross-modal": "adapters.heads.cross_modal.cross_modal:CrossModal",
         "gated": "adapters.heads.gated:Gated",
         "instruct": "adapters.heads.instruct:Instruct",
-        "reg-linear": "adapters.heads.reg_linear:RegularizedLinearAdapter",
+        "prolip": "adapters.heads.prolip.prolip:ProLIP",
+        "reg-linear": "adapters.heads.prolip.reg_linear:RegularizedLinearAdapter",
         "gda": "adapters.heads.gda:GDA",
+        "ss-text": "adapters.heads.ss_text.ss_text:SSText",
+        "ss-text-u": "adapters.heads.ss_text.ss_text_u:SSTextU",
+        "semobridge": "adapters.heads.semobridge.semobridge:SeMoBridge",
+        "semobridge-t": "adapters.heads.semobridge.semobridge_t:SeMoBridgeT",
         "proker": "adapters.heads.proker:ProKeR",
         "ape": "adapters.heads.tip.ape:APE",
         "tip-x": "adapters.heads.tip.tip_x:TipX",
@@ -76,7 +81,11 @@ def load(folder: str | Path, *, device: str | None = None) -> Head:
 def zero_shot(text: Any) -> Head:
     """The fitted baseline for the classes of a text with a `logit_scale`."""
     weights = text.weights()
-    return METHODS[BASELINE](logit_scale=float(text.logit_scale)).fit(weights, range(len(weights)), text=text)
+    before = getattr(text, "image_projection", None)
+    if before is None:
+        return METHODS[BASELINE](logit_scale=float(text.logit_scale)).fit(weights, range(len(weights)), text=text)
+    head = METHODS["prolip"](lr=0.0, steps=1, logit_scale=float(text.logit_scale))  # untrained, it is zero-shot
+    return head.fit([[1.0] * len(before)] * len(weights), range(len(weights)), text=text)
 
 
 def describe_methods(*, dim: int = 512, classes: int = 10, shots: int = 16) -> list[dict[str, Any]]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, encode_labels, text_prompts, text_weights, to_float32, unit
+from adapters.arrays import Floats, Ints, encode_labels, text_prompts, text_weights, to_float32, to_numpy, unit
 from adapters.errors import AdapterError
+
+UNLABELLED = -1
+"""The label of a row that has none."""
+
+
+def _no_rows() -> Floats:
+    return np.zeros((0, 0), dtype=np.float32)
 
 
 class Rows(NamedTuple):
@@ -31,6 +38,11 @@ class Support:
         text: unit rows (C, D); the class means of the unit support rows where no text was given.
         has_text: whether text was given.
         prompts: raw embeddings (C, T, D) of every prompt, NaN-padded; None where only class rows were given.
+        projection: what the encoder's text tower ends with (E, D), from its own width to D; None where it is not known.
+        image_projection: what the image tower ends with (P, D), where the features are from before it; None: they are
+            embeddings.
+        image_bias: whether its last row is a bias, which is not trained; the features then end with a 1.
+        unlabelled: unit rows (M, D) of images that came without a label; only for heads that take them.
     """
 
     views: Floats
@@ -39,21 +51,42 @@ class Support:
     text: Floats
     has_text: bool
     prompts: Floats | None = None
+    projection: Floats | None = None
+    image_projection: Floats | None = None
+    image_bias: bool = False
+    unlabelled: Floats = field(default_factory=_no_rows)
 
     @classmethod
-    def check(cls, X: Any, y: Any, text: Any) -> Support:
-        """Check and bring into shape what `fit` was given; see `Head.fit`."""
+    def check(cls, X: Any, y: Any, text: Any, *, unlabelled: bool = False) -> Support:
+        """Check and bring into shape what `fit` was given; see `Head.fit`.
+
+        Args:
+            X: features.
+            y: labels.
+            text: class text.
+            unlabelled: whether rows may be without a label, -1.
+        """
+        if unlabelled and y is not None and (without := to_numpy(y) == UNLABELLED).any() and not without.all():
+            features = to_float32(X, "X", (2, 3))
+            known = cls.check(features[~without], to_numpy(y)[~without], text)
+            others = features[without]
+            return replace(known, unlabelled=unit(others if others.ndim == 2 else others.mean(1)))
         features = to_float32(X, "X", (2, 3))
         views = features if features.ndim == 3 else features[:, None]
         weights = None if text is None else text_weights(text)
         labels, classes = encode_labels(y, len(views), None if weights is None else len(weights))
         if weights is None:
             return cls(views, labels, classes, class_means(unit(views.mean(1)), labels, len(classes)), False)
-        if weights.shape[1] != views.shape[2]:
+        before = getattr(text, "image_projection", None)
+        if before is not None and views.shape[2] != len(before):
+            raise AdapterError(f"X has {views.shape[2]} columns; the projection after it takes {len(before)}")
+        if before is None and weights.shape[1] != views.shape[2]:
             raise AdapterError(
                 f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
             )
-        return cls(views, labels, classes, weights, True, text_prompts(text))
+        projection = getattr(text, "projection", None)
+        bias = bool(getattr(text, "image_bias", False))
+        return cls(views, labels, classes, weights, True, text_prompts(text), projection, before, bias)
 
     @cached_property
     def unit_views(self) -> Floats:
@@ -84,7 +117,7 @@ class Support:
         """The support of a subset of rows: same classes and text (class means anew where no text was given)."""
         views, labels = self.views[rows], self.labels[rows]
         text = self.text if self.has_text else class_means(unit(views.mean(1)), labels, len(self.classes))
-        return Support(views, labels, self.classes, text, self.has_text, self.prompts)
+        return replace(self, views=views, labels=labels, text=text)
 
 
 def class_means(rows: Floats, labels: Ints, classes: int) -> Floats:

@@ -67,6 +67,7 @@ def extract(
     suffix: str | None = None,
     templates: str | Path | None = None,
     views: int = 0,
+    keep: str | None = None,
     precision: str = "auto",
     dtype: str = "float16",
     batch_size: int | Literal["auto"] | None = None,
@@ -110,6 +111,7 @@ def extract(
         suffix: What the names of a table's files lack at their end, such as `.jpg`.
         templates: A prompt set of the data set, or a file of templates or of prompts per class.
         views: Augmented views of each training image, beside the centre view.
+        keep: "pre-projection": also what comes before the image tower's last projection, and both towers' projections.
         precision: Of the encoder: auto (fp16 on CUDA, else fp32), fp32, fp16 or bf16.
         dtype: Of the stored embeddings: float16 or float32.
         batch_size: Images encoded together; default 32 on a CPU, 256 on a GPU. `auto` is the size that a short
@@ -158,6 +160,7 @@ def extract(
         suffix=suffix,
         templates=templates,
         views=views,
+        keep=keep,
         precision=precision,
         dtype=dtype,
         batch_size=batch_size,

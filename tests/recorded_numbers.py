@@ -39,10 +39,15 @@ GRIDS = {
     "clap": {"lr": "0.01,0.1", "epochs": "20"},
     "lp++": {"epochs": "20,50"},
     "cross-modal": {"alpha": "0:1:0.25", "lr": "1e-4,1e-3", "iterations": "200"},
+    "prolip": {"penalty": "0,0.1,1", "steps": "30"},
     "reg-linear": {"penalty": "0,0.1,1", "steps": "30"},
     "gated": {"lr": "1e-4,1e-3", "epochs": "20"},
     "instruct": {"lr": "1e-5,1e-4", "epochs": "2"},
     "gda": {"alpha": "0.1,1,10"},
+    "ss-text": {"alpha": "0.01,0.1,1"},
+    "ss-text-u": {"alpha": "0.01,0.1,1"},
+    "semobridge": {"alpha": "0.1,1,10", "beta": "1,5"},
+    "semobridge-t": {"alpha": "0.1,1,10", "lr": "1e-4,1e-3", "steps": "20"},
     "proker": {"beta": "1,5,10"},
     "ape": {"alpha": "0:4:0.5", "beta": "1,5"},
     "tip-x": {"alpha": "0:4:0.5", "gamma": "0.1,1"},
@@ -86,7 +91,7 @@ def eurosat(root: Path, shared: Path) -> str:
 
 
 def _tiny(root: Path) -> list[str]:
-    return ["--model", "tiny", "--root", str(root), "--device", "cpu"]
+    return ["--model", "tiny", "--keep", "pre-projection", "--root", str(root), "--device", "cpu"]
 
 
 RECIPES = {

@@ -48,6 +48,7 @@ class _Lesson:
     test: SplitRows
     source: str
     val_kshot: None = None
+    unlabelled: None = None
 
 
 def add(

@@ -117,12 +117,13 @@ def _right_of_run(run: str | Path, cache: Cache, pool: Pool, root: str | None, d
     from adapters.runs.catalogue import find_run
     from adapters.runs.opened import check_cache
     from adapters.scores import logits_in_blocks
+    from adapters.tasks.seen import seen_by
     from adapters.tasks.split_rows import read_split
 
     saved = find_run(run, root=root)
     head = load(saved.path, device=device)
     check_cache(head.config, cache, saved.name)
-    test = read_split(cache, "test")
+    test = read_split(seen_by(type(head), cache), "test")
     (logits,) = logits_in_blocks((head,), test.blocks())
     right = np.zeros(len(pool), bool)
     right[pool.of_split("test") & pool.labelled] = logits.argmax(1) == test.labels

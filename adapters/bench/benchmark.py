@@ -55,7 +55,8 @@ def run(
     numbers differs. A method that cannot be fitted is left out, with the reason among the notes.
 
     Args:
-        methods: names (`adapters.methods`), or "all"; zero-shot always stands first.
+        methods: names (`adapters.methods`), or "all", of which are left out those that need what a cache does not keep
+            (`Head.sees`); zero-shot always stands first.
         caches: opened caches; some protocols fit on the first and only test on the others.
         shots: numbers of shots K; "all": every labelled training image, of classes as large as they are.
         seeds: each is a draw of shots and the seed of the training.
@@ -78,7 +79,7 @@ def run(
         TaskError: a cache cannot give the task.
         RunError: the folder cannot be used, or another bench is writing it.
     """
-    names = _methods(methods)
+    names = _methods(methods, caches)
     if not caches or not shots or not seeds:
         raise AdapterError("expected at least one cache, number of shots and seed: type --shots 1,4,16 --seeds 1,2,3")
     if shots == ALL:
@@ -145,9 +146,12 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
     return failures
 
 
-def _methods(methods: Sequence[str] | str) -> list[str]:
-    if isinstance(methods, str):
-        methods = list(METHODS) if methods == "all" else methods.split(",")
+def _methods(methods: Sequence[str] | str, caches: Sequence[Cache]) -> list[str]:
+    if methods == "all":
+        kept = all(cache.projections is not None for cache in caches)
+        methods = [name for name in METHODS if kept or METHODS[name].sees == "embeddings"]
+    elif isinstance(methods, str):
+        methods = methods.split(",")
     return list(dict.fromkeys([BASELINE, *methods]))
 
 

@@ -16,6 +16,7 @@ from adapters.fitting.code import code_digest
 from adapters.fitting.recipe import hyperparameters
 from adapters.methods import METHODS
 from adapters.show.numbers import shots_of
+from adapters.tasks.seen import seen_by, task_seen_by
 from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class Cell:
         Raises:
             AdapterError: the method cannot be fitted on this task.
         """
-        protocol = PROTOCOLS[self.recipe.settings.protocol]
-        return protocol.examine(self.recipe, task, self.seed, self.targets)
+        protocol, head = PROTOCOLS[self.recipe.settings.protocol], self.recipe.head_class
+        targets = [seen_by(head, target) for target in self.targets]
+        return protocol.examine(self.recipe, task_seen_by(head, task), self.seed, targets)
 
 
 def plan(

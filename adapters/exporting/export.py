@@ -140,6 +140,11 @@ def _encoder(head: Head, saved: SavedRun) -> Encoder:
     from adapters.predicting.encoder import check_encoder
     from featcache.encoders.of_identity import encoder_of
 
+    if head.sees == "pre-projection":
+        raise AdapterError(
+            f"{head.method} sees what comes before the encoder's last projection: export {saved.name} without "
+            "--with-encoder"
+        )
     if "encoder" not in head.config:
         raise RunError(f"run {saved.name} does not say its encoder: export it without --with-encoder")
     identity = head.config["encoder"]

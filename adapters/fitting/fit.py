@@ -27,10 +27,11 @@ from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
 from adapters.scores import logits_in_blocks, score_logits
-from adapters.selection.regimes import REGIMES, Regime, parse_select
+from adapters.selection.regimes import REGIMES, Regime, learnt_from, parse_select
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
+from adapters.tasks.seen import seen_by
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 from adapters.together.asked import Asked
@@ -183,7 +184,10 @@ def fit_and_score(
     together = Asked(prior, transductive)
     clock = _Clock()
     # The most shots of a class are what a recipe depends on; of `all` the task knows them.
+    cache = seen_by(methods.METHODS[method], cache)
     task = Task.sample(cache, shots=shots, seed=seed, indices=indices, allow_fewer=allow_fewer, prompts=prompts)
+    if methods.METHODS[method].sees == "pre-projection" and reject is not None:
+        raise AdapterError(f"--reject compares embeddings, which {method} does not see: leave it out")
     recipe = Recipe(method, task.shots, params or {}, asked_for, calibrate, device)
     together.check(recipe.head_class)
     regime = recipe.regime
@@ -207,12 +211,13 @@ def fit_and_score(
         each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
     seconds = {"load": clock.lap()}
     chosen = recipe.choose(asked, task)
-    first = head = _fit(chosen, task.support, task, base)
+    rows = learnt_from(chosen, task)
+    first = head = _fit(chosen, rows, task, base)
     calibration_note = recipe.calibrated(head, task)
     answers = Answers.learn(head, task, regime, reject=reject, coverage=coverage)
     if refit:
         assert task.val is not None
-        head = _fit(clone(chosen), task.support.followed_by(task.val), task, base)
+        head = _fit(clone(chosen), rows.followed_by(task.val), task, base)
         head.temperature_ = first.temperature_
     seconds["fit"] = clock.lap()
 

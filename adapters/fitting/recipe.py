@@ -13,7 +13,7 @@ from adapters import methods
 from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.selection.calibration import calibrate as fit_head_temperature
-from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, Lesson, Regime, choose, default_regime
+from adapters.selection.regimes import LEAST_TO_CHOOSE_ON, Lesson, Regime, choose, default_regime, learnt_from
 
 RUN_FACTS = ("logit_scale", "seed", "device")
 """Constructor arguments that a run knows: the encoder's scale, the draw's seed, where to compute."""
@@ -95,11 +95,11 @@ class Recipe:
     def learn(self, lesson: Lesson, seed: int) -> Learned:
         """A head that is built, chosen, fitted and calibrated on a lesson."""
         asked = self.build(logit_scale=float(lesson.text.logit_scale), seed=seed)
-        support = lesson.support
-        support.inputs, self.regime.held_out(lesson)  # read them now: fitting must not wait for the disk
+        rows = learnt_from(asked, lesson)
+        rows.inputs, self.regime.held_out(lesson)  # read them now: fitting must not wait for the disk
         began = time.perf_counter()
         chosen = self.choose(asked, lesson)
-        head = chosen.fit(support.inputs, support.labels, text=lesson.text)
+        head = chosen.fit(rows.inputs, rows.labels, text=lesson.text)
         notes = [getattr(chosen, "selection_note_", ""), self.calibrated(head, lesson)]
         return Learned(head, time.perf_counter() - began, tuple(filter(None, notes)))
 

@@ -18,6 +18,7 @@ from adapters.arrays import Floats, to_float32, to_numpy
 from adapters.errors import AdapterError, TaskError
 from adapters.fitting.recipe import Recipe
 from adapters.head import Head
+from adapters.support import UNLABELLED
 from adapters.tasks.split_rows import SplitRows
 
 
@@ -30,6 +31,7 @@ class GivenShots:
     text: Any
     val: None = None
     val_kshot: None = None
+    unlabelled: None = None
     source: str = "of the arrays given"
 
     @property
@@ -85,7 +87,8 @@ class Recommended(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
                 ".weights() and .logit_scale"
             )
         given = GivenShots(X, y, text)
-        shots = int(np.unique(given.support.labels, return_counts=True)[1].max())
+        labels = given.support.labels
+        shots = int(np.unique(labels[labels != UNLABELLED], return_counts=True)[1].max())
         recipe = Recipe(self.method, shots, self.params or {}, device=self.device)
         self.head_: Head = recipe.learn(given, self.seed).head
         self.classes_ = self.head_.classes_

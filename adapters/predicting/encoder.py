@@ -23,6 +23,7 @@ def load_encoder(
     device: str,
     model: str | None = None,
     pretrained: str | None = None,
+    keep: bool = False,
 ) -> tuple[Encoder, str]:
     """Load the encoder of that identity, and say what differs without mattering.
 
@@ -32,6 +33,7 @@ def load_encoder(
         device: where it computes.
         model: its directory, where that has moved.
         pretrained: its file of weights, where that has moved.
+        keep: whether to give what comes before the last projection too.
 
     Raises:
         RunError: the weights or the transform are not those of the identity.
@@ -39,7 +41,8 @@ def load_encoder(
     """
     from featcache.encoders.of_identity import moved_encoder
 
-    encoder = moved_encoder(identity, f"run {run_name}", device=device, model=model, pretrained=pretrained)
+    whose = f"run {run_name}"
+    encoder = moved_encoder(identity, whose, device=device, model=model, pretrained=pretrained, keep=keep)
     now, then, note = encoder.identity["precision"], identity["precision"], ""
     if not is_known(identity):
         note = "the run's embeddings were imported, and that this encoder made them is your word alone"

@@ -26,6 +26,7 @@ from adapters.runs.folder import ANSWERS
 from adapters.runs.opened import open_run
 from adapters.runs.seen_together import mistakes_of
 from adapters.scores import tempered_logits
+from featcache.cache.projections import before_it
 from featcache.encoding.known import KnownEmbeddings
 from featcache.records import digest
 
@@ -133,7 +134,8 @@ class Predictor:
             run: folder of the run, or its name (`adapters.runs.catalogue.find_run`).
             model: directory of the encoder, where it is another than when the run was fitted.
             pretrained: file of its weights, likewise.
-            reuse: whether to take embeddings from caches under the root that have the same file by the same encoder.
+            reuse: whether to take embeddings from caches under the root that have the same file by the same encoder;
+                what comes before the last projection is always encoded.
             root: where runs and caches are looked for.
             device: where the head and the encoder compute.
 
@@ -157,12 +159,17 @@ class Predictor:
 
         answers = read_answers(saved.path / ANSWERS, config)
         identity = config["encoder"]
-        encoder, note = load_encoder(identity, saved.name, device=device, model=model, pretrained=pretrained)
+        before = head.sees == "pre-projection"
+        encoder, note = load_encoder(
+            identity, saved.name, device=device, model=model, pretrained=pretrained, keep=before
+        )
         # Heads that were saved before they said how their cache was encoded, or by hand, lack these two.
         fitted_on = config.get("cache", {})
         batch_size = int(fitted_on.get("batch_size") or default_batch_size(encoder.device))
         dtype = str(fitted_on.get("dtype") or DTYPE)
-        known = KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse else None
+        known = (
+            KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse and not before else None
+        )
         return cls(
             head,
             answers,
@@ -233,7 +240,7 @@ class Predictor:
         self, batches: Sequence[EncodedImages], top_k: int, adjusted: Adjusted | None
     ) -> Iterator[Prediction]:
         """The answers of batches; those of all of them are adjusted at once."""
-        told = [self._told(batch.features[_readable(batch)]) for batch in batches if _readable(batch)]
+        told = [self._told(self._seen(batch.features[_readable(batch)])) for batch in batches if _readable(batch)]
         answers: Iterator[_Told] = (answer for block in told for answer in block)
         if adjusted is not None and told:
             answers = _adjusted(list(answers), adjusted)
@@ -255,6 +262,11 @@ class Predictor:
                     cache=cache or None,
                     said="" if adjusted is None else adjusted.said,
                 )
+
+    def _seen(self, features: Floats) -> Floats:
+        """Of what the encoder gives, what the head sees."""
+        encoder = self._stream.encoder
+        return before_it(features[:, encoder.dim :], encoder.projections) if encoder.projections else features
 
     def _told(self, embeddings: Floats) -> list[_Told]:
         """What the head says of each of B embeddings, at most a batch."""

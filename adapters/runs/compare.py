@@ -18,6 +18,7 @@ from adapters.runs.its_labels import labels_digest, with_labels
 from adapters.runs.opened import check_cache
 from adapters.runs.report import Report
 from adapters.scores import Scores, logits_in_blocks, score_logits
+from adapters.tasks.seen import seen_by
 from adapters.tasks.split_rows import read_split
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def compare(
     for each, report in zip(saved, reports, strict=True):
         head = load(each.path, device=device)
         check_cache(head.config, cache, each.name)
-        (logits,) = logits_in_blocks((head,), test.blocks())
+        seen = seen_by(type(head), cache)
+        (logits,) = logits_in_blocks((head,), (test if seen is cache else read_split(seen, "test")).blocks())
         right = logits.argmax(1) == test.labels
         less = None if first is None else difference(right, first)
         first = right if first is None else first

@@ -19,6 +19,7 @@ from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS, INDICES
 from adapters.runs.its_labels import with_labels
 from adapters.runs.report import Report
+from adapters.tasks.seen import seen_by
 from adapters.tasks.split_rows import SplitRows, read_rows
 from featcache.records import parse_json
 
@@ -71,7 +72,8 @@ def open_run(
     if cache is None:
         cache = featcache.open(report.cache)
     check_cache(head.config, cache, saved.name)
-    return OpenedRun(saved.path, report, head, answers, with_labels(cache, report, labels))
+    cache = seen_by(type(head), with_labels(cache, report, labels))
+    return OpenedRun(saved.path, report, head, answers, cache)
 
 
 def shots_of(run: Path, cache: Cache, *, with_views: bool = False) -> SplitRows:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Shots:
-    """What a head is fitted on again, without some of it."""
+    """What a head is fitted on again, without some of it; images without a label are not looked for again."""
 
     support: SplitRows
     text: Any
+    unlabelled: None = None
 
 
 def adjusted_of(opened: OpenedRun, asked: Asked, split: str | None = None) -> Adjusted:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from adapters.arrays import unit
 from adapters.selection.held_out import held_out_splits
 from adapters.selection.refit import FOLDS
-from adapters.selection.regimes import Regime
+from adapters.selection.regimes import Regime, learnt_from
 from adapters.support import Rows, Support
 from adapters.tasks.task import Task
 
 if TYPE_CHECKING:
+    from adapters.head import Head
     from featcache.cache.reading import Cache
 
 
@@ -38,9 +39,16 @@ class Draw:
 
 
 def draw_all(
-    cache: Cache, shots: Sequence[int], seeds: Sequence[int], regime: Regime, *, allow_fewer: bool, prompts: str | None
+    head: type[Head],
+    cache: Cache,
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    regime: Regime,
+    *,
+    allow_fewer: bool,
+    prompts: str | None,
 ) -> list[Draw]:
-    """Every draw, by shots and then by seed.
+    """Every draw for heads of a class, by shots and then by seed.
 
     Raises:
         TaskError: the cache cannot give them, or lacks the rows that the regime looks at.
@@ -55,7 +63,8 @@ def draw_all(
     shared = None if whole is None else Rows(unit(whole[0]), whole[1])
     draws = []
     for task in tasks:
-        support = Support.check(task.support.inputs, task.support.labels, task.text)
+        given = learnt_from(head, task)
+        support = Support.check(given.inputs, given.labels, task.text, unlabelled=head.takes_unlabelled)
         rows = shared
         if rows is None and (held := regime.held_out(task)) is not None:
             rows = Rows(unit(held[0]), held[1])

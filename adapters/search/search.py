@@ -30,6 +30,7 @@ from adapters.selection.regimes import REGIMES, SUPPORT, parse_select
 from adapters.show.output_files import check_output
 from adapters.show.plotting import check_suffix
 from adapters.tasks.all_shots import ALL
+from adapters.tasks.seen import seen_by
 from adapters.tasks.task import shots_of_all
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def run(
         check_suffix(picture)
         made(picture.parent, "--plot")
         check_output(picture, "--plot")
-    draws = draw_all(cache, sorted(set(shots)), sorted(set(seeds)), regime, allow_fewer=allow_fewer, prompts=prompts)
+    cache = seen_by(asked.head_class, cache)
+    ks, every_seed = sorted(set(shots)), sorted(set(seeds))
+    draws = draw_all(asked.head_class, cache, ks, every_seed, regime, allow_fewer=allow_fewer, prompts=prompts)
     test = draws[0].task.test  # read now: what is timed must not wait for the disk
     facts = Facts.of(cache, draws, asked, regime=regime, halving=halving, every=every)
     folder = folder_for(facts, out, root)

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from sklearn.base import clone
 
+from adapters.selection.regimes import OfShots, learnt_from
 from adapters.support import shot_folds
 
 if TYPE_CHECKING:
     from adapters.arrays import Ints
     from adapters.head import Head
-    from adapters.tasks.split_rows import SplitRows
 
 FOLDS = 4
 """Folds over the shots: the head is fitted that many times more."""
-
-
-class OfShots(Protocol):
-    """What of a lesson is needed here."""
-
-    @property
-    def support(self) -> SplitRows:
-        """The shots."""
-
-    @property
-    def text(self) -> Any:
-        """The classes' text."""
 
 
 class LeftOut(NamedTuple):
@@ -40,6 +29,7 @@ class LeftOut(NamedTuple):
 
 def left_out(head: Head, lesson: OfShots) -> Iterator[LeftOut]:
     """The head fitted again without some shots of every class; none where no class has two."""
-    support = lesson.support
-    for kept, out in shot_folds(support.labels, FOLDS):
-        yield LeftOut(clone(head).fit(support.inputs[kept], support.labels[kept], text=lesson.text), kept, out)
+    shots, rows = len(lesson.support), learnt_from(head, lesson)
+    for kept, out in shot_folds(lesson.support.labels, FOLDS):
+        these = np.concatenate([kept, np.arange(shots, len(rows))])  # what has no label stays in every fold
+        yield LeftOut(clone(head).fit(rows.inputs[these], rows.labels[these], text=lesson.text), kept, out)

@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from adapters.tasks.split_rows import SplitRows
 
 
-class Lesson(Protocol):
-    """What a head may be given to learn from: a `Task`, or a part of one."""
+class OfShots(Protocol):
+    """What is learned from without held-out images."""
 
     @property
     def support(self) -> SplitRows:
         """The shots."""
 
     @property
+    def unlabelled(self) -> SplitRows | None:
+        """Images of the same classes whose labels are not known or not looked at: -1; None where there are none."""
+
+    @property
     def text(self) -> Any:
         """The classes' text."""
+
+
+class Lesson(OfShots, Protocol):
+    """What a head may be given to learn from: a `Task`, or a part of one."""
 
     @property
     def val(self) -> SplitRows | None:
@@ -182,5 +190,12 @@ def choose(head: Head, lesson: Lesson, regime: Regime) -> Head:
     """
     if not regime.chooses:
         return head
-    support = lesson.support
-    return head.tuned(support.inputs, support.labels, text=lesson.text, held_out=regime.held_out(lesson))
+    rows = learnt_from(head, lesson)
+    return head.tuned(rows.inputs, rows.labels, text=lesson.text, held_out=regime.held_out(lesson))
+
+
+def learnt_from(head: Head | type[Head], lesson: OfShots) -> SplitRows:
+    """The rows that a head is fitted on: the shots; behind them what has no label, for a head that takes that too."""
+    if not head.takes_unlabelled or lesson.unlabelled is None:
+        return lesson.support
+    return lesson.support.followed_by(lesson.unlabelled)

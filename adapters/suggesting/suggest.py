@@ -106,11 +106,12 @@ def _of_run(run: str | Path, cache: Cache, root: str | None, device: str) -> tup
     from adapters.runs.catalogue import find_run
     from adapters.runs.its_labels import with_labels
     from adapters.runs.opened import check_cache
+    from adapters.tasks.seen import seen_by
 
     saved = find_run(run, root=root)
     head = load(saved.path, device=device)
     check_cache(head.config, cache, saved.name)
-    return head, saved.name, with_labels(cache, saved.require_report(), None)
+    return head, saved.name, seen_by(type(head), with_labels(cache, saved.require_report(), None))
 
 
 def _unlabelled(cache: Cache, splits: Sequence[str]) -> _Rows:

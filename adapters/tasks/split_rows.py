@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TaskError
+from adapters.support import UNLABELLED
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -143,6 +144,11 @@ def read_split(cache: Cache, name: str) -> SplitRows:
             "for some to label, then give that file as --labels; or give another --cache"
         )
     return SplitRows(Stored(split, "images", rows), None, split.labels[rows], Stored(split, "ids", rows), rows)
+
+
+def without_labels(rows: SplitRows) -> SplitRows:
+    """The same rows, as if none of them had a label."""
+    return replace(rows, labels=np.full(len(rows), UNLABELLED))
 
 
 def read_rows(split: CachedSplit, rows: npt.NDArray[np.int64], *, with_views: bool) -> SplitRows:

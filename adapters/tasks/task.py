@@ -15,7 +15,7 @@ from adapters.errors import TaskError
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import IndexEntry, IndexFile, index_content, match_rows, read_index_file
 from adapters.tasks.sampling import check_draw, largest_class, sample_shots, too_few
-from adapters.tasks.split_rows import SplitRows, read_rows, read_split
+from adapters.tasks.split_rows import SplitRows, read_rows, read_split, without_labels
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -117,6 +117,13 @@ class Task:
     def support(self) -> SplitRows:
         """The K shots, grouped by class in class order, with their views."""
         return read_rows(self.cache["train"], self._support_rows, with_views=True)
+
+    @cached_property
+    def unlabelled(self) -> SplitRows | None:
+        """Every training image outside the shots, whose label is not looked at: -1; None where there is none."""
+        train = self.cache["train"]
+        rows = np.setdiff1d(np.flatnonzero(train.valid), self._support_rows)
+        return without_labels(read_rows(train, rows, with_views=False)) if len(rows) else None
 
     @cached_property
     def val(self) -> SplitRows | None:

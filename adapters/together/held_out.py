@@ -9,7 +9,8 @@ import numpy as np
 from adapters.arrays import Ints
 from adapters.errors import AdapterError
 from adapters.scores import logits_in_blocks
-from adapters.selection.left_out import OfShots, left_out
+from adapters.selection.left_out import left_out
+from adapters.selection.regimes import OfShots
 
 if TYPE_CHECKING:
     from adapters.head import Head

@@ -52,7 +52,8 @@ def fit_many(heads: Sequence[Head], sets: Sequence[tuple[Any, Any, Any]]) -> Non
         raise AdapterError(f"{len(heads)} heads and {len(sets)} sets given; expected one (X, y, text) for each head")
     if any(len(each) != 3 for each in sets):
         raise AdapterError("expected (X, y, text) for each head; text may be None")
-    checked = {id(each): Support.check(*each) for each in sets}
+    unlabelled = all(head.takes_unlabelled for head in heads)
+    checked = {id(each): Support.check(*each, unlabelled=unlabelled) for each in sets}
     for head in heads:
         head._check_parameters()
     for _ in fit_supports(heads, [checked[id(each)] for each in sets]):

@@ -81,14 +81,24 @@ class EncodedRows:
         """
         return Ids(self._split(split).take_padded_ids(slice(None)))
 
-    def take(self, split: str, rows: np.ndarray, *, views: bool) -> Taken:
+    def take(self, split: str, rows: np.ndarray, *, views: bool, kept: bool = False) -> Taken:
         """Some rows (R,), ascending, that are encoded. Zarr proves the checksum of each chunk that they lie in.
+
+        Args:
+            split: which split.
+            rows: (R,).
+            views: whether their views are wanted.
+            kept: whether what is before the last projection is wanted, behind the embeddings.
 
         Raises:
             CacheError, OSError, ValueError and others (`UNUSABLE`): they are damaged, or the cache is gone.
         """
         of_split, content = self._split(split), self.digests(split, rows)
-        return Taken(of_split.take_images(rows), of_split.take_views(rows) if views else None, content)
+        images, of_views = of_split.take_images(rows), of_split.take_views(rows) if views else None
+        if not kept:
+            return Taken(images, of_views, content)
+        before = of_split.take_pre_images(rows), of_split.take_pre_views(rows) if views else None
+        return Taken(_side_by_side(images, before[0]), _side_by_side(of_views, before[1]), content)
 
     def digests(self, split: str, rows: np.ndarray) -> np.ndarray:
         """(R, 16) uint8 digests of the files of some rows (R,), ascending. Raises as `take`."""
@@ -121,3 +131,10 @@ class EncodedRows:
         for (shard, encoded), content in zip(window, found, strict=True):
             if content is not None:
                 yield shard, content, encoded & content.any(axis=1)
+
+
+def _side_by_side(embeddings: np.ndarray | None, before: np.ndarray | None) -> Any:
+    """Embeddings (..., D) with what is before the last projection behind them; None where there are none."""
+    if embeddings is None or before is None:
+        return embeddings
+    return np.concatenate([embeddings, before], axis=-1)

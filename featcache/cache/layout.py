@@ -2,9 +2,11 @@
 
 manifest.json, complete.json     what it is made from; that it is finished
 <split>/images, views, state     embeddings in shards; which rows are done
+<split>/pre_images, pre_views    what comes before the last projection, where that is kept
 <split>/content                  a digest of each image file
 <split>/seals                    a digest of each shard
 <split>/ids, labels              the listing
+projection/image, image_bias, text the matrices after it
 text/index.json, text/<set>-…    the prompt sets, each a group with `features`
 bad/<split>-<row>.json           the unreadable images of a shard
 """
@@ -18,13 +20,15 @@ import numpy as np
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.seals import SEAL_BYTES
+from featcache.cache.sealed import SEAL_BYTES
 from featcache.ids import CONTENT_BYTES
 
 MANIFEST, COMPLETE = "manifest.json", "complete.json"
 ROOT_GROUP = "zarr.json"
 IMAGES, VIEWS, STATE, IDS, LABELS = "images", "views", "state", "ids", "labels"
+PRE_IMAGES, PRE_VIEWS = "pre_images", "pre_views"
 CONTENT, SEALS = "content", "seals"
+PROJECTION = "projection"
 TEXT, TEXT_INDEX, TEXT_FEATURES = "text", "text/index.json", "features"
 BAD = "bad"
 
@@ -39,7 +43,10 @@ ROW = "row"
 DAMAGE = (ValueError, TypeError, KeyError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
-_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, CONTENT: 1, SEALS: 1, STATE: 0}
+EMBEDDINGS = (IMAGES, VIEWS, PRE_IMAGES, PRE_VIEWS)
+"""Arrays of what an encoder made of the images, as far as a split has them, in the order of writing."""
+
+_AXES_BESIDE_ROWS = {IMAGES: 1, VIEWS: 2, PRE_IMAGES: 1, PRE_VIEWS: 2, CONTENT: 1, SEALS: 1, STATE: 0}
 
 LISTING_ROWS = 65_536
 """Rows of a chunk of ids and labels, at most."""
@@ -153,6 +160,18 @@ def ids(rows: int, width: int) -> dict[str, Any]:
 def labels(rows: int) -> dict[str, Any]:
     """How labels (N,) are stored."""
     return _listing((rows,), "int64", UNLABELLED, (ROW,))
+
+
+def projection(shape: tuple[int, ...]) -> dict[str, Any]:
+    """How a matrix, or the bias, of a projection is stored."""
+    return {
+        "shape": shape,
+        "chunks": shape,
+        "dtype": "float32",
+        "fill_value": np.nan,
+        "compressors": Crc32cCodec(),
+        "dimension_names": ("before", "feature")[-len(shape) :],
+    }
 
 
 def text_features(shape: tuple[int, ...]) -> dict[str, Any]:

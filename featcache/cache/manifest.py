@@ -62,12 +62,20 @@ class ViewsRecord(TypedDict):
     count: Rows
 
 
+class PreProjectionRecord(TypedDict):
+    """What an identity says of what is kept from before the last projection."""
+
+    width: Size
+    projections_sha256: str
+
+
 class Identity(TypedDict):
     """Everything that could change a number."""
 
     dataset: DatasetRecord
     encoder: EncoderRecord
     views: ViewsRecord | None
+    pre_projection: NotRequired[PreProjectionRecord]
     dtype: Literal["float16", "float32"]
     batch_size: Size
     device: str
@@ -142,6 +150,15 @@ def check_format(manifest: Mapping[str, Any], where: str) -> None:
     if manifest.get("format") not in (FORMAT, BEFORE):
         message = f"{where} has format {manifest.get('format')!r}, this version reads {FORMAT!r} and {BEFORE!r}; "
         raise CacheError(message + "use the featcache version that wrote it, or extract again under another --name")
+
+
+PRE_PROJECTION = "pre_projection"
+"""In an identity: that features from before the last projection are kept."""
+
+
+def pre_width(identity: Mapping[str, Any]) -> int:
+    """P, how many numbers from before the last projection are kept of each image, of an `identity`; 0: none."""
+    return int(identity[PRE_PROJECTION]["width"]) if PRE_PROJECTION in identity else 0
 
 
 def views_of(identity: Mapping[str, Any]) -> dict[str, int]:

@@ -8,7 +8,8 @@ import zarr
 from zarr.storage import MemoryStore
 
 from featcache.cache import layout
-from featcache.cache.layout import CONTENT, IDS, IMAGES, LABELS, STATE, VIEWS
+from featcache.cache.layout import CONTENT, IDS, IMAGES, LABELS, PRE_IMAGES, PRE_VIEWS, STATE, VIEWS
+from featcache.cache.manifest import pre_width
 from featcache.cache.plan import ShardPlan
 from featcache.errors import CacheIncomplete
 from featcache.origin import made_by
@@ -46,6 +47,11 @@ class Expected:
             return layout.embeddings((rows, dim), self._plan, dtype)
         if name == VIEWS:
             return layout.embeddings((rows, self._identity["views"]["count"], dim), self._plan, dtype)
+        if name == PRE_IMAGES:
+            return layout.embeddings((rows, pre_width(self._identity)), self._plan, dtype)
+        if name == PRE_VIEWS:
+            shape = (rows, self._identity["views"]["count"], pre_width(self._identity))
+            return layout.embeddings(shape, self._plan, dtype)
         if name == CONTENT:
             return layout.contents(rows, self._plan)
         if name == STATE:

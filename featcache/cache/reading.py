@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
 from featcache.cache.labels_file import LabelsFile, Mended, new_labels, read_labels_file
@@ -19,6 +21,7 @@ from featcache.cache.layout import (
 )
 from featcache.cache.manifest import Completion, Manifest, check_format
 from featcache.cache.metadata import Expected
+from featcache.cache.projections import read_projections, whole_projection
 from featcache.cache.sealed import find_sealed, read_sealed
 from featcache.cache.split import CachedSplit
 from featcache.cache.text_sets import TextFeatures, TextIndex
@@ -56,6 +59,11 @@ class Cache:
         self._splits: dict[str, CachedSplit] = {}
         self._mended: dict[str, dict[int, int]] = {}
         self.mended: Mended | None = None
+        self._before = False
+
+    @property
+    def _before_it(self) -> dict[str, np.ndarray] | None:
+        return self.projections if self._before else None
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{split} {n}" for split, n in self.rows.items())
@@ -137,7 +145,7 @@ class Cache:
                 raise CacheIncomplete(message + f"`featcache verify {self.path} --repair`") from error
             labelled = self.completion.get("labelled", {}).get(split)
             self._splits[split] = CachedSplit(
-                split, group, Expected(self.manifest, split, labelled), self._mended.get(split)
+                split, group, Expected(self.manifest, split, labelled), self._mended.get(split), self._before_it
             )
         return self._splits[split]
 
@@ -181,7 +189,7 @@ class Cache:
     @property
     def text(self) -> TextFeatures:
         """The class-text embeddings of the default prompt set."""
-        return TextIndex(self.folder).read(self.class_names)
+        return self.text_set()
 
     def text_set(self, name: str | None = None) -> TextFeatures:
         """The class-text embeddings of a named prompt set (None: the default one).
@@ -189,7 +197,37 @@ class Cache:
         Raises:
             CacheError: There is no such prompt set.
         """
-        return TextIndex(self.folder).read(self.class_names, name)
+        text, projections = TextIndex(self.folder).read(self.class_names, name), self.projections
+        if projections is None:
+            return text
+        text = replace(text, projection=projections.get("text"))
+        if not self._before:
+            return text
+        return replace(text, image_projection=whole_projection(projections), image_bias="image_bias" in projections)
+
+    def before_projection(self) -> Cache:
+        """The same cache with what comes before the image tower's projection in place of embeddings.
+
+        `images` and `views` are then (…, P), with a 1 at the end where the projection has a bias, and `text` has the
+        `image_projection` that takes them to embeddings.
+
+        Raises:
+            CacheError: That is not kept.
+        """
+        if self.projections is None:
+            raise CacheError(f"cache {self.name} keeps nothing from before the last projection: extract with --keep")
+        other = copy.copy(self)
+        other._before, other._splits = True, {}
+        return other
+
+    @cached_property
+    def projections(self) -> dict[str, np.ndarray] | None:
+        """What the towers end with, by name: `image` (P, D), `image_bias` (D,), `text` (E, D); None: it is not kept.
+
+        Raises:
+            CacheIncomplete: They are damaged.
+        """
+        return read_projections(self.folder, self.manifest)
 
 
 def read_manifest(folder: Folder) -> dict[str, Any]:

@@ -18,11 +18,14 @@ from featcache.cache.layout import (
     IMAGES,
     LABELS,
     MISSING,
+    PRE_IMAGES,
+    PRE_VIEWS,
     STATE,
     UNLABELLED,
     VIEWS,
 )
 from featcache.cache.metadata import Expected
+from featcache.cache.projections import before_it
 from featcache.errors import CacheIncomplete, in_a_line
 from featcache.ids import decode_ids
 from featcache.places.folder import array_in
@@ -43,12 +46,18 @@ class CachedSplit:
     """
 
     def __init__(
-        self, name: str, group: zarr.Group, expected: Expected, mended: Mapping[int, int] | None = None
+        self,
+        name: str,
+        group: zarr.Group,
+        expected: Expected,
+        mended: Mapping[int, int] | None = None,
+        before: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.name = name
         self._group = group
         self._expected = expected
         self._mended = dict(mended or {})
+        self._before = before  # the projections, where what is before them takes the embeddings' place
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._ahead: dict[str, np.ndarray] = {}
 
@@ -124,11 +133,25 @@ class CachedSplit:
         Raises:
             CacheIncomplete: Some of them are damaged or missing; missing rows never pass for numbers.
         """
+        if self._before is not None:
+            return before_it(self._take(PRE_IMAGES, rows), self._before)
         return self._take(IMAGES, rows)
 
     def take_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
         """(R, V, D) float32: some rows of `views`, or None if the cache has none."""
-        return self._take(VIEWS, rows) if VIEWS in self._group else None
+        if VIEWS not in self._group:
+            return None
+        if self._before is not None:
+            return before_it(self._take(PRE_VIEWS, rows), self._before)
+        return self._take(VIEWS, rows)
+
+    def take_pre_images(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, P) float32: what comes before the last projection, of some rows; None where that is not kept."""
+        return self._take(PRE_IMAGES, rows) if PRE_IMAGES in self._group else None
+
+    def take_pre_views(self, rows: np.ndarray | slice) -> np.ndarray | None:
+        """(R, V, P) float32: the same of augmented views."""
+        return self._take(PRE_VIEWS, rows) if PRE_VIEWS in self._group else None
 
     def take_ids(self, rows: np.ndarray | slice) -> np.ndarray:
         """(R,) strings: some rows of `ids`, reading only the chunks they lie in."""

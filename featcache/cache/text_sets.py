@@ -31,6 +31,9 @@ class TextFeatures:
         prompts: C tuples of prompts.
         logit_scale: The model's learnt scale, exponentiated (100 for OpenAI's models).
         logit_bias: The model's learnt bias, or None.
+        projection: (E, D) that the text tower ends with; None where the cache does not keep it.
+        image_projection: (P, D) that the image tower ends with, beside features from before it; else None.
+        image_bias: Whether its last row is a bias, and these features end with a 1.
     """
 
     name: str
@@ -39,6 +42,9 @@ class TextFeatures:
     prompts: tuple[tuple[str, ...], ...]
     logit_scale: float
     logit_bias: float | None
+    projection: np.ndarray | None = None
+    image_projection: np.ndarray | None = None
+    image_bias: bool = False
 
     def __repr__(self) -> str:
         return f"<prompts {self.name}: {len(self.class_names)} classes, {sum(map(len, self.prompts))} prompts>"

@@ -18,20 +18,23 @@ from featcache.cache.layout import (
     BAD,
     CONTENT,
     DAMAGE,
+    EMBEDDINGS,
     ENCODED,
     IDS,
     IMAGES,
     LABELS,
     MISSING,
+    PRE_IMAGES,
+    PRE_VIEWS,
     ROOT_GROUP,
     SEALS,
     STATE,
     UNREADABLE,
     VIEWS,
 )
-from featcache.cache.manifest import BEFORE
+from featcache.cache.manifest import BEFORE, pre_width
 from featcache.cache.plan import Shard, ShardPlan
-from featcache.cache.seals import ShardSeal, seals_shards
+from featcache.cache.sealed import ShardSeal, seals_shards
 from featcache.errors import CacheError, CacheIncomplete
 from featcache.ids import blocks, encode_ids
 from featcache.places.folder import Folder, array_in
@@ -49,8 +52,8 @@ class ShardResult:
 
     Attributes:
         shard: Which rows.
-        images: (R, D), NaN where an image is unreadable.
-        views: (R, V, D) or None.
+        images: (R, D), NaN where an image is unreadable; (R, D + P) where what is before the last projection is kept.
+        views: (R, V, D), or as wide as `images`; or None.
         state: (R,) int8, `ENCODED` or `UNREADABLE`.
         content: (R, 16) uint8 digests of the image files; zeros where a file could not be read.
         bad: The unreadable images: `{"row", "id", "reason"}` each.
@@ -74,6 +77,7 @@ class CacheStore:
         self.plan = ShardPlan.from_manifest(manifest)
         identity = manifest["identity"]
         self._dim, self._dtype = identity["encoder"]["dim"], identity["dtype"]
+        self._pre = pre_width(identity)
         self._has_content = manifest["format"] != BEFORE
         self._sealed_for: str | None = manifest["digest"] if seals_shards(manifest) else None
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -95,9 +99,13 @@ class CacheStore:
             self._listing(split, IDS, encoded, layout.ids(*encoded.shape))
             self._listing(split, LABELS, labels, layout.labels(len(labels)))
             self._create(split, IMAGES, layout.embeddings((len(ids), self._dim), self.plan, self._dtype))
+            of_views = (len(ids), views.get(split, 0))
             if views.get(split):
-                shape = len(ids), views[split], self._dim
-                self._create(split, VIEWS, layout.embeddings(shape, self.plan, self._dtype))
+                self._create(split, VIEWS, layout.embeddings((*of_views, self._dim), self.plan, self._dtype))
+            if self._pre:
+                self._create(split, PRE_IMAGES, layout.embeddings((len(ids), self._pre), self.plan, self._dtype))
+            if self._pre and views.get(split):
+                self._create(split, PRE_VIEWS, layout.embeddings((*of_views, self._pre), self.plan, self._dtype))
             if self._has_content:
                 self._create(split, CONTENT, layout.contents(len(ids), self.plan))
             if self._sealed_for:
@@ -140,9 +148,15 @@ class CacheStore:
                 self.folder.write_json(layout.bad_file(shard), result.bad)
             else:
                 self.folder.remove(layout.bad_file(shard))
-            put(IMAGES, self._stored(result.images, result.state))
-            if result.views is not None:
-                put(VIEWS, self._stored(result.views, result.state))
+            images = self._stored(result.images, result.state)
+            views = None if result.views is None else self._stored(result.views, result.state)
+            put(IMAGES, images[:, : self._dim])
+            if views is not None:
+                put(VIEWS, views[..., : self._dim])
+            if self._pre:
+                put(PRE_IMAGES, images[:, self._dim :])
+            if self._pre and views is not None:
+                put(PRE_VIEWS, views[..., self._dim :])
             if self._has_content:
                 put(CONTENT, result.content)
             if self._sealed_for:
@@ -177,7 +191,7 @@ class CacheStore:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the files of a cache that no seal is of, but for prompt sets: metadata, listing, `bad/`."""
-        arrays = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
+        arrays = (*EMBEDDINGS, CONTENT, SEALS, STATE, IDS, LABELS)
         names = layout.metadata_files(self.plan.rows, arrays)
         names += layout.listing_files(self.plan.rows)
         names += [layout.array(BAD, name) for name in self.folder.names(BAD)]
@@ -193,7 +207,7 @@ class CacheStore:
     def _erase(self, shard: Shard) -> None:
         """Remove the chunks of a shard, the record of its completion first."""
         self.folder.remove(layout.chunk(shard, STATE, self.plan))
-        rest = [layout.chunk(shard, name, self.plan) for name in (IMAGES, VIEWS, CONTENT, SEALS)]
+        rest = [layout.chunk(shard, name, self.plan) for name in (*EMBEDDINGS, CONTENT, SEALS)]
         self.folder.remove(*rest, layout.bad_file(shard))
 
     def _put(self, shard: Shard, name: str, values: np.ndarray) -> None:

@@ -42,9 +42,13 @@ def export(
     show(done.to_json, lambda: exported_page(done), json=json)
 
 
+LEFT_OUT = "what the cache keeps from before the last projection, which no export has"
+
+
 def exported_page(done: Exported) -> Page:
     """What was written."""
     rows = [("rows", counts(done.rows)), ("where", str(done.path))]
     if done.left_out:
         rows.append(("left out", f"{done.left_out:,} image{'s' * (done.left_out > 1)} that could not be read"))
+    rows += [("left out", LEFT_OUT)] if done.pre_projection else []
     return Page([Facts(rows, title=f"Exported {done.cache} to {done.format}")])

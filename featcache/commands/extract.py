@@ -131,6 +131,15 @@ def extract(
     views: Annotated[
         int, typer.Option(min=0, help="Augmented views of each training image.", rich_help_panel=ENCODER)
     ] = 0,
+    keep: Annotated[
+        Literal["pre-projection"] | None,
+        typer.Option(
+            help="Keep what comes before the image tower's last projection too, and the projections of both towers: "
+            "for `adapters fit prolip` and `semobridge`.",
+            show_default=False,
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "bf16"],
         typer.Option(help="Of the encoder; auto: fp16 on CUDA, else fp32.", rich_help_panel=ENCODER),
@@ -260,6 +269,7 @@ def extract(
         suffix=suffix,
         templates=templates,
         views=views,
+        keep=keep,
         precision=precision,
         dtype=dtype,
         batch_size=int(batch_size) if batch_size and batch_size.isdecimal() else batch_size,  # type: ignore[arg-type]

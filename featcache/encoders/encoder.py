@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from featcache.encoders import models
+from featcache.encoders.before_projection import take_off, text_projection
 from featcache.encoders.device import DTYPES, current, resolve_device, resolve_precision
 from featcache.encoders.image_network import ImageNetwork
 from featcache.encoders.pixels import BytePixels, normalised
@@ -72,6 +73,9 @@ class Encoder:
         identity: JSON-able; everything about the encoder that could change an embedding.
         device: Where it runs.
         dim: D, length of an embedding.
+        width: Numbers that it gives for an image: D; or D + P, where it keeps what comes before the last projection.
+        projections: Where it keeps that, the matrices that follow by name: `image` (P, D), `image_bias` (D,), `text`
+            (E, D).
         image_size: Side of the square input in pixels.
         logit_scale: Factor on cosine similarities that the model was trained with (already exponentiated).
         logit_bias: Added to scaled similarities by sigmoid-trained models (SigLIP); None for the others.
@@ -96,6 +100,7 @@ class Encoder:
         precision: str,
         decode: str = EXACT,
         note: str = "",
+        keep: bool = False,
     ) -> None:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -131,6 +136,13 @@ class Encoder:
         }
         self._model = model.to(device).eval().requires_grad_(False)
         self._model.visual.to(DTYPES[precision])
+        self.width, self.projections = self.dim, dict[str, np.ndarray]()
+        self._projection = take_off(self._visual, info.architecture) if keep else None
+        if self._projection is not None:
+            self.width += len(self._projection.weight)
+            kept = {"image": self._projection.weight, "image_bias": self._projection.bias}
+            kept["text"] = text_projection(model)
+            self.projections = {name: one.float().cpu().numpy() for name, one in kept.items() if one is not None}
         self._tokenizer = tokenizer
         self._precision = precision
         self._turn = Lock()
@@ -145,6 +157,7 @@ class Encoder:
         precision: str = "auto",
         decode: str = EXACT,
         quick_gelu: bool | None = None,
+        keep: bool = False,
     ) -> Encoder:
         """Load a model, its weights and its tokenizer.
 
@@ -156,6 +169,7 @@ class Encoder:
                 on CUDA, else fp32. Texts are few and always fp32.
             decode: `exact`, or `fast`: pictures are decoded a little differently, and the identity says so.
             quick_gelu: Whether the weights were trained with QuickGELU; None: as their tag or directory says.
+            keep: Whether to give what comes before the image tower's last projection too, behind the embedding.
 
         Raises:
             ModelError: The model cannot be resolved, downloaded or loaded, or not on that device at that precision.
@@ -167,13 +181,18 @@ class Encoder:
             info = replace(info, quick_gelu=quick_gelu)
         tokenizer = load_tokenizer(info)  # before the weights: it fails sooner
         weights, note = load_model(info)
-        return cls(weights, tokenizer, info, device=target, precision=resolved, decode=decode, note=note)
+        return cls(weights, tokenizer, info, device=target, precision=resolved, decode=decode, note=note, keep=keep)
 
     def image_network(self) -> ImageNetwork:
         """The image tower with its normalisation, from bytes (N, H, W, 3); it shares this encoder's weights."""
+        assert self._projection is None
+        return ImageNetwork(self._visual, self.mean, self.std)
+
+    @property
+    def _visual(self) -> torch.nn.Module:
         tower = self._model.visual
         assert isinstance(tower, torch.nn.Module)
-        return ImageNetwork(tower, self.mean, self.std)
+        return tower
 
     def encode_images(self, pixels: torch.Tensor, *, pad_to: int = 0) -> np.ndarray:
         """Embed a batch.
@@ -184,7 +203,7 @@ class Encoder:
                 differently, and then an embedding would depend on how many images are encoded with it.
 
         Returns:
-            (B, D) float32, raw: not normalised.
+            (B, D) float32, raw: not normalised; (B, D + P) where what is before the last projection is kept.
 
         Raises:
             ModelError: The precision overflowed: some embedding is not finite.
@@ -197,7 +216,7 @@ class Encoder:
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise ValueError(f"pixels are {tuple(pixels.shape)}: expected (B, 3, H, W)")
         if len(pixels) == 0:
-            return PendingEmbeddings(torch.zeros(0, self.dim), _nothing, self._precision)
+            return PendingEmbeddings(torch.zeros(0, self.width), _nothing, self._precision)
         count = len(pixels)
         if count < pad_to:
             pixels = torch.cat([pixels, pixels.new_zeros(pad_to - count, *pixels.shape[1:])])
@@ -212,6 +231,8 @@ class Encoder:
             features = self._model.eval().encode_image(  # type: ignore[operator]
                 batch.to(DTYPES[self._precision]), normalize=False
             )
+            if self._projection is not None:
+                features = torch.cat([self._projection.apply(features), features], 1)
         features = features[:count].float()
         if self.device.type != "cuda":
             return PendingEmbeddings(features.cpu(), _nothing, self._precision)

@@ -21,6 +21,7 @@ def encoder_of(
     precision: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    keep: bool = False,
 ) -> Encoder:
     """Load the encoder of that identity; whether it is still the same one is for the caller to compare.
 
@@ -30,12 +31,13 @@ def encoder_of(
         precision: Of the image tower; None: the one that it had, but that a CPU stands in for a GPU's fp16 with fp32.
         model: What it is called here, where it has moved: a directory, or another name for it.
         pretrained: Its weights here, likewise: a file.
+        keep: Whether to give what comes before the last projection too.
 
     Raises:
         ModelError: It cannot be loaded, or its transform is not one.
     """
     if not is_known(identity) and model is not None:
-        return Encoder.load(model, pretrained, device=device, precision=precision or "auto")
+        return Encoder.load(model, pretrained, device=device, precision=precision or "auto", keep=keep)
     if precision is None:
         on_cpu = resolve_device(device).type == "cpu"
         precision = "fp32" if on_cpu and identity["precision"] == "fp16" else identity["precision"]
@@ -43,7 +45,7 @@ def encoder_of(
         decode = checked(parse_json(identity["transform"]), dict[str, Any]).get("decode", EXACT)
     except Malformed as error:
         raise ModelError(f"the transform of {identity['architecture']} is damaged in the record: {error}") from error
-    how: dict[str, Any] = {"device": device, "precision": precision, "decode": decode}
+    how: dict[str, Any] = {"device": device, "precision": precision, "decode": decode, "keep": keep}
     if model is None and pretrained is None:
         return Encoder.load(identity["architecture"], identity["pretrained"], **how)
     # A file of weights does not say with which activation they were trained; its tag did.
@@ -58,6 +60,7 @@ def moved_encoder(
     model: str | None,
     pretrained: str | None,
     precision: str | None = None,
+    keep: bool = False,
 ) -> Encoder:
     """`encoder_of`, whose error says what to type where the files have moved.
 
@@ -68,6 +71,7 @@ def moved_encoder(
         model: Its directory now, if it was given.
         pretrained: Its file of weights now, likewise.
         precision: Of the image tower, as for `encoder_of`.
+        keep: Likewise.
 
     Raises:
         ModelError: It cannot be loaded, or nobody knows which it is.
@@ -78,7 +82,7 @@ def moved_encoder(
             "--pretrained) to name it"
         )
     try:
-        return encoder_of(identity, device=device, precision=precision, model=model, pretrained=pretrained)
+        return encoder_of(identity, device=device, precision=precision, model=model, pretrained=pretrained, keep=keep)
     except ModelError as error:
         if model is not None or pretrained is not None:
             raise

@@ -146,11 +146,11 @@ def start_batches(pipeline: Pipeline, group: Sequence[PixelBatch]) -> list[Pendi
 def finish_batches(
     pipeline: Pipeline, group: Sequence[PixelBatch], pending: Sequence[PendingEmbeddings]
 ) -> list[tuple[PixelBatch, np.ndarray]]:
-    """Each batch with its (B, 1 + V, D) float32 embeddings, NaN where unreadable or known."""
+    """Each batch with its (B, 1 + V, width) float32 embeddings, NaN where unreadable or known."""
     encoded, done, start = [one.result() for one in pending], [], 0
     for batch in group:
         rows, stop = batch.pictured, start + len(batch.pixels)
-        embeddings = np.full((len(batch.reasons), batch.pixels.shape[1], pipeline.encoder.dim), np.nan, np.float32)
+        embeddings = np.full((len(batch.reasons), batch.pixels.shape[1], pipeline.encoder.width), np.nan, np.float32)
         readable = batch.readable[rows]
         for view, values in enumerate(encoded):
             embeddings[rows[readable], view] = values[start:stop][readable]

@@ -24,6 +24,7 @@ class Exported:
         path: The file or folder.
         rows: Of each split.
         left_out: Images that could not be read, which have no row.
+        pre_projection: Whether the cache keeps features from before the last projection, which stay behind.
     """
 
     cache: str
@@ -31,6 +32,7 @@ class Exported:
     path: Path
     rows: dict[str, int]
     left_out: int
+    pre_projection: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -40,6 +42,7 @@ class Exported:
             "path": str(self.path),
             "rows": self.rows,
             "left_out": self.left_out,
+            "pre_projection_left_out": self.pre_projection,
         }
 
 
@@ -68,7 +71,7 @@ def export_cache(cache: Cache, to: str, out: Path | None, *, overwrite: bool, re
     reporter.start(f"Exporting {cache.name}", content.total)
     with written_whole(path) as fresh:
         FORMATS[to](content, fresh, lambda rows: reporter.advance(rows, 0))
-    return Exported(cache.name, to, path, content.rows, content.left_out)
+    return Exported(cache.name, to, path, content.rows, content.left_out, cache.projections is not None)
 
 
 def _is_export(folder: Path) -> bool:

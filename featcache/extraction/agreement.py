@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import FORMAT, library_versions, require_equal
+from featcache.cache.manifest import FORMAT, PRE_PROJECTION, library_versions, require_equal
 from featcache.cache.plan import ShardPlan
+from featcache.cache.projections import projections_digest
 from featcache.cache.reading import read_manifest
 from featcache.cache.sealed import write_sealed
 from featcache.datasets.dataset import Dataset
@@ -53,11 +54,17 @@ def identity_of(request: Request, dataset: Dataset, encoder: Encoder, batch_size
         "dataset": dataset_identity(dataset),
         "encoder": dict(encoder.identity),
         "views": request.views_identity(),
+        **({PRE_PROJECTION: pre_projection_identity(encoder)} if request.keep else {}),
         "dtype": request.dtype,
         "batch_size": batch_size,
         "device": encoder.device.type,
         "versions": library_versions(),
     }
+
+
+def pre_projection_identity(encoder: Encoder) -> dict[str, Any]:
+    """What is kept of what comes before an encoder's last projection: its width P, and a digest of the matrices."""
+    return {"width": encoder.width - encoder.dim, "projections_sha256": projections_digest(encoder.projections)}
 
 
 def known_identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def _new_manifest(
         identity["dataset"]["rows"],
         batch_size=batch_size,
         rows_per_second=rate / (1 + request.views),
-        bytes_per_row=4 * encoder.dim * (1 + request.views),
+        bytes_per_row=4 * encoder.width * (1 + request.views),
     )
     return {
         "format": FORMAT,

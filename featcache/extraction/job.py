@@ -108,7 +108,7 @@ class Job(Pipeline):
 
 def empty_result(shard: Shard, job: Job) -> ShardResult:
     """A shard of which nothing is encoded yet."""
-    rows, dim, views = len(shard), job.encoder.dim, job.views.get(shard.split, 0)
+    rows, dim, views = len(shard), job.encoder.width, job.views.get(shard.split, 0)
     return ShardResult(
         shard=shard,
         images=np.full((rows, dim), np.nan, np.float32),

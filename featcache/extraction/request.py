@@ -20,6 +20,8 @@ from featcache.places.home import datasets_folder, resolve_root
 from featcache.prompts import PromptSpec, read_prompts
 
 OnError = Literal["fail", "skip"]
+KEPT = "pre-projection"
+"""What can be kept beside the embeddings: what comes before the image tower's last projection, and the projections."""
 BatchSize = int | Literal["auto"] | None
 
 
@@ -42,6 +44,7 @@ class Request:
     suffix: str | None = None
     templates: str | Path | None = None
     views: int = 0
+    keep: str | None = None
     precision: str = "auto"
     dtype: str = "float16"
     batch_size: BatchSize = None
@@ -78,6 +81,7 @@ class Request:
         for name, choice, known in (
             ("dtype", self.dtype, ("float16", "float32")),
             ("decode", self.decode, ("exact", "fast")),
+            ("keep", self.keep or KEPT, (KEPT,)),
             ("on_error", self.on_error, ("fail", "skip")),
             ("engine", self.engine, tuple(ENGINES)),
         ):
@@ -134,6 +138,7 @@ class Request:
         parts = [dataset.name, Path(architecture).name]
         parts += [] if pretrained == "local" else [Path(pretrained).stem]
         parts += [f"views{self.views}"] if self.views else []
+        parts += [self.keep] if self.keep else []
         parts += [self.decode] if self.decode != "exact" else []
         parts += [f"limit{self.limit}"] if self.limit else []
         # Folders and files may be called anything; caches are folders, names in tables and parts of URLs.
@@ -149,6 +154,7 @@ class Request:
             "weights_file_sha256": local_weights_sha256(self.model, self.pretrained),
             "views": self.views_identity(),
             "dtype": self.dtype,
+            **({"keep": self.keep} if self.keep else {}),
             **({} if self.decode == "exact" else {"decode": self.decode}),
             "images": {"location": dataset.location, "sizes_sha256": dataset.sizes_digest()},
         }

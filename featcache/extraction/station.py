@@ -11,6 +11,7 @@ from featcache.cache.catalogue import list_caches
 from featcache.cache.layout import MANIFEST
 from featcache.cache.manifest import library_versions, require_equal, views_of
 from featcache.cache.plan import Shard
+from featcache.cache.projections import write_projections
 from featcache.cache.reading import read_manifest
 from featcache.cache.sealed import write_sealed
 from featcache.cache.writing import CacheStore, ShardResult
@@ -92,6 +93,7 @@ class Station:
             device=self._device,
             precision=request.precision,
             decode=request.decode,
+            keep=request.keep is not None,
         )
         asked = request.workers
         self._workers = default_workers(self.encoder.device, self._cores) if asked is None else asked
@@ -127,6 +129,7 @@ class Station:
             {split: (part.ids, part.labels) for split, part in dataset.splits.items()},
             views_of(manifest["identity"]),
         )
+        write_projections(folder, self.encoder.projections)
         add_prompts(request, dataset, folder, self.encoder)
         if self.encoder.draft is not None and "cosine_to_exact" not in manifest:
             manifest["cosine_to_exact"] = cosine_to_exact(self._new_job())

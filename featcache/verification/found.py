@@ -21,6 +21,7 @@ class Verification:
         shards: Shards to encode again: damaged, or missing from a finished cache.
         listings: Splits whose ids or labels are damaged.
         prompt_sets: Prompt sets that are damaged.
+        projections: Whether the kept projections are damaged.
         files: Small files that are damaged and can be written again.
         sampled: Rows that were encoded again.
         identical: Of those, rows that came out the same bit for bit.
@@ -38,6 +39,7 @@ class Verification:
     shards: list[Shard] = field(default_factory=list)
     listings: list[str] = field(default_factory=list)
     prompt_sets: list[str] = field(default_factory=list)
+    projections: bool = False
     files: list[str] = field(default_factory=list)
     sampled: int = 0
     identical: int = 0
@@ -49,7 +51,7 @@ class Verification:
     @property
     def damaged(self) -> bool:
         """Whether there is anything that a repair would remove."""
-        return bool(self.shards or self.listings or self.prompt_sets or self.files)
+        return bool(self.shards or self.listings or self.prompt_sets or self.projections or self.files)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `featcache verify --json` prints."""

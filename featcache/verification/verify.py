@@ -19,24 +19,26 @@ from featcache.cache.layout import (
     COMPLETE,
     CONTENT,
     DAMAGE,
+    EMBEDDINGS,
     ENCODED,
     IDS,
     IMAGES,
     LABELS,
     MISSING,
+    PROJECTION,
     ROOT_GROUP,
     SEALS,
     STATE,
     TEXT_FEATURES,
     TEXT_INDEX,
     UNREADABLE,
-    VIEWS,
     shard_of,
 )
 from featcache.cache.manifest import BEFORE
 from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.projections import read_projections
 from featcache.cache.reading import read_completion, read_manifest
-from featcache.cache.seals import ShardSeal, seals_shards
+from featcache.cache.sealed import ShardSeal, seals_shards
 from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
@@ -47,7 +49,7 @@ from featcache.places.lock import writing
 from featcache.records import parse_json
 from featcache.verification.found import Verification
 
-ARRAYS = (IMAGES, VIEWS, CONTENT, SEALS, STATE, IDS, LABELS)
+ARRAYS = (*EMBEDDINGS, CONTENT, SEALS, STATE, IDS, LABELS)
 """Of a split, as far as it has them."""
 
 
@@ -128,6 +130,7 @@ def verify_store(folder: Folder) -> Verification:
     elif not found.finished:
         found.problems.append(f"the run was not finished: type the same `{found.made_by}` command again")
     _check_listing(group, manifest, found)
+    _check_projections(folder, manifest, found)
     if TEXT_INDEX not in found.files:
         _check_prompt_sets(folder, manifest, found)
     return found
@@ -154,6 +157,9 @@ def _repair(folder: Folder, found: Verification) -> None:
                 found.repaired = True
         for split in found.listings:
             store.forget_listing(split)
+        if found.projections:
+            folder.remove(COMPLETE)
+            folder.remove_folder(PROJECTION)
         for name in found.prompt_sets:
             folder.remove(COMPLETE)
             TextIndex(folder).forget(name)
@@ -260,8 +266,8 @@ def _shard_problem(group: zarr.Group, shard: Shard, state: np.ndarray, manifest:
     def read(name: str) -> np.ndarray:
         return np.asarray(array_in(group, shard.split, name)[layout.rows(shard, name, plan)])
 
-    views = layout.array(shard.split, VIEWS) in group
-    for name in [IMAGES, *([VIEWS] if views else []), *([] if manifest["format"] == BEFORE else [CONTENT])]:
+    there = [name for name in EMBEDDINGS[1:] if layout.array(shard.split, name) in group]
+    for name in [IMAGES, *there, *([] if manifest["format"] == BEFORE else [CONTENT])]:
         values = read(name)
         problem = _content_problem(values, state) if name == CONTENT else _values_problem(name, values, state)
         if problem:
@@ -300,6 +306,14 @@ def _check_listing(group: zarr.Group, manifest: dict[str, Any], found: Verificat
     if not found.listings and listing_digest(listing) != manifest["identity"]["dataset"]["listing_sha256"]:
         found.problems.append("ids and labels are not those of the listing that the manifest names")
         found.listings += found.rows
+
+
+def _check_projections(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:
+    try:
+        read_projections(folder, manifest)
+    except CacheError:
+        found.problems.append(f"{PROJECTION}: damaged")
+        found.projections = True
 
 
 def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:

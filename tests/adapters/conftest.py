@@ -61,6 +61,9 @@ class FakeText:
     name: str = "plain"
     logit_scale: float = 20.0
     logit_bias: float | None = None
+    projection: np.ndarray | None = None
+    image_projection: np.ndarray | None = None
+    image_bias: bool = False
 
     @property
     def prompts(self) -> tuple[tuple[str, ...], ...]:
@@ -88,6 +91,7 @@ class FakeCache:
     )
 
     mended: Mended | None = None
+    projections: dict[str, np.ndarray] | None = None
     caveat: str = ""
     how_encoded: dict[str, Any] = field(default_factory=lambda: {"batch_size": 2, "dtype": "float32"})
 
@@ -117,6 +121,18 @@ class FakeCache:
 
     def __getitem__(self, split: str) -> FakeSplit:
         return self.parts[split]
+
+    def keeping(self) -> FakeCache:
+        """One that keeps projections, which change nothing: what comes before them are the embeddings."""
+        same = np.eye(self.text.matrix.shape[1], dtype=np.float32)
+        texts = {name: replace(text, projection=same) for name, text in self.texts.items()}
+        return replace(self, texts=texts, projections={"image": same, "text": same})
+
+    def before_projection(self) -> FakeCache:
+        """As a real cache does it."""
+        assert self.projections is not None
+        before = self.projections["image"]
+        return replace(self, texts={name: replace(text, image_projection=before) for name, text in self.texts.items()})
 
     def relabelled(self, labels: Any) -> FakeCache:
         """As a real cache does it."""

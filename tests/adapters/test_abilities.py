@@ -20,7 +20,8 @@ from adapters.methods import METHODS
 from adapters.training.trained_head import TrainedHead
 
 RNG = np.random.default_rng(0)
-BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal"}
+BLENDED = {"tip", "tip-f", "tip-x", "ape", "gda", "timo", "cross-modal", "semobridge", "semobridge-t"}
+LAST = {"prolip", "reg-linear"}
 INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
 
 
@@ -39,19 +40,24 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "clap",
                 "lp++",
                 "cross-modal",
+                "prolip",
                 "reg-linear",
                 "meta",
                 "gated",
                 "instruct",
+                "semobridge-t",
             },
         ),
-        (ClassesFromText, {"zero-shot", "auto", "clip", "reg-linear", "gated", "instruct", "mma", *INCREMENTAL}),
+        (ClassesFromText, {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "mma", *INCREMENTAL}),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),
         (LearntOnce, {"meta"}),
         (BoundToEncoder, {"meta"}),
         (Incremental, INCREMENTAL),
-        (TakesClasses, {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker"}),
+        (
+            TakesClasses,
+            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "ss-text", "semobridge"},
+        ),
     ],
 )
 def test_who_has_it(ability: type, methods: set[str]) -> None:
@@ -59,7 +65,7 @@ def test_who_has_it(ability: type, methods: set[str]) -> None:
     assert {name for name in METHODS if isinstance(METHODS[name](), ability)} == methods
 
 
-@pytest.mark.parametrize("method", sorted(BLENDED - {"cross-modal"}))
+@pytest.mark.parametrize("method", sorted(BLENDED - {"cross-modal", "semobridge-t"}))
 def test_logits_are_a_line_in_alpha(method: str) -> None:
     views, labels, text = RNG.normal(size=(12, 2, 8)), np.arange(12) % 3, RNG.normal(size=(3, 8))
     head = METHODS[method](alpha=0.7).fit(views, labels, text=text)

@@ -11,6 +11,7 @@ import featcache
 HEAVY = {"torch", "torchvision", "open_clip", "huggingface_hub", "sklearn", "scipy", "faiss", "matplotlib", "pyarrow"}
 
 COMPUTES = {
+    "featcache.encoders.before_projection",
     "featcache.encoders.checkpoints",
     "featcache.encoders.device",
     "featcache.encoders.encoder",

@@ -40,6 +40,21 @@ class TextOfClasses:
         return tuple(self.whole.class_names[code] for code in self.classes)
 
     @property
+    def projection(self) -> Floats | None:
+        """What the text tower ends with (E, D), where the cache keeps it."""
+        return self.whole.projection
+
+    @property
+    def image_projection(self) -> Floats | None:
+        """What the image tower ends with (P, D), where the features are from before it."""
+        return self.whole.image_projection
+
+    @property
+    def image_bias(self) -> bool:
+        """Whether its last row is a bias."""
+        return self.whole.image_bias
+
+    @property
     def logit_scale(self) -> float:
         """The encoder's."""
         return float(self.whole.logit_scale)
@@ -79,6 +94,11 @@ class ClassSubset:
         rows = self._only(self.task.support)
         order = np.argsort(rows.labels, kind="stable")
         return rows if np.array_equal(order, np.arange(len(order))) else _take(rows, order, rows.labels[order])
+
+    @property
+    def unlabelled(self) -> SplitRows | None:
+        """Images whose labels are not looked at; none where classes are left out: it is not known which are theirs."""
+        return self.task.unlabelled if len(self.classes) == len(self.task.text.class_names) else None
 
     @cached_property
     def test(self) -> SplitRows:

@@ -17,7 +17,7 @@ import numpy as np
 from featcache.cache.catalogue import Listed
 from featcache.cache.encoded_rows import UNUSABLE, EncodedRows
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import views_of
+from featcache.cache.manifest import PRE_PROJECTION, views_of
 from featcache.errors import CacheError
 from featcache.ids import Ids, mixed_bytes
 from featcache.places.folder import Folder
@@ -67,9 +67,18 @@ class KnownImages:
         views: V of each split of this cache.
         of_this_set: Which of the caches are of this data set: images that are no files are looked for in these alone,
             since the same bytes are another picture where they have another shape.
+        kept: Whether what is before the last projection is taken too, behind the embeddings.
     """
 
-    def __init__(self, caches: Sequence[EncodedRows], views: Mapping[str, int], of_this_set: Sequence[bool]) -> None:
+    def __init__(
+        self,
+        caches: Sequence[EncodedRows],
+        views: Mapping[str, int],
+        of_this_set: Sequence[bool],
+        *,
+        kept: bool = False,
+    ) -> None:
+        self._kept = kept
         self._caches, self._views, self._of_this_set = caches, views, of_this_set
         # Shared with decoding processes, so that they stop to rely on a cache that is gone.
         self._usable = RawArray(c_bool, [True] * len(caches))
@@ -125,7 +134,7 @@ class KnownImages:
         for part, rows, mine in self._by_shard(places):
             cache = self._caches[part.cache]
             try:
-                there = cache.take(part.split, rows, views=bool(count))
+                there = cache.take(part.split, rows, views=bool(count), kept=self._kept)
                 same = (there.content == contents[mine]).all(axis=1) & np.isfinite(there.images).all(axis=1)
                 if count:
                     same &= np.array(list(cache.take_ids(part.split, rows))) == np.array(list(Ids(ids[mine])))
@@ -205,7 +214,7 @@ def known_images(
         of_this_set.append(asked.get("dataset") == dataset.get("dataset"))
     if not found:
         return None
-    known = KnownImages(found, views_of(identity), of_this_set)
+    known = KnownImages(found, views_of(identity), of_this_set, kept=PRE_PROJECTION in identity)
     return known if len(known) else None
 
 

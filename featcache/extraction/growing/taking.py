@@ -34,7 +34,7 @@ def take_known(result: ShardResult, places: np.ndarray, job: Job) -> None:
     assert job.known is not None
     ids = job.ids[result.shard.split][result.shard.start : result.shard.stop][rows]
     with job.waits.on(READING):
-        found = job.known.take(result.shard.split, places[rows], result.content[rows], ids, job.encoder.dim)
+        found = job.known.take(result.shard.split, places[rows], result.content[rows], ids, job.encoder.width)
     there = rows[found.taken]
     result.images[there] = found.images[found.taken]
     if result.views is not None and found.views is not None:

@@ -16,7 +16,8 @@ from adapters.fitting.fit import fit as fit_and_save
 from adapters.fitting.recipe import Recipe
 from adapters.methods import METHODS
 from adapters.search.search import run as search
-from adapters.selection.regimes import NONE
+from adapters.selection.regimes import NONE, learnt_from
+from adapters.tasks.seen import task_seen_by
 from tests.recorded_numbers import GRIDS
 
 Make = Callable[..., Any]
@@ -25,7 +26,7 @@ Make = Callable[..., Any]
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("shots", [1, 4])
 def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: str, shots: int) -> None:
-    cache = make_cache()
+    cache = make_cache().keeping()
     asked: dict[str, Any] = {"seed": 2, "device": "cpu"}
     saved = fit_and_save(method, cache=cache, shots=shots, root=str(tmp_path), **asked)
     logits = adapters.load(saved.run).decision_function(cache["test"].images)
@@ -35,9 +36,9 @@ def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: s
     assert head.report_.accuracy == saved.accuracy
     assert head.report_.hyperparameters == saved.hyperparameters
 
-    task = adapters.Task.sample(cache, shots=shots, seed=2)
-    estimator = adapters.recommended(method, **asked)
-    estimator.fit(task.support.inputs, task.support.labels, text=task.text)
+    task = task_seen_by(METHODS[method], adapters.Task.sample(cache, shots=shots, seed=2))
+    rows = learnt_from(METHODS[method], task)
+    estimator = adapters.recommended(method, **asked).fit(rows.inputs, rows.labels, text=task.text)
     assert np.array_equal(estimator.decision_function(task.test.images), logits)
     assert estimator.score(task.test.images, task.test.labels) == saved.accuracy["test"]
 

@@ -32,10 +32,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "clap": {"epochs": 5},
     "lp++": {"epochs": 10},
     "cross-modal": {"iterations": 50},
+    "prolip": {"steps": 20},
     "reg-linear": {"steps": 20},
     "mma": {"epochs": 1},
     "gated": {"epochs": 5},
     "instruct": {"epochs": 1},
+    "semobridge-t": {"steps": 20},
     "cil-attention": {"tokens": 1},  # must divide D, which the checks choose
 }
 

@@ -25,10 +25,11 @@ def test_progress_tells_count_rate_and_time_left(searched: Any, capsys: pytest.C
 
 
 def test_time_left_counts_rows(make_cache: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from adapters import TipAdapter
     from adapters.search.draws import draw_all
     from adapters.selection.regimes import VAL
 
-    draws = draw_all(make_cache(), [2, 8], [1], VAL, allow_fewer=False, prompts=None)
+    draws = draw_all(TipAdapter, make_cache(), [2, 8], [1], VAL, allow_fewer=False, prompts=None)
     clock = iter([0.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     reporter = TrialReporter(draws, 1, trials_of(draws, [{}], {}), shown=False)

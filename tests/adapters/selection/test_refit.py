@@ -9,7 +9,7 @@ import pytest
 
 from adapters.arrays import Floats
 from adapters.head import Head
-from adapters.heads.reg_linear import RegularizedLinearAdapter
+from adapters.heads.prolip.reg_linear import RegularizedLinearAdapter
 from adapters.heads.taskres import TaskRes
 from adapters.parameters import Tried
 from adapters.selection.alpha_choice import NOTHING_BETTER

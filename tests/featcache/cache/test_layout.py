@@ -20,10 +20,11 @@ PLAN = ShardPlan(rows={"train": 10}, batch_size=2, rows_per_shard=4)
 
 
 def test_arrays_are_stored_as_the_page_says(root: Path, image_folder: ImageFolder) -> None:
-    cache = featcache.extract("tiny", str(image_folder()), views=1, workers=0, device="cpu", progress=False)
+    how = {"views": 1, "keep": "pre-projection", "workers": 0, "device": "cpu", "progress": False}
+    cache = featcache.extract("tiny", str(image_folder()), **how)  # type: ignore[arg-type]
     group, page = cache.folder.group("r"), (HERE / "docs/format.md").read_text()
     told = re.findall(r"^    (<split>/\w+|text/<set>-<token>/features) +\(([^)]+)\) +(\w+)(.*)$", page, re.MULTILINE)
-    assert len(told) == 8
+    assert len(told) == 10
     text = next(name for name in cache.folder.names("text") if "-" in name)
     for name, shape, dtype, words in told:
         array = array_in(group, name.replace("<split>", "train").replace("<set>-<token>", text))

@@ -24,7 +24,7 @@ SHARD = Shard("train", 4, 7)
 class Brightness:
     """Embeds an image as its brightness, twice; counts what it is given."""
 
-    dim, device = 2, torch.device("cpu")
+    dim, width, device = 2, 2, torch.device("cpu")
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -11,7 +11,7 @@ import pytest
 import featcache
 from featcache.cache.plan import Shard, ShardPlan
 from featcache.cache.reading import read_manifest
-from featcache.cache.seals import ShardSeal
+from featcache.cache.sealed import ShardSeal
 from featcache.cache.writing import CacheStore
 from featcache.verification.verify import verify
 from tests.featcache.verification.test_verify import extract_again

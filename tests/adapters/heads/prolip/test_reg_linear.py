@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from adapters.errors import AdapterError
-from adapters.heads.reg_linear import MatrixStack, RegularizedLinearAdapter
+from adapters.heads.prolip.reg_linear import MatrixStack, RegularizedLinearAdapter
 from adapters.heads.zero_shot import ZeroShot
 from adapters.parameters import parameters_of
 from adapters.support import Support

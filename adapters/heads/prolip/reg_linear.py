@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -43,27 +44,32 @@ class Plan(NamedTuple):
     """Learning rate of every step."""
     penalty: float
     logit_scale: float
+    start: Floats
+    """The matrix (D, P) that the training begins with and is held to."""
+    fixed: int = 0
+    """How many of its last columns are not trained."""
 
 
 class MatrixStack(Stack):
-    """G matrices in training; the gradient is written out by hand.
+    """G matrices (D, P) in training, which all begin with the same; the gradient is written out by hand.
 
     Attributes:
         text: unit class text (G, C, D).
         batches: the support in one view: step t sees view t + 1, modulo their number.
-        optimizer: of the matrices A (G, D, D), which start at the identity.
+        optimizer: of the matrices A (G, D, P).
     """
 
     state = ("text", "batches", "optimizer", "gradient", "penalty", "logit_scale")
 
     def __init__(self, plans: Sequence[Plan], device: torch.device) -> None:
         supports, steps = [plan.support for plan in plans], len(plans[0].rates)
-        rows, self.views, dim = supports[0].views.shape
-        super().__init__(len(plans), device=device, steps=steps, work=products(rows, dim, dim))
+        rows, self.views, width = supports[0].views.shape
+        super().__init__(len(plans), device=device, steps=steps, work=products(rows, *plans[0].start.shape))
         self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(device)
         seen = torch.arange(rows) * self.views + ((torch.arange(steps) + 1) % self.views)[:, None]
         self.batches = Batches.of(supports, [seen] * len(plans), device)
-        matrix = torch.eye(dim, device=device).repeat(len(plans), 1, 1)
+        self.start, self.trained = torch.from_numpy(plans[0].start).to(device), width - plans[0].fixed
+        matrix = self.start.repeat(len(plans), 1, 1)
         nothing = torch.zeros(len(plans), device=device)
         rates = rates_of([plan.rates for plan in plans], device)
         self.optimizer = StackedAdamW(matrix, rates, weight_decay=nothing, eps=1e-4)
@@ -90,11 +96,12 @@ class MatrixStack(Stack):
         of_unit = of_logits.mul_(self.logit_scale) @ self.text
         along = (of_unit * adapted).sum(2, keepdim=True)
         of_adapted = of_unit.addcmul_(adapted, along, value=-1).div_(norm)
-        away = self.gradient.copy_(matrix)
-        away.diagonal(dim1=1, dim2=2).sub_(1)
+        away = torch.sub(matrix, self.start, out=self.gradient)
         size = torch.linalg.vector_norm(away, dim=(1, 2))
         self.loss.copy_(loss.addcmul_(self.penalty[:, 0, 0], size.square_()))
-        self.optimizer.step(away.mul_(2 * self.penalty).baddbmm_(of_adapted.mT, features))
+        gradient = away.mul_(2 * self.penalty).baddbmm_(of_adapted.mT, features)
+        gradient[:, :, self.trained :] = 0
+        self.optimizer.step(gradient)
 
     def learned(self, place: int) -> dict[str, Floats]:
         """The matrix."""
@@ -148,7 +155,8 @@ class RegularizedLinearAdapter(TrainedHead[Plan]):
 
     def _plan(self, support: Support) -> Plan:
         penalty = 1 / support.shots if self.penalty is None else self.penalty
-        return Plan(support, cosine(self.lr, self.steps), penalty, self.logit_scale)
+        start = np.eye(support.text.shape[1], dtype=np.float32)
+        return Plan(support, cosine(self.lr, self.steps), penalty, self.logit_scale, start)
 
     def _stack_key(self, support: Support) -> Hashable:
         return support.views.shape, support.text.shape, self.steps

@@ -1,0 +1,36 @@
+"""A cache as the heads of a method see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from adapters.errors import AdapterError
+from adapters.tasks.task import Task
+
+if TYPE_CHECKING:
+    from adapters.head import Head
+    from featcache.cache.reading import Cache
+
+
+def seen_by(head: type[Head], cache: Cache) -> Cache:
+    """The cache as the heads of a class see it: its images may be what comes before the last projection.
+
+    Raises:
+        AdapterError: they need what this cache does not keep.
+    """
+    if head.sees == "embeddings":
+        return cache
+    wanted = "text" if head.sees == "projections" else "image"
+    if cache.projections is None or wanted not in cache.projections:
+        raise AdapterError(
+            f"{head.method} needs the {wanted} tower's last projection, which cache {cache.name} does not keep: type "
+            "the same `featcache extract` command with --keep pre-projection, then give that --cache"
+        )
+    return cache.before_projection() if head.sees == "pre-projection" else cache
+
+
+def task_seen_by(head: type[Head], task: Task) -> Task:
+    """The same draw from the cache as the heads of a class see it. Raises as `seen_by`."""
+    cache = seen_by(head, task.cache)
+    return task if cache is task.cache else replace(task, cache=cache, text=cache.text_set(task.text.name))
