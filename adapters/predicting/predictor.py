@@ -23,7 +23,7 @@ from adapters.predicting.encoder import load_encoder
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS
 from adapters.scores import tempered_logits
-from featcache.encoding.known import KnownEmbeddings
+from featcache.encoding.known_files import KnownFiles
 from featcache.records import digest
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Predictor:
         fitted_on = config.get("cache", {})
         batch_size = int(fitted_on.get("batch_size") or default_batch_size(encoder.device))
         dtype = str(fitted_on.get("dtype") or DTYPE)
-        known = KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse else None
+        known = KnownFiles.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse else None
         return cls(
             head,
             answers,

@@ -18,6 +18,7 @@ from featcache.commands.shared.words import (
     encoder,
     images,
     left_out,
+    left_out_paths,
     left_out_words,
     split_origin,
 )
@@ -303,7 +304,12 @@ def plan_page(work: Planned) -> Page:
 
 def extraction_json(report: ExtractionReport) -> dict[str, Any]:
     """The object that `featcache extract --json` prints."""
-    return {**report.to_json(), "classes": _classes(report.cache), "left_out": left_out(report.cache.manifest)}
+    return {
+        **report.to_json(),
+        "classes": _classes(report.cache),
+        "left_out": left_out(report.cache.manifest),
+        "left_out_paths": left_out_paths(report.cache.manifest),
+    }
 
 
 def extraction_page(report: ExtractionReport, root: str | None) -> Page:

@@ -14,7 +14,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows under their columns as CSV: UTF-8 with its mark, text defused, None empty."""
+    """Rows under their columns as CSV: UTF-8 with its mark, text defused, `true` and `false`, None empty."""
     return BYTE_ORDER_MARK + lines([columns]) + lines(rows)
 
 
@@ -22,8 +22,15 @@ def lines(rows: Iterable[Sequence[object]]) -> str:
     """Rows of such a file, each with its line feed."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """What is written: text defused, and truth in the words of JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return defused(value) if isinstance(value, str) else value
 
 
 def defused(text: str) -> str:

@@ -156,6 +156,26 @@ def test_a_bomb_100_mb_a_slow_client_and_a_truncated_upload_leave_it_standing(se
     assert server.ask("/healthz").content == {"status": "ok"}
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_headers_that_come_byte_by_byte_end_with_the_connection(serving: Any, before: bool) -> None:
+    """Of a first request, and of one after another that was answered."""
+    server = serving(head=0.2)
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as line:
+        if before:
+            line.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        line.settimeout(0.02)
+        with pytest.raises(ConnectionError):  # told by the other side
+            while time.monotonic() - began < 10:
+                line.sendall(b"a")
+                with suppress(TimeoutError):
+                    if not line.recv(1):
+                        raise ConnectionResetError
+    assert time.monotonic() - began < 5
+    assert server.ask("/healthz").status == 200
+
+
 def test_too_many_at_once_are_503(serving: Any, files: list[bytes], monkeypatch: Any) -> None:
     plain = Predictor.predict
 
