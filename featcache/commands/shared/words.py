@@ -96,7 +96,7 @@ def _first(paths: Sequence[str], count: int, most: int = 3) -> str:
 
 
 def left_out_words(manifest: Mapping[str, Any]) -> list[str]:
-    """The same in lines, with the first of them: `12 .pdf, 3 .svg: cat/a.pdf, …`, `1 image in no class folder: a.png`."""
+    """The same in lines, with the first paths: `12 .pdf, 3 .svg: cat/a.pdf, …`, `1 image in no class folder: a.png`."""
     counts, paths = left_out(manifest), left_out_paths(manifest)
     others = {ending: n for ending, n in counts.items() if ending.startswith(".")}
     lines = [f"{images(n)} {why}{_first(paths.get(why, []), n)}" for why, n in counts.items() if why not in others]
