@@ -64,6 +64,9 @@ def add(
     The head is made anew from the shots of the run, which its cache has, and the new images: what it would be had the
     classes been there from the start. It is scored on the cache's images, which are all of the old classes.
 
+    To a head that classes were added to before, all are added at once: the run that it was, and the images of these
+    classes, have to be there still.
+
     Args:
         run: a saved run, by its folder or name.
         classes: names, each with paths of its images, files or folders; none: the class is known by its name alone.
@@ -73,15 +76,17 @@ def add(
 
     Raises:
         AdapterError: the method learns by training; a name is there already; images cannot be read.
-        RunError: no such run, it was made by `add` itself, or its prompts are not templates.
+        RunError: no such run, or its prompts are not templates; of one that `add` made: what it was made from is gone.
         CacheError: the run's cache is gone.
     """
     if out is not None:
         check_replaceable(Path(out).expanduser())
     saved = find_run(run, root=root)
     report = saved.require_report()
+    if report.added:
+        return add(_before(saved, report, root), _together(saved, report, classes), out=out, root=root, device=device)
     head = methods.load(saved.path, device=device)
-    _check(saved, report, head, classes)
+    _check(head, classes)
     cache = with_labels(featcache.open(report.cache), report, None)
     check_cache(head.config, cache, saved.name)
     old = cache.text_set(report.prompts)
@@ -134,18 +139,46 @@ def add(
     return kept
 
 
-def _check(saved: SavedRun, report: Report, head: Head, classes: Mapping[str, Any]) -> None:
+def _before(saved: SavedRun, report: Report, root: str | None) -> Path:
+    """The run that a grown one was, under the root or beside it."""
+    assert report.added is not None
+    name = str(report.added["run"])
+    beside = saved.path.parent / name
+    try:
+        return beside if beside.is_dir() else find_run(name, root=root).path
+    except RunError as error:
+        raise RunError(
+            f"run {saved.name} was made by adding classes to {name}, which is gone: fit that again, and add all to it"
+        ) from error
+
+
+def _together(saved: SavedRun, report: Report, classes: Mapping[str, Sequence[str | Path]]) -> dict[str, Any]:
+    """The classes that were added before, each with its images, and those that are added now."""
+    assert report.added is not None
+    before: dict[str, list[str]] = report.added["classes"]
+    gone = [(name, image) for name, images in before.items() for image in images if not Path(image).is_file()]
+    if gone:
+        name, image = gone[0]
+        raise RunError(
+            f"{image} of class {name}, which was added to {saved.name}, is gone ({len(gone)} images are): put it back, "
+            f"or add all classes at once to {report.added['run']}"
+        )
+    known = {reads_as(name): name for name in before}
+    _refuse_known(classes, known)
+    return {**before, **classes}
+
+
+def _check(head: Head, classes: Mapping[str, Any]) -> None:
     if not isinstance(head, TakesClasses):
         able = ", ".join(name for name in METHODS if issubclass(METHODS[name], TakesClasses))
         raise AdapterError(
             f"{head.method} learns by training, so that a class more is another fit; these take one as they are: {able}"
         )
-    if report.added:
-        typed = " ".join(report.added["classes"])
-        raise RunError(
-            f"run {saved.name} was made by adding {typed}: add all at once to {report.added['run']}, as it was before"
-        )
-    known = {reads_as(name): name for name in head.config["class_names"]}
+    _refuse_known(classes, {reads_as(name): name for name in head.config["class_names"]})
+
+
+def _refuse_known(classes: Mapping[str, Any], known: dict[str, str]) -> None:
+    """Refuse names that are there already: `known` holds these by how they read."""
     for name in classes:
         key = reads_as(name)
         if not key:
@@ -191,7 +224,7 @@ def _new_images(
             for image, error, content in zip(batch.ids, batch.errors, batch.contents, strict=True):
                 if error:
                     raise AdapterError(f"cannot read {image} of class {name} ({error}): mend it, or leave it out")
-                files[name][image] = hashlib.sha256(content.tobytes()).hexdigest()
+                files[name][str(Path(image).absolute())] = hashlib.sha256(content.tobytes()).hexdigest()
             rows.append(batch.features)
             codes.append(np.full(len(batch), code))
     return np.concatenate(rows), np.concatenate(codes), files

@@ -27,7 +27,7 @@ from adapters.runs.opened import open_run
 from adapters.runs.seen_together import mistakes_of
 from adapters.scores import tempered_logits
 from featcache.cache.projections import before_it
-from featcache.encoding.known import KnownEmbeddings
+from featcache.encoding.known_files import KnownFiles
 from featcache.records import digest
 
 if TYPE_CHECKING:
@@ -167,9 +167,8 @@ class Predictor:
         fitted_on = config.get("cache", {})
         batch_size = int(fitted_on.get("batch_size") or default_batch_size(encoder.device))
         dtype = str(fitted_on.get("dtype") or DTYPE)
-        known = (
-            KnownEmbeddings.under(root, identity, batch_size=batch_size, dtype=dtype) if reuse and not before else None
-        )
+        taken = reuse and not before
+        known = KnownFiles.under(root, identity, batch_size=batch_size, dtype=dtype) if taken else None
         return cls(
             head,
             answers,

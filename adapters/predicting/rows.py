@@ -90,9 +90,8 @@ class Csv(Format):
         """Probabilities have six decimals."""
         cells = [cell for ranked in item["classes"] for cell in (ranked["name"], f"{ranked['probability']:.6f}")]
         in_set = None if item["set"] is None else "; ".join(item["set"])
-        rejected = None if item["rejected"] is None else str(item["rejected"]).lower()
         padding = [""] * (2 * self.depth - len(cells))
-        return spreadsheet.lines([[item["file"], *cells, *padding, in_set, rejected, item["error"] or "", run]])
+        return spreadsheet.lines([[item["file"], *cells, *padding, in_set, item["rejected"], item["error"] or "", run]])
 
     def rows(self, lines: Iterator[str]) -> Iterator[Row]:
         """See `Format.rows`."""

@@ -88,16 +88,16 @@ class Kept:
         if content["question"] != self._question:
             return {}
         return {
-            (i, j): Outcome(correct, alphas and Widest(*alphas), stopped_at)
-            for i, j, correct, alphas, stopped_at in content["outcomes"]
+            (i, j): Outcome(correct, alphas and Widest(*alphas), *stopped)
+            for i, j, correct, alphas, *stopped in content["outcomes"]
         }
 
     def keep(self, outcomes: Outcomes, *, now: bool = False) -> None:
-        """Write them, unless that was done just before; a disk that is full stops no search."""
+        """Write those that ended, unless that was done just before; a disk that is full stops no search."""
         if not now and time.monotonic() - self._written < SECONDS_BETWEEN:
             return
         self._written = time.monotonic()
-        rows = [[*which, *outcome] for which, outcome in outcomes.items()]
+        rows = [[*which, *outcome] for which, outcome in outcomes.items() if outcome.ended]
         content = sealed({"question": self._question, "outcomes": json.loads(json.dumps(rows))})
         with suppress(OSError):
             write_whole(self._file, json.dumps(content).encode())

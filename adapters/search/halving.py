@@ -9,8 +9,8 @@ Source: Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyper
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -46,12 +46,23 @@ def train_best(
 ) -> Outcomes:
     """Train on as `trials.train_all` does, but give up all but the best third of each draw's settings at every rung.
 
-    Draws of as many shots train together; their stacks all stay in memory until they end.
+    Draws of as many shots train together; their stacks all stay in memory until they end. Of an earlier run of the same
+    search those that ended are not begun again, and the others go on at the rungs that were decided then.
     """
+    decided = _decided(scorer.outcomes)
     trials = trials_of(draws, settings, scorer.outcomes)
     for _, some in groupby(trials, key=lambda trial: draws[trial.draw].task.shots):
-        _Bracket(list(some), draws, settings, build, scorer, tell).run()
+        _Bracket(list(some), draws, settings, build, scorer, tell, decided).run()
     return scorer.outcomes
+
+
+def _decided(found: Outcomes) -> Counter[int]:
+    """How many rungs of each draw an earlier run had passed, by who had been given up or was trained to the end."""
+    decided = Counter[int]()
+    for (draw, _), outcome in found.items():
+        passed = len(RUNGS) if outcome.rung is None else outcome.rung + 1
+        decided[draw] = max(decided[draw], passed)
+    return decided
 
 
 class _Bracket:
@@ -69,8 +80,9 @@ class _Bracket:
         build: Build,
         scorer: Scorer,
         tell: Tell,
+        decided: Mapping[int, int],
     ) -> None:
-        self.draws, self.scorer, self.tell = draws, scorer, tell
+        self.draws, self.scorer, self.tell, self.decided = draws, scorer, tell, decided
         heads = [build(draws[trial.draw], settings[trial.setting]) for trial in trials]
         supports = [draws[trial.draw].splits[trial.split][0] for trial in trials]
         self.running: list[tuple[InTraining, list[Trial]]] = [
@@ -79,9 +91,9 @@ class _Bracket:
 
     def run(self) -> None:
         """Rung after rung, then to the end."""
-        for share in RUNGS:
+        for rung, share in enumerate(RUNGS):
             self._advance(share, last=False)
-            self._keep(self._survivors())
+            self._keep(self._survivors(rung), rung)
         self._advance(1.0, last=True)
 
     def _advance(self, share: float, *, last: bool) -> None:
@@ -98,20 +110,28 @@ class _Bracket:
                 if last:
                     self.tell(trial)
 
-    def _survivors(self) -> set[Hashable]:
-        """Of each draw the third of the settings with most right answers, and those that tie with its last."""
+    def _survivors(self, rung: int) -> set[tuple[int, int]]:
+        """Of each draw the third of the settings with most right answers, and those that tie with its last.
+
+        Where an earlier run decided that, they are all that is left.
+        """
         alive_now: defaultdict[int, set[int]] = defaultdict(set)
         for _, trials in self.running:
             for trial in trials:
                 alive_now[trial.draw].add(trial.setting)
-        alive: set[Hashable] = set()
+        alive: set[tuple[int, int]] = set()
         for draw, numbers in alive_now.items():
             scores = {number: self.scorer.outcomes[draw, number].correct for number in numbers}
-            least = sorted(scores.values(), reverse=True)[(len(scores) - 1) // ETA]
+            stay = len(scores) if rung < self.decided[draw] else 1 + (len(scores) - 1) // ETA
+            least = sorted(scores.values(), reverse=True)[stay - 1]
             alive |= {(draw, number) for number, score in scores.items() if score >= least}
         return alive
 
-    def _keep(self, alive: set[Hashable]) -> None:
+    def _keep(self, alive: set[tuple[int, int]], rung: int) -> None:
+        before = {(trial.draw, trial.setting) for _, trials in self.running for trial in trials}
+        outcomes = self.scorer.outcomes
+        # At once: an interruption in between must not leave a rung that looks decided and is not.
+        outcomes.update({which: outcomes[which]._replace(rung=rung) for which in before - alive})
         kept = []
         for training, trials in self.running:
             places = [i for i, trial in enumerate(trials) if (trial.draw, trial.setting) in alive]

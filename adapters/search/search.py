@@ -158,15 +158,13 @@ def _train(
     halving: bool,
 ) -> Outcomes:
     """Train what is ahead, and keep what was found as it comes."""
-    if halving:  # which gives settings up by how the others do: what it found is worth something when all have ended
-        return train_best(draws, asked.settings, make, scorer, reporter.ended)
 
     def ended(trial: Trial) -> None:
         reporter.ended(trial)
         kept.keep(scorer.outcomes)
 
     try:
-        return train_all(draws, asked.settings, make, scorer, ended)
+        return (train_best if halving else train_all)(draws, asked.settings, make, scorer, ended)
     finally:
         kept.keep(scorer.outcomes, now=True)
 

@@ -42,6 +42,13 @@ class Outcome(NamedTuple):
     """The alphas with which, where alpha is chosen exactly after the fit (`adapters.selection.alpha_choice`)."""
     stopped_at: int | None = None
     """The step at which it was given up; None: trained to the end."""
+    rung: int | None = None
+    """The number of the rung at which; None while it may still go on."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.stopped_at is None or self.rung is not None
 
 
 Parts = tuple[Floats, Floats, Ints]

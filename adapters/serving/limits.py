@@ -15,6 +15,7 @@ class Limits:
         images: of a request (413).
         pixels: of an image (an error of that image; 422 where no image of the request can be read).
         seconds: for a request's body to arrive (408), and then for its answer (503).
+        head: seconds for a request's line and headers to arrive, which then ends with the connection.
         waiting: images that wait for the encoder (503).
         connections: at once (503).
     """
@@ -24,6 +25,7 @@ class Limits:
     images: int = 64
     pixels: int = 50_000_000
     seconds: float = 30.0
+    head: float = 10.0
     waiting: int = 1024
     connections: int = 512
 

@@ -6,12 +6,13 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from adapters.errors import AdapterError
 from adapters.serving.app import application
+from adapters.serving.heads_in_time import heads_in_time
 from adapters.serving.limits import Limits
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def configured(app: Any, limits: Limits) -> uvicorn.Config:
+    """How uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        http=heads_in_time(limits.head),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=LAST_ANSWERS,
+        lifespan="on",
+    )
+
+
 def serve(predictor: Predictor, listening: socket.socket, limits: Limits, *, tell: Callable[[str], None]) -> None:
     """Answer requests until a signal comes, which is then sent again to whoever heard it before.
 
@@ -64,15 +79,7 @@ def serve(predictor: Predictor, listening: socket.socket, limits: Limits, *, tel
         tell(f"Whoever reaches this machine may use it: set {TOKEN} to ask for a token")
     # Only under its own names: a page from elsewhere could else reach it under a name that leads here.
     app = application(predictor, limits, token=token, hosts=NAMES_OF_HERE if here else ["*"])
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=LAST_ANSWERS,
-        lifespan="on",
-    )
+    config = configured(app, limits)
     listening.listen(config.backlog)  # who reads the line below may connect
     name = f"[{host}]" if ":" in host else host
     tell(f"Serving {predictor.name} at http://{name}:{port}/ (Ctrl-C ends it)")

@@ -18,6 +18,7 @@ from featcache.commands.shared.words import (
     encoder,
     images,
     left_out,
+    left_out_paths,
     left_out_words,
     split_origin,
 )
@@ -313,7 +314,9 @@ def plan_page(work: Planned) -> Page:
 
 def extraction_json(report: ExtractionReport) -> dict[str, Any]:
     """The object that `featcache extract --json` prints."""
-    return {**report.to_json(), "classes": _classes(report.cache), "left_out": left_out(report.cache.manifest)}
+    manifest = report.cache.manifest
+    more = {"left_out": left_out(manifest), "left_out_paths": left_out_paths(manifest)}
+    return {**report.to_json(), "classes": _classes(report.cache), **more}
 
 
 def extraction_page(report: ExtractionReport, root: str | None) -> Page:

@@ -17,6 +17,9 @@ from featcache.prompts import reads_as
 SPLITS = ("train", "val", "test")
 """The splits, in the order in which they are listed."""
 
+MOST_PATHS = 100
+"""Paths of what is left out that are kept, of a kind."""
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -43,6 +46,7 @@ class Listing:
         left_out: Why images of the source are in no split, and how many; also how the names of other files end, with
             the dot, and how many those are.
         told: What was guessed of the source, a line each.
+        left_out_paths: The first of what is left out, by the same words, at most `MOST_PATHS` each, where it has paths.
     """
 
     class_names: tuple[str, ...]
@@ -52,6 +56,7 @@ class Listing:
     labels: tuple[str, ...] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    left_out_paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def make_split(rows: Iterable[tuple[str, int]]) -> Split:

@@ -20,7 +20,7 @@ from featcache.datasets.sources.coop_split import list_coop_split
 from featcache.datasets.sources.source import Asked
 from featcache.datasets.sources.sources import source_of
 from featcache.datasets.sources.tables.columns import NOTHING_TOLD, TableOptions
-from featcache.errors import DataError
+from featcache.errors import DataError, visible
 from featcache.places.home import datasets_folder
 from featcache.prompts import PromptSpec
 
@@ -182,10 +182,12 @@ def _reordered(prompts: Mapping[str, PromptSpec], card: Card, class_names: tuple
 
 
 def _origins(listing: Listing) -> dict[str, Any]:
+    found = listing.left_out_paths
     return {
         "split": dict(listing.split_origin),
         "class_names": listing.names_origin,
         "labels": list(listing.labels or listing.class_names),
         "left_out": dict(listing.left_out),
+        **({"left_out_paths": {why: list(map(visible, paths)) for why, paths in found.items()}} if found else {}),
         **({"told": list(listing.told)} if listing.told else {}),
     }

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from featcache.cache.text_sets import TextFeatures
 from featcache.encoders.encoder import Encoder
 from featcache.encoders.models import canonical, describe
-from featcache.encoding.known import KnownEmbeddings
+from featcache.encoding.known_files import KnownFiles, Reused
 from featcache.encoding.speed import default_batch_size
 from featcache.encoding.stream import EncodedImages, ImageStream
 from featcache.errors import DataError
@@ -161,14 +161,14 @@ def _stream(
     """One of a kind in this process."""
     encoder = Encoder.load(model, pretrained, precision=precision, device=device)
     size = batch_size or default_batch_size(encoder.device)
-    cached = KnownEmbeddings.under(root, encoder.identity, batch_size=size, dtype=DTYPE)
+    cached = KnownFiles.under(root, encoder.identity, batch_size=size, dtype=DTYPE)
     return KeepingStream(encoder, cached, batch_size=size)
 
 
 class KeepingStream(ImageStream):
     """A stream that keeps what it encoded."""
 
-    def __init__(self, encoder: Encoder, cached: KnownEmbeddings, *, batch_size: int) -> None:
+    def __init__(self, encoder: Encoder, cached: KnownFiles, *, batch_size: int) -> None:
         self._kept = KeptEmbeddings(cached, KEPT_BYTES // (4 * encoder.dim))
         super().__init__(encoder, batch_size=batch_size, dtype=DTYPE, known=self._kept)
 
@@ -193,7 +193,7 @@ class KeptEmbeddings:
         most: how many are kept.
     """
 
-    def __init__(self, cached: KnownEmbeddings, most: int) -> None:
+    def __init__(self, cached: KnownFiles, most: int) -> None:
         self._cached, self._most = cached, most
         self._kept: dict[bytes, np.ndarray] = {}
 
@@ -205,7 +205,7 @@ class KeptEmbeddings:
     def __contains__(self, digest: object) -> bool:
         return digest in self._kept or digest in self._cached
 
-    def take(self, digests: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    def take(self, digests: np.ndarray) -> Reused:
         """See `Known.take`."""
         kept = [self._kept.get(digest.tobytes()) for digest in digests]
         cached = [row for row, features in enumerate(kept) if features is None]
@@ -214,7 +214,7 @@ class KeptEmbeddings:
             features, of = self._cached.take(digests[cached])
             for row, one, name in zip(cached, features, of, strict=True):
                 kept[row], names[row] = one, name
-        return np.stack([features for features in kept if features is not None]), names
+        return Reused(np.stack([features for features in kept if features is not None]), names)
 
 
 def _of_column(X: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featcache.encoding.given import Given, GivenReader, squared, taken
-from featcache.encoding.known import Known, KnownEmbeddings
+from featcache.encoding.known_files import Known, KnownFiles
 from featcache.encoding.pipeline import Batch, Pipeline
 from featcache.encoding.speed import default_batch_size, default_workers
 from featcache.encoding.waits import Waits
@@ -76,7 +76,7 @@ class ImageStream:
         self.encoder = encoder
         self.batch_size = batch_size or default_batch_size(encoder.device)
         self.dtype = dtype
-        self.known: Known = known if known is not None else KnownEmbeddings()
+        self.known: Known = known if known is not None else KnownFiles()
         self._reader = reader or GivenReader()
 
     def ready(self, raw: bytes) -> Given:
@@ -118,15 +118,26 @@ class ImageStream:
         pipeline = _Stream(self.encoder, self.batch_size, workers, self._reader, self.known, first)
         with closing(pipeline.encode(batches())) as encoded:
             for batch, embeddings in encoded:
-                features = embeddings[:, 0].astype(self.dtype).astype(np.float32)
+                given, features = drawn.popleft(), self._rounded(embeddings)
                 errors, caches = list(batch.reasons), [""] * len(features)
-                if batch.known is not None:
-                    rows = np.flatnonzero(batch.known >= 0)
-                    features[rows], names = self.known.take(batch.contents[rows])
-                    for row, name in zip(rows.tolist(), names, strict=True):
-                        caches[row] = name
-                ids = [given.id for given in drawn.popleft()]
-                yield EncodedImages(ids, features, batch.contents, errors, caches)
+                known = np.flatnonzero(batch.known >= 0) if batch.known is not None else np.empty(0, np.int64)
+                if len(known):
+                    features[known], sources = self.known.take(batch.contents[known])
+                    for row, source in zip(known.tolist(), sources, strict=True):
+                        caches[row] = source
+                        if not source:
+                            features[row], errors[row] = self._after_all(given[row])
+                yield EncodedImages([each.id for each in given], features, batch.contents, errors, caches)
+
+    def _rounded(self, embeddings: np.ndarray) -> np.ndarray:
+        """(B, D) float32 of embeddings (B, 1, D), as a cache keeps them."""
+        return embeddings[:, 0].astype(self.dtype).astype(np.float32)
+
+    def _after_all(self, given: Given) -> tuple[np.ndarray, str]:
+        """Features (D,) of an image whose embedding is not there any more, and why it has none."""
+        pipeline = _Stream(self.encoder, self.batch_size, 0, self._reader, KnownFiles(), [given])
+        [(batch, embeddings)] = pipeline.encode([("", [given])])
+        return self._rounded(embeddings)[0], batch.reasons[0]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from featcache.cache.plan import Shard
 from featcache.cache.writing import ShardResult
+from featcache.encoding.known_images import UNKNOWN
 from featcache.encoding.waits import WRITING
-from featcache.extraction.growing.known_images import UNKNOWN
 from featcache.extraction.growing.taking import take_known
 from featcache.extraction.job import Job, empty_result, fill
 

@@ -25,7 +25,7 @@ from featcache.images.views import ViewTransform
 if TYPE_CHECKING:
     from featcache.datasets.dataset import Dataset, Reader
     from featcache.encoders.encoder import Encoder
-    from featcache.extraction.growing.known_images import KnownImages
+    from featcache.encoding.known_images import KnownImages
 
 
 @dataclass(frozen=True)

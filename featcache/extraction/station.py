@@ -22,7 +22,7 @@ from featcache.extraction.agreement import agreed_manifest, identity_of, known_i
 from featcache.extraction.encode_shards import encode_shards
 from featcache.extraction.engines.engine import Brief
 from featcache.extraction.fast_decoding import cosine_to_exact
-from featcache.extraction.growing.known_images import known_images
+from featcache.extraction.growing.made_alike import images_made_alike
 from featcache.extraction.job import Job
 from featcache.extraction.requested_prompts import add_prompts
 from featcache.extraction.survey import Surveyed, costs_little, survey
@@ -152,7 +152,7 @@ class Station:
         self._store = CacheStore(folder, manifest)
         caches = list_caches(self.brief.request.root)
         asked = self.brief.request.dataset_json(dataset)
-        known = known_images(caches, here, asked, folder.location, known_identity)
+        known = images_made_alike(caches, here, asked, folder.location, known_identity)
         self._job = replace(self._new_job(), known=known)
 
     def go_on(self, more: Sequence[Shard], give_back: bool = False) -> Told:

@@ -14,7 +14,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows under their columns as CSV: UTF-8 with its mark, text defused, None empty."""
+    """Rows under their columns as CSV: UTF-8 with its mark, text defused, `true` and `false`, None empty."""
     return BYTE_ORDER_MARK + lines([columns]) + lines(rows)
 
 
@@ -27,8 +27,15 @@ def _line(row: Sequence[object]) -> str:
     out = io.StringIO(newline="")
     # What may end a line is quoted, and a carriage return alone ends one for most readers.
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([defused(cell) if isinstance(cell, str) else cell for cell in row])
+    writer.writerow([_cell(value) for value in row])
     return out.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _cell(value: object) -> object:
+    """What is written: text defused, and truth in the words of JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return defused(value) if isinstance(value, str) else value
 
 
 def defused(text: str) -> str:

@@ -239,7 +239,7 @@ def predictions_page(found: Found) -> Page:
 
 
 def _counts(found: Found) -> list[tuple[str, str]]:
-    from featcache.encoding.known import told
+    from featcache.encoding.known_files import told
 
     tally = found.tally
     rows = [("images", f"{tally.images:,}")]

@@ -85,13 +85,24 @@ def left_out(manifest: Mapping[str, Any]) -> dict[str, int]:
     return dict(manifest["provenance"].get("left_out", {}))
 
 
+def left_out_paths(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The first of these files, by the same words, where the source has files; caches of older versions name none."""
+    return dict(manifest["provenance"].get("left_out_paths", {}))
+
+
+def _first(paths: Sequence[str], count: int, most: int = 3) -> str:
+    """`: a.pdf, b.pdf, …`; nothing where no path is known."""
+    return ": " + ", ".join(paths[:most]) + (", …" if count > most else "") if paths else ""
+
+
 def left_out_words(manifest: Mapping[str, Any]) -> list[str]:
-    """The same in lines: `12 .pdf, 3 .svg`, `6 images in no class folder`."""
-    counts = left_out(manifest)
+    """The same in lines, with the first paths: `12 .pdf, 3 .svg: cat/a.pdf, …`, `1 image in no class folder: a.png`."""
+    counts, paths = left_out(manifest), left_out_paths(manifest)
     others = {ending: n for ending, n in counts.items() if ending.startswith(".")}
-    lines = [f"{images(n)} {why}" for why, n in counts.items() if why not in others]
+    lines = [f"{images(n)} {why}{_first(paths.get(why, []), n)}" for why, n in counts.items() if why not in others]
     if others:
         told = (f"{others[one]:,} {one if one != '.' else 'without an ending'}" for one in sorted(others))
         phones = not reads_heif() and set(others) & set(HEIF_EXTENSIONS)
-        lines.append(", ".join(told) + ("; pip install 'featcache[heif]' lets .heic be read" if phones else ""))
+        named = _first([path for one in sorted(others) for path in paths.get(one, [])], sum(others.values()))
+        lines.append(", ".join(told) + named + ("; pip install 'featcache[heif]' lets .heic be read" if phones else ""))
     return lines

@@ -50,7 +50,7 @@ class FolderReader:
     def folders(self) -> list[str]:
         """Names of the folders right below, sorted, without hidden ones."""
         with os.scandir(self.root) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+            return sorted(entry.name for entry in entries if is_folder(entry) and not is_hidden(entry.name))
 
     def has(self, path: str) -> bool:
         """Whether there is such a file or folder below ("." is this one)."""
@@ -81,6 +81,14 @@ class FolderReader:
         return str(self.root)
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder; a link that leads to itself is none, and is told as unreadable when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def followed(entry: os.DirEntry[str], above: Sequence[str]) -> Sequence[str]:
     """The real paths of the folders above those in `entry`, a folder: more where it is a link.
 
@@ -100,7 +108,7 @@ def _walk(folder: str, prefix: str, above: Sequence[str]) -> Iterator[str]:
         for entry in entries:
             if is_hidden(entry.name):
                 continue
-            if entry.is_dir():
+            if is_folder(entry):
                 yield from _walk(entry.path, f"{prefix}{entry.name}/", followed(entry, above))
             else:
                 yield prefix + entry.name

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from featcache.datasets.class_names import in_order, read_wordnet_names, spoken_names
 from featcache.datasets.listing import (
+    MOST_PATHS,
     SPLIT_NAMES,
     Listing,
     check_classes,
@@ -30,6 +31,8 @@ Files = TypeVar("Files", bound=ImageFiles)
 
 NO_CLASS = "in no class folder"
 """Why an image is left out that lies above all class folders."""
+BROKEN = "behind a link that leads nowhere"
+"""Why a link is left out that may have been one to a class folder."""
 NO_ENDING = "."
 """What stands for a name that ends as no kind of file does."""
 WORDNET_LIST = "LOC_synset_mapping.txt"
@@ -119,12 +122,24 @@ def list_class_folders(files: ImageFiles, seed: int, *, depth: int | None = None
     if paths or not any(place.unsorted for place in places.values()):
         check_classes(paths, where)
     found = {name: make_split(place.rows(paths, depth) or place.unsorted) for name, place in places.items()}
-    stray = sum(place.images for place in places.values()) - sum(map(len, found.values()))
+    outside = [path for place in places.values() for path in place.outside(paths, depth)]
     splits, made = complete_splits({n: s for n, s in found.items() if len(s)}, seed, carve_val=False)
     names = spoken_names(paths, _wordnet_names(files))
     origin = {"from": "folders", **made} if in_splits else made
-    left_out = +Counter({NO_CLASS: stray}) + sum((place.others for place in places.values()), Counter())
-    listing = Listing(names, splits, origin, "folder names", tuple(paths), dict(left_out))
+    left_out = {NO_CLASS: outside} if outside else {}
+    for path in (path for place in places.values() for path in place.others):
+        left_out.setdefault(extension_of(path) or NO_ENDING, []).append(path)
+    broken = [path for place in places.values() for path in place.broken]
+    left_out |= {BROKEN: broken} if broken else {}
+    listing = Listing(
+        names,
+        splits,
+        origin,
+        "folder names",
+        tuple(paths),
+        left_out={why: len(those) for why, those in left_out.items()},
+        left_out_paths={why: sorted(those)[:MOST_PATHS] for why, those in left_out.items()},
+    )
     check_no_empty_class(listing, where)
     return listing
 
@@ -134,7 +149,8 @@ class _Place:
 
     Attributes:
         images: How many there are.
-        others: How many other files lie in folders, by how their names end.
+        others: Paths of other files that lie in folders.
+        broken: Paths that are called as folders may be and lead nowhere.
     """
 
     def __init__(self, files: ImageFiles, prefix: str) -> None:
@@ -142,7 +158,12 @@ class _Place:
         self._folders = (files.under(prefix.rstrip("/")) if prefix else files).folders()
         below = [path[len(prefix) :] for path in files.paths(prefix.rstrip("/"))]
         self._parents = [(path, path.rpartition("/")[0]) for path in below if is_image(path)]
-        self.others = Counter(extension_of(path) or NO_ENDING for path in below if "/" in path and not is_image(path))
+        others = [path for path in below if not is_image(path)]
+        unnamed = [path for path in others if not extension_of(path)]
+        sizes = files.sizes(prefix + path for path in unnamed)
+        nowhere = {path for path, size in zip(unnamed, sizes, strict=True) if size < 0}
+        self.broken = [prefix + path for path in others if path in nowhere]
+        self.others = [prefix + path for path in others if "/" in path and path not in nowhere]
         self.images = len(self._parents)
 
     @property
@@ -160,6 +181,12 @@ class _Place:
         return (
             set(self._folders) if depth == 1 else {_class_folder(parent, depth) for _, parent in self._parents} - {""}
         )
+
+    def outside(self, class_folders: Sequence[str], depth: int | None) -> list[str]:
+        """Paths of the images that are in no class folder where there are such."""
+        inside = set(class_folders)
+        stray = [self._prefix + path for path, parent in self._parents if _class_folder(parent, depth) not in inside]
+        return [] if len(stray) == len(self._parents) and self.unsorted else stray
 
     def rows(self, class_folders: Sequence[str], depth: int | None) -> list[tuple[str, int]]:
         """(id, label) of every image, class by class, each sorted by path."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from featcache.datasets.dataset import Reader
 from featcache.datasets.listing import Listing
-from featcache.datasets.readers.folder import FolderReader, followed
+from featcache.datasets.readers.folder import FolderReader, followed, is_folder
 from featcache.datasets.readers.image_files import is_hidden, is_image
 from featcache.datasets.readers.remote import shown
 from featcache.datasets.readers.url_folder import UrlFolder
@@ -184,7 +184,7 @@ def _held_in(folder: str, above: Sequence[str]) -> str | None:
     """The same of a folder on this machine, by the first folder below that says so; None where nothing does."""
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not is_hidden(entry.name)]
-    below = (_held_in(entry.path, followed(entry, above)) for entry in shown if entry.is_dir())
+    below = (_held_in(entry.path, followed(entry, above)) for entry in shown if is_folder(entry))
     return next((kind for kind in below if kind is not None), _held(entry.name for entry in shown))
 
 

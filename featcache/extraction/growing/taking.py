@@ -9,8 +9,8 @@ import numpy as np
 
 from featcache.cache.layout import ENCODED
 from featcache.cache.plan import ShardPlan
+from featcache.encoding.known_images import UNKNOWN
 from featcache.encoding.waits import READING, Waits
-from featcache.extraction.growing.known_images import UNKNOWN
 
 if TYPE_CHECKING:
     from featcache.cache.writing import ShardResult

@@ -84,8 +84,32 @@ def test_a_name_alone(caches: tuple[Cache, Cache], home: Path) -> None:
     assert "of the other 2 classes alone" in grown.note
     assert_all_is_told(added_page(grown, str(home)))
     assert add(run.run, {"owl": [], "fox": []}, root=str(home)).run == grown.run  # the same again
-    with pytest.raises(RunError, match=r"was made by adding owl fox: add all at once to tip-2shot-seed1"):
-        add(grown.run, {"bear": []}, root=str(home))
+
+
+@pytest.mark.parametrize("method", ["tip", "gda"])
+def test_classes_may_be_added_one_after_the_other(
+    method: str, caches: tuple[Cache, Cache], photos: Path, home: Path, tmp_path: Path
+) -> None:
+    images = shutil.copytree(photos / "new", tmp_path / "new")
+    run = fit(method, cache=caches[0], shots=3, root=str(home))
+    first = add(run.run, {"class 2": [images]}, root=str(home))
+    second = add(first.run, {"owl": []}, root=str(home))
+    at_once = add(run.run, {"class 2": [images], "owl": []}, root=str(home), out=tmp_path / "at-once")
+    assert second.added == at_once.added
+    assert second.note == at_once.note
+    X = caches[1]["test"].images
+    one, other = (adapters.load(each.run).decision_function(X) for each in (second, at_once))
+    assert one.shape == (15, 4)
+    assert np.array_equal(one, other)
+    assert add(at_once.run, {"fox": []}, root=str(home)).classes == 5  # the run that it was lies elsewhere
+    with pytest.raises(AdapterError, match="class 'Owl' given, and there is 'owl'"):
+        add(second.run, {"Owl": []}, root=str(home))
+    shutil.rmtree(images)
+    with pytest.raises(RunError, match=r"000.png of class class 2, .* is gone \(4 images are\): put it back"):
+        add(second.run, {"fox": []}, root=str(home))
+    shutil.rmtree(run.run)
+    with pytest.raises(RunError, match="which is gone: fit that again"):
+        add(second.run, {"fox": []}, root=str(home))
 
 
 def test_a_refitted_head_keeps_what_it_learned_from_val(image_folder: object, home: Path, tmp_path: Path) -> None:

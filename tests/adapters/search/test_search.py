@@ -206,6 +206,40 @@ def test_halving_keeps_the_best_third_of_each_draw(search: Any, make_cache: Make
                 assert round(row["selection_accuracy"] * row["selection_rows"]) == score
 
 
+@pytest.mark.parametrize("at", [3, 14, 28])
+def test_interrupted_halving_goes_on_and_finds_the_same(search: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """At the first rung of the first draws, in their last stretch, and among the draws of more shots."""
+    from adapters.search import files, halving, progress
+
+    monkeypatch.setattr(files, "SECONDS_BETWEEN", 0.0)
+    grid = {"alpha": (0.0, 0.5, 1.0, 2.0), "lr": (0.3, 0.01), "epochs": (6, 12)}
+    undisturbed = search(grid=grid, halving=True)
+    ended = progress.TrialReporter.ended
+    told: list[Any] = []
+
+    def interrupt(self: Any, trial: Any) -> None:
+        ended(self, trial)
+        told.append(trial)
+        if len(told) == at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.TrialReporter, "ended", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(grid=grid, halving=True)
+    begun: list[int] = []
+    blocks_of = halving.blocks_of
+
+    def counted(heads: Any, supports: Any) -> Any:
+        begun.append(len(heads))
+        return blocks_of(heads, supports)
+
+    monkeypatch.setattr(halving, "blocks_of", counted)
+    again = search(grid=grid, halving=True)
+    assert sum(begun) < undisturbed.trainings
+    assert again.rows == undisturbed.rows
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -21,7 +21,7 @@ from adapters.fitting.fit import fit
 from adapters.predicting.predictor import Predictor
 from adapters.serving.app import application
 from adapters.serving.limits import Limits
-from adapters.serving.server import NAMES_OF_HERE, listen
+from adapters.serving.server import NAMES_OF_HERE, configured, listen
 from tests.pictures import draw_class_folders
 
 BOUNDARY = "b0undary"
@@ -92,8 +92,7 @@ def serving(predictor: Predictor) -> Iterator[Callable[..., Server]]:
             bounds = Limits(**limits)
             app = application(predictor, bounds, token=token, hosts=NAMES_OF_HERE)
             listening = running.enter_context(listen("127.0.0.1", 0))
-            config = uvicorn.Config(app, log_level="warning", limit_concurrency=bounds.connections, lifespan="on")
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(configured(app, bounds))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
             thread.start()
 

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,28 @@ def test_a_bomb_100_mb_a_slow_client_and_a_truncated_upload_leave_it_standing(se
         line.sendall(head(len(whole)) + whole[: len(whole) // 2])
     assert server.predict(files[0]).status == 200
     assert server.ask("/healthz").content == {"status": "ok"}
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_headers_that_come_byte_by_byte_end_with_the_connection(serving: Any, before: bool) -> None:
+    """Of a first request, and of one after another that was answered."""
+    server = serving(head=0.2)
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as line:
+        if before:
+            line.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 200")
+        began, is_open = time.monotonic(), True
+        line.settimeout(0.02)
+        while is_open and time.monotonic() - began < 5:
+            try:
+                line.sendall(b"a")
+                is_open = bool(line.recv(1))
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                is_open = False
+    assert not is_open
+    assert server.ask("/healthz").status == 200
 
 
 def test_too_many_at_once_are_503(serving: Any, files: list[bytes], monkeypatch: Any) -> None:

@@ -29,3 +29,7 @@ def test_numbers_stay_numbers_and_none_is_empty() -> None:
         ["id", "margin", "label"],
         ["'=1+1", "-0.5", ""],
     ]
+
+
+def test_truth_is_written_as_in_json() -> None:
+    assert lines([(True, False, 1, None)]) == "true,false,1,\n"

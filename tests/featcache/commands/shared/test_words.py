@@ -33,3 +33,10 @@ def test_what_is_left_out_is_told_by_endings_and_reasons(monkeypatch: pytest.Mon
         "3 .svg; pip install 'featcache[heif]' lets .heic be read"
     )
     assert left_out_words({"provenance": {}}) == []
+
+
+def test_the_first_of_what_is_left_out_are_named() -> None:
+    paths = {"in no class folder": ["a.png"], ".pdf": ["cat/a.pdf", "cat/b.pdf"], ".svg": ["cat/c.svg", "dog/d.svg"]}
+    counted = {why: len(named) for why, named in paths.items()}
+    told = left_out_words({"provenance": {"left_out": counted, "left_out_paths": paths}})
+    assert told == ["1 image in no class folder: a.png", "2 .pdf, 2 .svg: cat/a.pdf, cat/b.pdf, cat/c.svg, …"]

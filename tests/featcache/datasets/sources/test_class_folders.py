@@ -152,6 +152,7 @@ def test_images_without_a_class_folder_are_counted(tmp_path: Path) -> None:
     make_class_folders(tmp_path / "train", {".": 6})
     dataset = load_dataset(str(tmp_path))
     assert dataset.provenance["left_out"] == {"in no class folder": 6}
+    assert dataset.provenance["left_out_paths"] == {"in no class folder": [f"train/{n:03d}.png" for n in range(6)]}
     assert split_sizes(dataset) == {"train": 10, "val": 4, "test": 6}
     assert all(image.count("/") == 2 for split in dataset.splits.values() for image in split.ids)
 
@@ -169,7 +170,10 @@ def test_other_files_are_counted_by_their_endings(tmp_path: Path, monkeypatch: p
     make_class_folders(tmp_path, {"cat": 5, "dog/puppy": 5})
     for name in ("cat/a.PDF", "cat/b.pdf", "dog/puppy/c.svg", "dog/README", "cat/.hidden.pdf", "beside.txt"):
         (tmp_path / name).write_text("no image")
-    assert load_dataset(str(tmp_path)).provenance["left_out"] == {".pdf": 2, ".svg": 1, ".": 1}
+    provenance = load_dataset(str(tmp_path)).provenance
+    assert provenance["left_out"] == {".pdf": 2, ".svg": 1, ".": 1}
+    named = {".pdf": ["cat/a.PDF", "cat/b.pdf"], ".svg": ["dog/puppy/c.svg"], ".": ["dog/README"]}
+    assert provenance["left_out_paths"] == named
     monkeypatch.setattr("featcache.datasets.readers.image_files.reads_heif", lambda: False)
     (tmp_path / "cat/d.heic").write_text("a photo")
     assert load_dataset(str(tmp_path)).provenance["left_out"][".heic"] == 1
@@ -192,6 +196,17 @@ def test_a_link_to_a_folder_above_is_named(tmp_path: Path, links: dict[str, str]
     with pytest.raises(DataError, match=r"is a link to .*, a folder that holds it: remove the link") as raised:
         load_dataset(str(tmp_path / "set"))
     assert str(raised.value).count("again") < 2
+
+
+def test_links_to_themselves_are_left_out_or_unreadable_and_the_rest_is_read(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"cat": 5, "dog": 5})
+    for place in ("fox", "cat/kitten", "dog/itself.png"):
+        (tmp_path / place).symlink_to(Path(place).name)
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.provenance["left_out_paths"] == {"behind a link that leads nowhere": ["cat/kitten", "fox"]}
+    assert sum(split_sizes(dataset).values()) == 11
+    with pytest.raises(OSError, match="symbolic links"):
+        dataset.reader.read("dog/itself.png")
 
 
 def test_a_link_that_makes_no_loop_is_followed(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import featcache
 from featcache.cache.encoded_rows import EncodedRows
 from featcache.cache.reading import Cache
 from featcache.cache.writing import CacheStore, ShardResult
+from featcache.encoding.known_images import UNKNOWN, KnownImages
 from featcache.errors import CacheMismatch, DataError
 from featcache.extraction.extract import ExtractionReport, run_extraction
-from featcache.extraction.growing.known_images import UNKNOWN, KnownImages
 from featcache.extraction.planned import planned
 from featcache.extraction.request import Request
 from featcache.places.folder import Folder

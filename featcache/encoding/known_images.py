@@ -1,23 +1,22 @@
-"""Images that caches under the root have embeddings of already: an index of digests, and the rows themselves.
+"""Images that caches have embeddings of already: an index of the digests of their files, and the rows themselves.
 
-An embedding is taken where all that could change it is the same: the file's bytes, the encoder with its transform and
-precision, batch size, stored dtype, device and library versions; of a split with augmented views also the image's id,
-which the views are drawn by. So what is taken is what would be encoded.
+Whoever asks says which caches were made alike. Of a split with augmented views the image's id has to be the same too,
+which the views are drawn by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctypes import c_bool
 from multiprocessing.sharedctypes import RawArray
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from featcache.cache.catalogue import Listed
 from featcache.cache.encoded_rows import UNUSABLE, EncodedRows
 from featcache.cache.layout import MANIFEST
-from featcache.cache.manifest import PRE_PROJECTION, views_of
+from featcache.cache.manifest import views_of
 from featcache.errors import CacheError
 from featcache.ids import Ids, mixed_bytes
 from featcache.places.folder import Folder
@@ -26,8 +25,6 @@ MOST_ROWS = 2**25
 """Rows of the index, at most, of the caches finished last: 16 bytes each, which decoding processes share."""
 UNKNOWN = -1
 """Stands for the place of an image that no cache has."""
-
-Identity = Mapping[str, Any]
 
 
 class Part(NamedTuple):
@@ -63,10 +60,10 @@ class KnownImages:
     """Where images are that caches have embeddings of.
 
     Args:
-        caches: Those that were made as this one is, the best first.
-        views: V of each split of this cache.
-        of_this_set: Which of the caches are of this data set: images that are no files are looked for in these alone,
-            since the same bytes are another picture where they have another shape.
+        caches: Those that were made alike, the best first.
+        views: V of each split of what is made.
+        of_this_set: Which of the caches are of the data set that is asked for: images that are no files are looked for
+            in these alone, since the same bytes are another picture where they have another shape.
         kept: Whether what is before the last projection is taken too, behind the embeddings.
     """
 
@@ -97,7 +94,7 @@ class KnownImages:
         """The place of an image; `UNKNOWN` where no cache has it.
 
         Args:
-            split: Of this cache.
+            split: Of what is made.
             image_id: The image's.
             raw: As its reader gives it.
             content: The digest of that.
@@ -121,7 +118,7 @@ class KnownImages:
         """The embeddings at places (R,) that `find` gave, where they are sound and of these very images.
 
         Args:
-            split: Of this cache.
+            split: Of what is made.
             places: (R,).
             contents: (R, 16) digests of the images' files.
             ids: (R, W) of the images.
@@ -145,6 +142,10 @@ class KnownImages:
             if views is not None and there.views is not None:
                 views[mine] = there.views
         return Found(images, views, taken)
+
+    def caches_at(self, places: Iterable[int]) -> list[str]:
+        """The names of the caches that places are in."""
+        return [str(self._caches[self._part(place).cache].manifest["name"]) for place in places]
 
     def _by_shard(self, places: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
         """Of each shard that places (R,) lie in: its part, rows there (ascending), and which of the R.
@@ -187,42 +188,26 @@ class KnownImages:
 
 
 def known_images(
-    caches: Sequence[Listed],
-    identity: Identity,
-    dataset: Mapping[str, Any],
-    besides: str,
-    identity_in: Callable[[Mapping[str, Any]], Identity],
+    caches: Iterable[tuple[Listed, bool]], views: Mapping[str, int], *, kept: bool = False
 ) -> KnownImages | None:
-    """The images of caches whose embeddings are what they would be here; None where there is no such image.
+    """The images of caches; None where there is no such image.
 
     Args:
-        caches: All under the root.
-        identity: Of the cache that is made.
-        dataset: What lists its data set again, as its provenance tells.
-        besides: The location of the cache that is made, which is left out.
-        identity_in: The identity that a manifest records.
+        caches: Those that were made alike, the best first, and whether each is of the data set that is asked for.
+        views: V of each split of what is made.
+        kept: Whether what is before the last projection is taken too; all of the caches have it then.
     """
     found, of_this_set = [], []
-    for listed in caches:
-        if listed.problem or listed.path == besides or not _made_alike(identity_in(listed.manifest), identity):
-            continue
+    for listed, same_set in caches:
         try:
             found.append(EncodedRows(Folder(listed.path), listed.manifest))
         except CacheError:  # begun, and has no arrays yet; or damaged
             continue
-        asked = listed.manifest["provenance"].get("request", {})
-        of_this_set.append(asked.get("dataset") == dataset.get("dataset"))
+        of_this_set.append(same_set)
     if not found:
         return None
-    known = KnownImages(found, views_of(identity), of_this_set, kept=PRE_PROJECTION in identity)
+    known = KnownImages(found, views, of_this_set, kept=kept)
     return known if len(known) else None
-
-
-def _made_alike(there: Identity, here: Identity) -> bool:
-    """Whether an image has the same embedding, but for its views, which other caches may not have."""
-    decisive = set(here) - {"dataset", "views"}
-    alike = all(there.get(key) == here[key] for key in decisive)
-    return alike and (here["views"] is None or there["views"] is None or there["views"] == here["views"])
 
 
 def _is_there(folder: Folder) -> bool:

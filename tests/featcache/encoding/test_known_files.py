@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import featcache
-from featcache.cache.layout import COMPLETE
-from featcache.encoding.known import CachedPart, KnownEmbeddings, told
+from featcache.cache.layout import COMPLETE, IMAGES
+from featcache.encoders.encoder import Encoder
+from featcache.encoding.known_files import KnownFiles, told
+from featcache.encoding.stream import ImageStream
 from featcache.images.content import content_digest
 from tests.pictures import draw_class_folders
 
@@ -27,7 +29,7 @@ def root_of(cache: Any) -> Path:
 
 
 def test_embeddings_are_found_by_what_files_hold(cache: Any) -> None:
-    known = KnownEmbeddings.under(root_of(cache), cache.encoder, batch_size=4, dtype="float16")
+    known = KnownFiles.under(root_of(cache), cache.encoder, batch_size=4, dtype="float16")
     assert len(known) == 16
     for split in cache.splits:
         part = cache[split]
@@ -38,7 +40,7 @@ def test_embeddings_are_found_by_what_files_hold(cache: Any) -> None:
         assert set(names) == {cache.name}
     assert content_digest(b"another file") not in known
     elsewhere = {**cache.encoder, "architecture": "/moved", "pretrained": "local"}
-    assert len(KnownEmbeddings.under(root_of(cache), elsewhere, batch_size=4, dtype="float16")) == 16
+    assert len(KnownFiles.under(root_of(cache), elsewhere, batch_size=4, dtype="float16")) == 16
 
 
 @pytest.mark.parametrize(
@@ -49,10 +51,10 @@ def test_those_that_were_made_otherwise_are_not(cache: Any, other: dict[str, Any
     asked = {"batch_size": 4, "dtype": "float16"}
     encoder = {**cache.encoder, **{key: value for key, value in other.items() if key not in asked}}
     asked |= {key: value for key, value in other.items() if key in asked}
-    assert len(KnownEmbeddings.under(root_of(cache), encoder, **asked)) == 0
+    assert len(KnownFiles.under(root_of(cache), encoder, **asked)) == 0
 
 
-def test_unfinished_and_damaged_caches_are_left_out(cache: Any, tmp_path: Path) -> None:
+def test_unfinished_caches_are_used_and_damaged_ones_are_not(cache: Any, tmp_path: Path) -> None:
     whole = shutil.copytree(cache.path, tmp_path / "caches" / "whole")
     asked: dict[str, Any] = {"batch_size": 4, "dtype": "float16"}
     (shutil.copytree(whole, tmp_path / "caches" / "begun") / COMPLETE).unlink()
@@ -60,24 +62,35 @@ def test_unfinished_and_damaged_caches_are_left_out(cache: Any, tmp_path: Path) 
     for file in (damaged / "train" / "content").rglob("*"):
         if file.is_file():
             file.write_bytes(b"\0")
-    assert len(KnownEmbeddings.under(tmp_path, cache.encoder, **asked)) == 16
-    shutil.rmtree(whole)
-    assert len(KnownEmbeddings.under(tmp_path, cache.encoder, **asked)) == 0
-    assert len(KnownEmbeddings.under(tmp_path / "nothing", cache.encoder, **asked)) == 0
-    assert len(KnownEmbeddings.under("s3://bucket/prefix", cache.encoder, **asked)) == 0
+    assert len(KnownFiles.under(tmp_path, cache.encoder, **asked)) > 0
+    for name in ("whole", "begun"):
+        known = KnownFiles.under(tmp_path, cache.encoder, **asked)
+        features, sources = known.take(cache["test"].content)
+        assert np.array_equal(features, cache["test"].images)
+        assert all(sources)
+        shutil.rmtree(tmp_path / "caches" / name)
+    assert len(KnownFiles.under(tmp_path / "nothing", cache.encoder, **asked)) == 0
+    assert len(KnownFiles.under("s3://bucket/prefix", cache.encoder, **asked)) == 0
 
 
-def test_digests_may_end_in_zeros() -> None:
-    class Split:
-        def take_images(self, rows: Any) -> np.ndarray:
-            return np.asarray(rows, np.float32)[:, None]
-
-    digests = [b"a" * 15 + b"\0", b"b" * 16]
-    known = KnownEmbeddings([CachedPart("c", Split())], np.array(digests, "S16"), np.array([[0, 5], [0, 6]]))  # type: ignore[arg-type]
-    assert digests[0] in known
-    assert b"a" * 15 + b"b" not in known
-    taken, names = known.take(np.frombuffer(b"".join(digests), np.uint8).reshape(2, 16))
-    assert (taken[:, 0].tolist(), names) == ([5.0, 6.0], ["c", "c"])
+def test_what_is_damaged_or_gone_since_is_encoded_after_all(cache: Any, tmp_path: Path) -> None:
+    shutil.copytree(cache.path, tmp_path / "caches" / "other")
+    known = KnownFiles.under(tmp_path, cache.encoder, batch_size=4, dtype="float16")
+    photos = sorted((root_of(cache) / "photos").rglob("*.png"))
+    stream = ImageStream(Encoder.load("tiny", device="cpu"), batch_size=4, known=known)
+    before = list(stream.encode(photos, workers=0))
+    assert all(source == cache.name for batch in before for source in batch.caches)
+    for split in cache.splits:
+        for file in (tmp_path / "caches/other" / split / IMAGES / "c").rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"\0")
+    (batch, *_) = after = list(stream.encode(photos, workers=0))
+    shutil.rmtree(tmp_path / "caches")
+    after += list(stream.encode(photos, workers=0))
+    assert batch.caches == [""] * 4
+    for one, other in zip(before * 2, after, strict=True):
+        assert np.array_equal(one.features, other.features)
+        assert one.errors == other.errors == [""] * len(one)
 
 
 def test_what_was_taken_is_told() -> None:
