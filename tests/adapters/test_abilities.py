@@ -28,7 +28,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
     ("ability", "methods"),
     [
         (BlendedHead, BLENDED),
-        (LineInAlpha, {*BLENDED, "clip", "proker"}),
+        (LineInAlpha, {*BLENDED, "clip", "proker", "gp"}),
         (
             TrainedHead,
             {
@@ -43,15 +43,19 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "meta",
                 "gated",
                 "instruct",
+                "consistency",
             },
         ),
-        (ClassesFromText, {"zero-shot", "auto", "clip", "reg-linear", "gated", "instruct", "mma", *INCREMENTAL}),
+        (
+            ClassesFromText,
+            {"zero-shot", "auto", "clip", "reg-linear", "gated", "instruct", "consistency", "mma", *INCREMENTAL},
+        ),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),
         (LearntOnce, {"meta"}),
         (BoundToEncoder, {"meta"}),
         (Incremental, INCREMENTAL),
-        (TakesClasses, {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker"}),
+        (TakesClasses, {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "gp"}),
     ],
 )
 def test_who_has_it(ability: type, methods: set[str]) -> None:

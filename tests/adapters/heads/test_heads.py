@@ -20,8 +20,10 @@ from adapters import (
     CilAttention,
     CilLinear,
     ClipAdapter,
+    Consistency,
     CrossModal,
     Gated,
+    GaussianProcess,
     Head,
     Instruct,
     LinearProbe,
@@ -66,11 +68,13 @@ HEADS: dict[str, Make] = {
     "reg-linear": lambda **kw: RegularizedLinearAdapter(**{"steps": 30, **kw}),
     "gated": lambda **kw: Gated(**{"epochs": 20, **kw}),
     "instruct": lambda **kw: Instruct(**{"epochs": 3, **kw}),
+    "consistency": lambda **kw: Consistency(**{"epochs": 3, "agree_views": 0.0, "agree_prompts": 0.0, **kw}),
     "gda": GDA,
     "timo": TIMO,
     "ape": APE,
     "tip-x": TipX,
     "proker": ProKeR,
+    "gp": GaussianProcess,
     "meta": MetaAdapter,
     "mma": lambda **kw: MultiModalAdapter(**{"epochs": 3, **kw}),
     "cil-linear": CilLinear,
@@ -79,7 +83,7 @@ HEADS: dict[str, Make] = {
 }
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
-    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct")},
+    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct", "consistency")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }
 

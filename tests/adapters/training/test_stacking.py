@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 from adapters import (
     CLAP,
     ClipAdapter,
+    Consistency,
     CrossModal,
     Gated,
     Instruct,
@@ -95,6 +96,7 @@ STACKED: list[type[TrainedHead]] = [
     RegularizedLinearAdapter,
     Gated,
     Instruct,
+    Consistency,
 ]
 PARTS: list[tuple[type[TrainedHead], dict[str, Any]]] = [
     *((method, {}) for method in STACKED),
