@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize, s
 
 from adapters import Consistency, ZeroShot
 from adapters.errors import AdapterError
-from adapters.heads.consistency.attention import consistency_loss
+from adapters.heads.consistency.attention import _apart, consistency_loss
 from adapters.heads.consistency.consistency import MOST_PROMPTS
 from adapters.support import Support
 from tests.adapters.untrained import untrained
@@ -46,6 +46,11 @@ def _doubles(rows: np.ndarray) -> Tensor:
     return normalize(torch.from_numpy(rows).double(), dim=-1)
 
 
+def _weights(head: Consistency) -> dict[str, Tensor]:
+    names = head._initial(64, torch.Generator())
+    return {name: torch.from_numpy(getattr(head, f"{name}_")).double() for name in names}
+
+
 def _attend(query: Tensor, keys: Tensor, head: dict[str, Tensor]) -> Tensor:
     scores = torch.stack([(head["query"] @ query) @ (head["key"] @ key) for key in keys]) / len(head["query"]) ** 0.5
     return sum((s * (head["value"] @ key) for s, key in zip(softmax(scores, 0), keys, strict=True)), torch.zeros(()))
@@ -53,9 +58,7 @@ def _attend(query: Tensor, keys: Tensor, head: dict[str, Tensor]) -> Tensor:
 
 def _one_by_one(head: Consistency, features: Tensor, text: Prompts) -> tuple[Tensor, Tensor]:
     """Logits (N, C) and those by prompt (N, C, T), from the shots themselves."""
-    learned = {
-        n: torch.from_numpy(getattr(head, f"{n}_")).double() for n in ("query", "key", "value", "text_up", "image_up")
-    }
+    learned = _weights(head)
     logits, by_prompt = [], []
     for c in range(10):
         own = _doubles(text.features[c, np.isfinite(text.features[c]).all(1)])
@@ -82,9 +85,8 @@ def test_is_the_equations() -> None:
 def _symmetric(p: Tensor, q: Tensor) -> Tensor:
     """Half of both divergences (...) of logits (..., C)."""
     p, q = log_softmax(p, -1), log_softmax(q, -1)
-    return (kl_div(q, p, log_target=True, reduction="none") + kl_div(p, q, log_target=True, reduction="none")).sum(
-        -1
-    ) / 2
+    both = [kl_div(first, second, log_target=True, reduction="none").sum(-1) for first, second in ((q, p), (p, q))]
+    return torch.stack(both).mean(0)
 
 
 def test_loss_is_cross_entropy_and_both_agreements() -> None:
@@ -92,16 +94,13 @@ def test_loss_is_cross_entropy_and_both_agreements() -> None:
     head = Consistency(agree_views=0.5, agree_prompts=0.25, logit_scale=20.0, **QUICK).fit(VIEWS, LABELS, text=text)
     support = Support.check(VIEWS, LABELS, text)
     some = np.array([0, 5, 9, 30])
-    features, labels = (
-        _doubles(np.concatenate([VIEWS[some, 0], VIEWS[some, 1]])),
-        torch.from_numpy(np.tile(LABELS[some], 2)),
-    )
+    features = _doubles(np.concatenate([VIEWS[some, 0], VIEWS[some, 1]]))
+    labels = torch.from_numpy(np.tile(LABELS[some], 2))
     logits, by_prompt = _one_by_one(head, features, text)
     pairs = [_symmetric(by_prompt[..., t], by_prompt[..., (t + 1) % 3]).mean() for t in range(3)]
-    expected = cross_entropy(logits, labels) + 0.5 * _symmetric(logits[:4], logits[4:]).mean() + 0.25 * sum(pairs) / 3
-    weights = {
-        name: torch.from_numpy(getattr(head, f"{name}_")).double() for name in head._initial(64, torch.Generator())
-    }
+    views = _symmetric(logits[:4], logits[4:]).mean()
+    expected = cross_entropy(logits, labels) + 0.5 * views + 0.25 * torch.stack(pairs).mean()
+    weights = _weights(head)
     numbers = {name: torch.full((1, 1), value).double() for name, value in head._numbers().items()}
     given = head._compared(support).double()
     found = consistency_loss(weights, features, labels, given, **numbers, prompts=3, views=True)
@@ -113,8 +112,6 @@ def test_loss_is_cross_entropy_and_both_agreements() -> None:
 def test_what_is_compared_with_gets_no_gradient() -> None:
     first = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     second = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
-    from adapters.heads.consistency.attention import _apart
-
     _apart(log_softmax(first, -1), log_softmax(second, -1)).sum().backward()  # type: ignore[no-untyped-call]
     # Of KL(q, p) with q held fast, half: (p - q) / 2.
     np.testing.assert_allclose(first.grad, (softmax(first.detach(), -1) - softmax(second, -1)) / 2, atol=1e-6)
@@ -126,12 +123,8 @@ def test_a_step_sees_two_views_of_its_images() -> None:
     assert rows.shape == (10, 16)
     first, second = rows[:, :8], rows[:, 8:]
     assert torch.equal(first // 3, second // 3)
-    assert [set((part % 3).flatten().tolist()) for part in (first[:5], second[:5], first[5:], second[5:])] == [
-        {0},
-        {1},
-        {1},
-        {2},
-    ]
+    views = [(part % 3).unique().tolist() for part in (first[:5], second[:5], first[5:], second[5:])]
+    assert views == [[0], [1], [1], [2]]
 
 
 def test_agreement_makes_views_agree() -> None:
@@ -153,7 +146,7 @@ def test_without_views_and_prompts_it_says_what_it_lacks() -> None:
 
 
 def test_of_many_prompts_some_are_taken() -> None:
-    head = Consistency(epochs=0).fit(VIEWS, LABELS, text=prompts(20))
+    head = untrained(Consistency(), VIEWS, LABELS, text=prompts(20))
     assert head.prompts_.shape == (10, MOST_PROMPTS, 64)
     np.testing.assert_allclose(head.prompts_[0, -1], _doubles(prompts(20).features[0, -1]), atol=1e-6)
 
@@ -162,7 +155,7 @@ def test_untrained_it_is_zero_shot() -> None:
     head = untrained(Consistency(), VIEWS, LABELS, text=prompts())
     expected = ZeroShot().fit(VIEWS, LABELS, text=prompts()).decision_function(TEST)
     np.testing.assert_allclose(head.decision_function(TEST), expected, atol=1e-4)
-    assert head.parameters_ == sum(getattr(head, f"{name}_").size for name in head._initial(64, torch.Generator()))
+    assert head.parameters_ == sum(weight.numel() for weight in _weights(head).values())
 
 
 def test_other_classes_are_scored_from_their_prompts() -> None:
