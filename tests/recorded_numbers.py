@@ -91,6 +91,8 @@ def _tiny(root: Path) -> list[str]:
     return ["--model", "tiny", "--root", str(root), "--device", "cpu"]
 
 
+WITHOUT = {"consistency": ["--agree-views", "0", "--agree-prompts", "0"]}
+"""What a method is told that lacks here what it is made for: these caches have one view and one prompt."""
 RECIPES = {
     "its own": ["--shots", "4"],
     "val-kshot, calibrated": ["--shots", "2", "--select", "val-kshot", "--calibrate"],
@@ -100,7 +102,7 @@ RECIPES = {
 
 def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[str, Any]:
     """Scores, what was chosen and the logits of one fit."""
-    report = run(cli.adapters_app(), "fit", method, *options, *_where(root, cache))
+    report = run(cli.adapters_app(), "fit", method, *options, *WITHOUT.get(method, []), *_where(root, cache))
     test = featcache.open(cache, str(root))["test"]
     logits = adapters.load(report["run"], device="cpu").decision_function(test.images)
     kept = ("select", "accuracy", "ece", "hyperparameters", "parameters", "temperature", "alpha_interval", "note")
@@ -117,6 +119,7 @@ def of_bench(root: Path, cache: str, protocol: str) -> list[list[Any]]:
 def of_search(root: Path, cache: str, method: str) -> list[dict[str, Any]]:
     """What a small grid chose on one and on four shots, and how well that does."""
     grid = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
+    grid += WITHOUT.get(method, [])
     found = run(cli.adapters_app(), "search", method, *grid, "--shots", "1,4", "--seeds", "1", *_where(root, cache))
     return list(found["best"])
 
