@@ -50,7 +50,7 @@ def test_what_is_only_scored_is_never_in_memory_as_a_whole(
 
 @pytest.mark.parametrize("method", list(methods.METHODS))
 def test_every_method_is_fitted_scored_and_saved(make_cache: Make, tmp_path: Path, method: str) -> None:
-    cache = make_cache()
+    cache = make_cache(**NEEDS.get(method, {}))
     report = fit(method, cache=cache, shots=4, seed=2, root=str(tmp_path))
     content = report.to_json()
     assert json.loads(json.dumps(content)) == content
