@@ -16,6 +16,7 @@ from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
 from adapters.tasks import split_rows
 from featcache.records import SEAL, unsealed
+from tests.adapters.conftest import NEEDS
 
 Make = Callable[..., Any]
 
