@@ -92,7 +92,7 @@ def _tiny(root: Path) -> list[str]:
 
 
 WITHOUT = {"consistency": ["--agree-views", "0", "--agree-prompts", "0"]}
-"""What a method is told that lacks here what it is made for: these caches have one view and one prompt."""
+"""What a method is told that lacks here what it is made for: EuroSAT's cache has one view and one prompt."""
 RECIPES = {
     "its own": ["--shots", "4"],
     "val-kshot, calibrated": ["--shots", "2", "--select", "val-kshot", "--calibrate"],
