@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adapters.heads.auto.auto import Auto
     from adapters.heads.clap import CLAP, ZeroShotLinearProbe
     from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
+    from adapters.heads.consistency.consistency import Consistency
     from adapters.heads.cross_modal.cross_modal import CrossModal
     from adapters.heads.gated import Gated
     from adapters.heads.gda import GDA
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from adapters.heads.incremental.cil_linear import CilLinear
     from adapters.heads.incremental.rapf import Rapf
     from adapters.heads.instruct import Instruct
+    from adapters.heads.kernel.gp import GaussianProcess
+    from adapters.heads.kernel.proker import ProKeR
     from adapters.heads.linear import LinearProbe
     from adapters.heads.lpp import LinearProbePlusPlus
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
-    from adapters.heads.proker import ProKeR
     from adapters.heads.prolip.prolip import ProLIP
     from adapters.heads.prolip.reg_linear import RegularizedLinearAdapter
     from adapters.heads.semobridge.semobridge import SeMoBridge
@@ -96,8 +98,10 @@ __all__ = [
     "CilAttention",
     "CilLinear",
     "ClipAdapter",
+    "Consistency",
     "CrossModal",
     "Gated",
+    "GaussianProcess",
     "Head",
     "Instruct",
     "LinearProbe",

@@ -43,12 +43,14 @@ GRIDS = {
     "reg-linear": {"penalty": "0,0.1,1", "steps": "30"},
     "gated": {"lr": "1e-4,1e-3", "epochs": "20"},
     "instruct": {"lr": "1e-5,1e-4", "epochs": "2"},
+    "consistency": {"lr": "1e-4,1e-3", "epochs": "5"},
     "gda": {"alpha": "0.1,1,10"},
     "ss-text": {"alpha": "0.01,0.1,1"},
     "ss-text-u": {"alpha": "0.01,0.1,1"},
     "semobridge": {"alpha": "0.1,1,10", "beta": "1,5"},
     "semobridge-t": {"alpha": "0.1,1,10", "lr": "1e-4,1e-3", "steps": "20"},
     "proker": {"beta": "1,5,10"},
+    "gp": {"beta": "1,4", "lam": "1,10"},
     "ape": {"alpha": "0:4:0.5", "beta": "1,5"},
     "tip-x": {"alpha": "0:4:0.5", "gamma": "0.1,1"},
     "timo": {"alpha": "0.1,1,10"},
@@ -94,6 +96,8 @@ def _tiny(root: Path) -> list[str]:
     return ["--model", "tiny", "--keep", "pre-projection", "--root", str(root), "--device", "cpu"]
 
 
+WITHOUT = {"consistency": ["--agree-views", "0", "--agree-prompts", "0"]}
+"""What a method is told that lacks here what it is made for: EuroSAT's cache has one view and one prompt."""
 RECIPES = {
     "its own": ["--shots", "4"],
     "val-kshot, calibrated": ["--shots", "2", "--select", "val-kshot", "--calibrate"],
@@ -103,7 +107,7 @@ RECIPES = {
 
 def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[str, Any]:
     """Scores, what was chosen and the logits of one fit."""
-    report = run(cli.adapters_app(), "fit", method, *options, *_where(root, cache))
+    report = run(cli.adapters_app(), "fit", method, *options, *WITHOUT.get(method, []), *_where(root, cache))
     test = featcache.open(cache, str(root))["test"]
     logits = adapters.load(report["run"], device="cpu").decision_function(test.images)
     kept = ("select", "accuracy", "ece", "hyperparameters", "parameters", "temperature", "alpha_interval", "note")
@@ -120,6 +124,7 @@ def of_bench(root: Path, cache: str, protocol: str) -> list[list[Any]]:
 def of_search(root: Path, cache: str, method: str) -> list[dict[str, Any]]:
     """What a small grid chose on one and on four shots, and how well that does."""
     grid = [word for name, values in GRIDS[method].items() for word in (f"--{name}", values)]
+    grid += WITHOUT.get(method, [])
     found = run(cli.adapters_app(), "search", method, *grid, "--shots", "1,4", "--seeds", "1", *_where(root, cache))
     return list(found["best"])
 

@@ -110,7 +110,7 @@ class Gated(DifferentiatedHead):
             "text_gate": torch.zeros(1, 2 * width + 1),
         }
 
-    def _loss(self, dim: int) -> Callable[..., Tensor]:
+    def _loss(self, support: Support) -> Callable[..., Tensor]:
         return gated_loss
 
     def _numbers(self) -> dict[str, float]:

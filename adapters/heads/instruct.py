@@ -133,8 +133,8 @@ class Instruct(DifferentiatedHead):
             "lift_bias": torch.zeros(1, dim),
         }
 
-    def _loss(self, dim: int) -> Callable[..., Tensor]:
-        return partial(instruct_loss, heads=self._heads(dim), mask=self.mask)
+    def _loss(self, support: Support) -> Callable[..., Tensor]:
+        return partial(instruct_loss, heads=self._heads(support.text.shape[1]), mask=self.mask)
 
     def _numbers(self) -> dict[str, float]:
         return {"alpha": self.alpha, "align": self.align, "logit_scale": self.logit_scale}

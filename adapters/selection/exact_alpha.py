@@ -107,6 +107,12 @@ class AlphaPath:
         found = self.correct[np.searchsorted(self.breakpoints, at, side="right") - 1] / self.rows
         return found if at.ndim else float(found)
 
+    def piece(self, alpha: float) -> tuple[float, float]:
+        """The interval around alpha on which accuracy stays what it is there; both ends belong to it."""
+        at = int(np.searchsorted(self.breakpoints, alpha, side="right"))
+        end = np.nextafter(self.breakpoints[at], -np.inf) if at < len(self.breakpoints) else self.hi
+        return float(self.breakpoints[at - 1]), float(end)
+
     @property
     def best_intervals(self) -> Doubles:
         """Every interval (M, 2) of alpha that attains the maximum, ascending; both ends belong to it."""

@@ -31,6 +31,8 @@ class Course(NamedTuple):
     """A training: all that is drawn, scheduled or set."""
 
     support: Support
+    text: Tensor
+    """What images are compared with: unit class text (C, D), or more of each class."""
     rows: Tensor
     """Row numbers (steps, B) of a pool of all views."""
     rates: list[float]
@@ -41,8 +43,8 @@ class Course(NamedTuple):
     numbers: Mapping[str, float]
     """What the loss takes by name, of each training."""
     loss: Callable[..., Tensor]
-    """Losses (...) of weights, features (..., B, D), labels (..., B), text (..., C, D) and the numbers (..., 1, 1);
-    where classes are balanced also of the `balance`."""
+    """Losses (...) of weights, features (..., B, D), labels (..., B), `text` and the numbers (..., 1, 1); where classes
+    are balanced also of the `balance`."""
     work: int
     """Numbers that the largest call of a step reads or writes."""
 
@@ -51,7 +53,7 @@ class DifferentiatedStack(Stack):
     """G trainings of one loss, by AdamW.
 
     Attributes:
-        text: unit class text (G, C, D).
+        text: what images are compared with (G, C, D).
         batches: what a step sees.
         optimizer: of all weights of a training in one row (G, 1, P): one update whatever their number.
         numbers: what the loss takes by name, in the order of `Course.numbers` (G, n, 1, 1).
@@ -63,7 +65,7 @@ class DifferentiatedStack(Stack):
         first = plans[0]
         super().__init__(len(plans), device=device, steps=len(first.rates), work=first.work)
         supports = [plan.support for plan in plans]
-        self.text = torch.stack([torch.from_numpy(each.text) for each in supports]).to(device)
+        self.text = torch.stack([plan.text for plan in plans]).to(device)
         self.batches = Batches.of(supports, [plan.rows for plan in plans], device)
         row = torch.stack([torch.cat([weight.flatten() for weight in plan.weights.values()])[None] for plan in plans])
         decay = per_head([plan.weight_decay for plan in plans], device)
@@ -126,7 +128,7 @@ class DifferentiatedHead(TrainedHead[Course]):
         """Weights at the start."""
 
     @abstractmethod
-    def _loss(self, dim: int) -> Callable[..., Tensor]:
+    def _loss(self, support: Support) -> Callable[..., Tensor]:
         """See `Course.loss`; all heads of a `_stack_key` have the same."""
 
     @abstractmethod
@@ -147,10 +149,19 @@ class DifferentiatedHead(TrainedHead[Course]):
         weights = self._initial(dim, generator)
         plan = epoch_batches(rows, self.batch_size, self._epochs(rows), generator, drop_last=True)
         batch = min(self.batch_size, rows)
-        steps = steps_of(views_in_turn(plan, views), batch)
+        steps = steps_of(self._batches(plan, views), batch)
         work = batch * self._numbers_a_row(*support.text.shape)
         rates = cosine(self.lr, len(steps))
-        return Course(support, steps, rates, self.weight_decay, weights, self._numbers(), self._loss(dim), work)
+        text, loss = self._compared(support), self._loss(support)
+        return Course(support, text, steps, rates, self.weight_decay, weights, self._numbers(), loss, work)
+
+    def _compared(self, support: Support) -> Tensor:
+        """See `Course.text`."""
+        return torch.from_numpy(support.text)
+
+    def _batches(self, plan: list[list[Tensor]], views: int) -> list[list[Tensor]]:
+        """Rows of a pool of all views, epoch by epoch, of batches of images."""
+        return views_in_turn(plan, views)
 
     def _epochs(self, rows: int) -> int:
         return epochs_for_steps(rows, self.batch_size) if self.epochs is None else self.epochs

@@ -42,7 +42,8 @@ def extract(
     model: Annotated[
         str,
         typer.Option(
-            help="open_clip's name (ViT-B/16), `tiny` (embedded), or a local open_clip model directory.",
+            help="open_clip's name (ViT-B/16), `tiny` (embedded), a local open_clip model directory, or CLIP-MoE's "
+            "checkpoint.",
             rich_help_panel=ENCODER,
         ),
     ],

@@ -42,6 +42,7 @@ def model_json(model: ModelInfo) -> dict[str, Any]:
         "image_size": model.image_size,
         "dim": model.dim,
         "tags": list(model.tags),
+        **({"experts": model.experts} if model.experts else {}),
     }
 
 
@@ -52,6 +53,7 @@ def model_page(model: ModelInfo) -> Page:
         ("activation", "QuickGELU" if model.quick_gelu else "GELU"),
         ("image size", f"{model.image_size} pixels"),
         ("embedding", f"{model.dim} numbers"),
+        *([("experts", model.experts)] if model.experts else []),
         ("tags", ", ".join(model.tags) or "none"),
     ]
     return Page([Facts(rows, title=model.architecture)])

@@ -56,7 +56,7 @@ def plain_checkpoint(file: Path) -> Iterator[Plain]:
     Raises:
         ModelError: It holds a CLIP in the layout of transformers.
     """
-    found = _read(file)
+    found = content_of(file)
     if found is None:
         yield Plain(file, "")
         return
@@ -98,8 +98,8 @@ def _weights(state: Mapping[str, Any]) -> bool:
     return any(isinstance(value, torch.Tensor) and value.ndim > 1 for value in state.values())
 
 
-def _read(file: Path) -> Mapping[str, Any] | None:
-    """What a file of `torch.save` or safetensors holds; None for all that open_clip reads in ways of its own."""
+def content_of(file: Path) -> Mapping[str, Any] | None:
+    """What a file of `torch.save` or safetensors holds; None for what is neither, or is damaged, or is NumPy's."""
     if file.suffix in (".npz", ".npy"):
         return None
     with warnings.catch_warnings():

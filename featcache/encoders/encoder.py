@@ -127,6 +127,7 @@ class Encoder:
             "quick_gelu": info.quick_gelu,
             "image_size": info.image_size,
             "dim": info.dim,
+            **({"experts": info.experts} if info.experts else {}),
             "transform": transform,
             "transform_sha256": hashlib.sha256(transform.encode()).hexdigest(),
             "precision": precision,
@@ -162,7 +163,8 @@ class Encoder:
         """Load a model, its weights and its tokenizer.
 
         Args:
-            model: An open_clip architecture, `tiny`, a local open_clip directory or `hf-hub:owner/name`.
+            model: An open_clip architecture, `tiny`, a local open_clip directory, `hf-hub:owner/name`, or CLIP-MoE's
+                checkpoint.
             pretrained: A tag, a checkpoint file, `random`, or None: `openai` where the architecture has it.
             device: `auto` (cuda, then mps, then cpu) or a torch device.
             precision: Of the image tower, its weights and what they compute: `fp32`, `fp16`, `bf16`; `auto` is fp16

@@ -1,8 +1,9 @@
 """Names and tags: which encoder is meant, and what it is, without its weights.
 
 A model is named as people write it: an open_clip architecture (`ViT-B/16`, `ViT-L/14@336px`), `tiny` (embedded), a
-local open_clip directory (`open_clip_config.json` beside the weights), or `hf-hub:owner/name`. Its weights are a
-pretrained tag, a checkpoint file, or `random`; directories and hub models have their own.
+local open_clip directory (`open_clip_config.json` beside the weights), `hf-hub:owner/name`, or a checkpoint of
+CLIP-MoE (the file, or a directory with that file alone). Its weights are a pretrained tag, a checkpoint file, or
+`random`; directories, hub models and CLIP-MoE have their own.
 
 QuickGELU: whether a checkpoint was trained with `x * sigmoid(1.702 x)` in place of GELU belongs to the *tag*, and
 open_clip (3.3) keeps it there: `get_pretrained_cfg(architecture, tag)["quick_gelu"]`. Building `ViT-B-16` with the
@@ -30,6 +31,7 @@ DEFAULT_TAG = "openai"
 _LOCAL_DIR, _HF_HUB = "local-dir:", "hf-hub:"  # open_clip's schema prefixes
 _QUICKGELU = "-quickgelu"
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+_CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,13 @@ class ModelInfo:
     """What there is to know of an encoder before its weights are there.
 
     Attributes:
-        architecture: open_clip's name, `tiny`, a directory's absolute path, or `hf-hub:owner/name`.
+        architecture: open_clip's name, `tiny`, the absolute path of a directory or a file, or `hf-hub:owner/name`.
         pretrained: A tag, a checkpoint file's absolute path, `random`, `local` or `hub`.
         quick_gelu: Whether the model must be built with QuickGELU for these weights.
         image_size: Side of the square input in pixels (the longer one where it is not square).
         dim: D, length of an embedding.
         tags: The pretrained tags that open_clip knows for the architecture.
+        experts: How its mixtures of experts route, in words; empty where it has none.
     """
 
     architecture: str
@@ -51,6 +54,7 @@ class ModelInfo:
     image_size: int
     dim: int
     tags: tuple[str, ...]
+    experts: str = ""
 
 
 def canonical(model: str, pretrained: str | None = None) -> tuple[str, str]:
@@ -82,12 +86,14 @@ def describe(model: str, pretrained: str | None = None) -> ModelInfo:
     tags: tuple[str, ...]
     if architecture.startswith(_HF_HUB):
         config, tags = _hub_config(architecture), (HUB,)
+    elif (file := checkpoint(architecture)) is not None:
+        config, tags = _checkpoint_config(file), (LOCAL,)
     elif is_directory(architecture):
         config, tags = _directory_config(directory(architecture)), (LOCAL,)
     else:
         config, tags = _built_in_config(architecture, model), _tags(architecture)
     quick_gelu = bool(config.get("quick_gelu", False))
-    if weights == RANDOM or weights in tags:
+    if weights in tags or (weights == RANDOM and "experts" not in config):
         pass
     elif tags in ((LOCAL,), (HUB,)):
         raise ModelError(
@@ -107,6 +113,7 @@ def describe(model: str, pretrained: str | None = None) -> ModelInfo:
         image_size=_image_size(config),
         dim=int(config["embed_dim"]),
         tags=tags,
+        experts=config.get("experts", ""),
     )
 
 
@@ -117,13 +124,22 @@ def list_models() -> list[tuple[str, tuple[str, ...]]]:
 
 
 def is_directory(architecture: str) -> bool:
-    """Whether a canonical architecture is a local open_clip directory; `tiny` is one."""
+    """Whether a canonical architecture is a local directory, or the file of a checkpoint; `tiny` is one."""
     return architecture == TINY or Path(architecture).is_absolute()
 
 
 def directory(architecture: str) -> Path:
     """The folder of a canonical architecture for which `is_directory` holds."""
     return data_dir() / TINY if architecture == TINY else Path(architecture)
+
+
+def checkpoint(architecture: str) -> Path | None:
+    """The file of a canonical architecture that is a checkpoint without open_clip's configuration; None for others."""
+    place = directory(architecture)
+    if not is_directory(architecture) or (place / _CONFIG).exists():
+        return None
+    files = _weight_files(place)
+    return files[0] if len(files) == 1 else None
 
 
 def open_clip_name(architecture: str) -> str:
@@ -138,7 +154,7 @@ def local_weights_sha256(model: str, pretrained: str | None = None) -> str | Non
     """
     architecture, weights = canonical(model, pretrained)
     if weights == LOCAL:
-        found = sorted(file for file in directory(architecture).glob("*") if file.suffix in _WEIGHT_SUFFIXES)
+        found = _weight_files(directory(architecture))
     else:
         found = [Path(weights)] if _is_path(weights) and Path(weights).is_file() else []
     sha = hashlib.sha256()
@@ -146,6 +162,12 @@ def local_weights_sha256(model: str, pretrained: str | None = None) -> str | Non
         with file.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
     return sha.hexdigest() if found else None
+
+
+def _weight_files(place: Path) -> list[Path]:
+    """A file of weights, or those in a folder."""
+    files = [place] if place.is_file() else place.glob("*")
+    return sorted(file for file in files if file.suffix in _WEIGHT_SUFFIXES)
 
 
 def _canonical_architecture(model: str) -> str:
@@ -156,7 +178,7 @@ def _canonical_architecture(model: str) -> str:
         if known.lower() == name.lower():
             return known
     path = Path(model.removeprefix(_LOCAL_DIR)).expanduser()
-    if model.startswith((_LOCAL_DIR, "/", "./", "../", "~")) or path.is_dir():
+    if model.startswith((_LOCAL_DIR, "/", "./", "../", "~")) or path.is_dir() or _weight_files(path):
         return str(path.resolve())
     return name
 
@@ -214,9 +236,17 @@ def _fold(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def _checkpoint_config(file: Path) -> dict[str, Any]:
+    """The configuration of a CLIP-MoE, of which `experts` is told in words."""
+    from featcache.encoders.clip_moe import TOP, config_of
+
+    config = config_of(file)
+    return config | {"experts": f"top {TOP} of {config['experts']}"}
+
+
 def _directory_config(folder: Path) -> dict[str, Any]:
     """`model_cfg` of a local open_clip directory."""
-    file = folder / "open_clip_config.json"
+    file = folder / _CONFIG
     try:
         config = parse_json(file.read_bytes())["model_cfg"]
         _image_size(config)
@@ -224,7 +254,8 @@ def _directory_config(folder: Path) -> dict[str, Any]:
         config["text_cfg"]
     except FileNotFoundError:
         raise ModelError(
-            f"{folder} is no open_clip model directory: it must hold open_clip_config.json and the weights"
+            f"{folder} is no open_clip model directory: it must hold open_clip_config.json and the weights, or one "
+            "checkpoint of CLIP-MoE alone"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(

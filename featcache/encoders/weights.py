@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from featcache.encoders import models
+from featcache.encoders import clip_moe, models
 from featcache.encoders.checkpoints import plain_checkpoint
 from featcache.errors import ModelError
 from featcache.places.hub import offline_at_once
@@ -42,6 +42,8 @@ def load_model(info: models.ModelInfo) -> tuple[torch.nn.Module, str]:
     """
     import open_clip
 
+    if (file := models.checkpoint(info.architecture)) is not None:
+        return clip_moe.load(file), ""
     random = info.pretrained == models.RANDOM
     with ExitStack() as stack:
         stack.enter_context(_quiet_root_logger())
@@ -80,11 +82,13 @@ def load_tokenizer(info: models.ModelInfo) -> Callable[[list[str]], torch.Tensor
     """
     import open_clip
 
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    if (file := models.checkpoint(info.architecture)) is not None:
+        tokenizer = open_clip.SimpleTokenizer(context_length=clip_moe.config_of(file)["text_cfg"]["context_length"])
+        return tokenizer
     with _quiet_root_logger(), offline_at_once():
         try:
-            tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(
-                models.open_clip_name(info.architecture)
-            )
+            tokenizer = open_clip.get_tokenizer(models.open_clip_name(info.architecture))
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"the tokenizer of {info.architecture} needs a package: pip install {error.name}"

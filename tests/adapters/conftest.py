@@ -179,6 +179,8 @@ def make_cache() -> Callable[..., FakeCache]:
     return build
 
 
+NEEDS: dict[str, dict[str, Any]] = {"consistency": {"views": 2}}
+"""What a cache of `make_cache` must have for a method."""
 SEARCH_GRID = {"alpha": (0.0, 0.4, 0.8, 1.2), "lr": (0.02, 0.3), "epochs": (6,)}
 
 

@@ -29,7 +29,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
     ("ability", "methods"),
     [
         (BlendedHead, BLENDED),
-        (LineInAlpha, {*BLENDED, "clip", "proker"}),
+        (LineInAlpha, {*BLENDED, "clip", "proker", "gp"}),
         (
             TrainedHead,
             {
@@ -46,9 +46,13 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "gated",
                 "instruct",
                 "semobridge-t",
+                "consistency",
             },
         ),
-        (ClassesFromText, {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "mma", *INCREMENTAL}),
+        (
+            ClassesFromText,
+            {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "consistency", "mma", *INCREMENTAL},
+        ),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),
         (LearntOnce, {"meta"}),
@@ -56,7 +60,7 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
         (Incremental, INCREMENTAL),
         (
             TakesClasses,
-            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "ss-text", "semobridge"},
+            {"zero-shot", "tip", "tip-x", "ape", "gda", "timo", "proker", "gp", "ss-text", "semobridge"},
         ),
     ],
 )

@@ -13,6 +13,7 @@ HEAVY = {"torch", "torchvision", "open_clip", "huggingface_hub", "sklearn", "sci
 COMPUTES = {
     "featcache.encoders.before_projection",
     "featcache.encoders.checkpoints",
+    "featcache.encoders.clip_moe",
     "featcache.encoders.device",
     "featcache.encoders.encoder",
     "featcache.encoders.image_network",

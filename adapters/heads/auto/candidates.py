@@ -8,9 +8,9 @@ from adapters.head import Head
 from adapters.heads.clap import ZeroShotLinearProbe
 from adapters.heads.clip_adapter.clip_adapter import ClipAdapter
 from adapters.heads.gda import GDA
+from adapters.heads.kernel.proker import ProKeR
 from adapters.heads.linear import LinearProbe
 from adapters.heads.lpp import LinearProbePlusPlus
-from adapters.heads.proker import ProKeR
 from adapters.heads.taskres import TaskRes
 from adapters.heads.timo import TIMO
 from adapters.heads.zero_shot import ZeroShot

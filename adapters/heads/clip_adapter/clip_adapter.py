@@ -12,6 +12,13 @@ The learning rate is the one default that is not the released one. 2e-3 belongs 
 cached features it hardly leaves zero-shot at few shots. 0.1 is what CLAP's authors use for this method on cached
 features, and validation accuracy bears it out (docs/methods.md). `--lr 0.002` is the released recipe.
 
+Where only the shots may choose, alpha is chosen on all of them, left out in folds, by right answers; or, with
+`held="one-shot"`, on one shot of every class, by cross-entropy at fixed weights that have seen the others: the idea of
+HOSO (Vorster et al., arXiv 2603.04341), a hold-out of one shot and two separate objectives. There alpha is learnt
+beside the adapter, which never sees the held shots; here alpha is the best of a grid after the training, and the
+adapter is then trained on all shots. NOT VERIFIED: how HOSO parameterises, starts and updates alpha; its repository
+holds no code.
+
 Without biases A(c f) = c A(f) for c > 0, so the logits, and with them the training, are the same for raw and for unit
 features; unit features are used here.
 """
@@ -19,7 +26,7 @@ features; unit features are used here.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -33,9 +40,10 @@ from adapters.errors import AdapterError
 from adapters.head import cosine_logits
 from adapters.heads.clip_adapter.bottleneck import adapt, blend, initial
 from adapters.heads.clip_adapter.stack import AdapterStack, Plan
+from adapters.metrics import log_softmax
 from adapters.parameters import AtLeast1, BelowOne, NotNegative, Ratio, Tried, parameters_of
 from adapters.selection.alpha_choice import NOTHING_BETTER
-from adapters.selection.exact_alpha import AlphaPath, alpha_path_blocks
+from adapters.selection.exact_alpha import AlphaPath, alpha_path, alpha_path_blocks
 from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support
 from adapters.training.balance import Balanced
@@ -46,6 +54,9 @@ from adapters.training.trained_head import TrainedHead
 
 TrainRatio = Annotated[Ratio, Tried(0.2, 0.4, 0.6, 0.8, 1.0)]
 """Tried, where there are held-out rows, are those of the paper's ablation."""
+Held = Literal["folds", "one-shot"]
+ALPHAS = np.linspace(0, 1, 101)
+"""Of which the best is taken with `held="one-shot"`."""
 FOLDS = 4
 """Folds over the shots when `tuned` has only the support: a training for every fold is the cost."""
 
@@ -60,6 +71,8 @@ class ClipAdapter(TrainedHead[Plan]):
         alpha: residual ratio of the image adapter; 0 is zero-shot.
         train_alpha: residual ratio of the image adapter while it is trained; None: `alpha`.
         text_alpha: residual ratio of the text adapter; 0 trains none.
+        held: shots that choose alpha where nothing else may: folds (all in turn, by right answers) or one-shot (one of
+            every class, by cross-entropy).
         hidden: width of the bottleneck; None: D // 4.
         lr: learning rate after the warm-up; 0.002 in the released code.
         weight_decay: weight decay (coupled).
@@ -91,6 +104,7 @@ class ClipAdapter(TrainedHead[Plan]):
         alpha: Ratio = 0.2,
         train_alpha: TrainRatio | None = None,
         text_alpha: Ratio = 0.0,
+        held: Held = "folds",
         hidden: AtLeast1 | None = None,
         lr: NotNegative = 0.1,
         weight_decay: NotNegative = 5e-4,
@@ -105,6 +119,7 @@ class ClipAdapter(TrainedHead[Plan]):
         self.alpha = alpha
         self.train_alpha = train_alpha
         self.text_alpha = text_alpha
+        self.held = held
         self.hidden = hidden
         self.lr = lr
         self.weight_decay = weight_decay
@@ -201,6 +216,8 @@ class ClipAdapter(TrainedHead[Plan]):
         With only the support, heads are trained on all but the held-out shots of each fold, at the ratio at hand: which
         ratio is best to train at was found not to carry over from fewer shots (docs/methods.md).
         """
+        if rows is None and self.held == "one-shot":
+            return self._held_one_shot(head, support)
         splits = held_out_splits(support, rows, FOLDS)
         tried = parameters_of(type(self))["train_alpha"].tried
         ratios = tried if rows is not None else (self._train_ratio(),)
@@ -213,6 +230,23 @@ class ClipAdapter(TrainedHead[Plan]):
             blocks = ((*each._finite_line(out.features), out.labels) for each, (_, out) in folds)
             paths[ratio] = alpha_path_blocks(blocks, lo=0.0, hi=1.0)
         head._choose(paths, "support" if rows is None else "held-out", self._train_ratio())
+        return head
+
+    def _held_one_shot(self, head: Self, support: Support) -> Self:
+        """Set the alpha of least cross-entropy on one shot of every class, of a head that was trained on the others."""
+        kept, out = held_out_splits(support, None, support.shots)[0]
+        trained = type(self)(**{**self.get_params(), "train_alpha": self._train_ratio()})._fit_support(kept)
+        base, delta = trained._finite_line(out.features)
+        losses = []
+        for ratio in ALPHAS:
+            trained.alpha = float(ratio)
+            log_p = log_softmax(trained._logits(out.features))
+            losses.append(-log_p[np.arange(len(out.labels)), out.labels].mean())
+        alpha = float(ALPHAS[np.argmin(losses)])
+        path = alpha_path(base, delta, out.labels, lo=0.0, hi=1.0)
+        lo, hi = path.piece(alpha)
+        head.alpha_choice_ = AlphaChoice(alpha, lo, hi, path.accuracy(alpha), path.rows, "support")
+        head.set_params(alpha=alpha, train_alpha=self._train_ratio())
         return head
 
     def _choose(self, paths: Mapping[float, AlphaPath], chosen_on: ChosenOn, given: float) -> None:

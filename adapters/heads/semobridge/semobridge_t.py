@@ -182,7 +182,8 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
         seen = torch.arange(rows) * views + (torch.arange(self.steps) % views)[:, None]
         numbers = {name: getattr(self, name) for name in ("logit_scale", "consistency", "evenness")}
         work = products(rows, dim, len(projection))
-        return Course(support, seen, rising(self.lr, self.steps), self.weight_decay, start, numbers, loss, work)
+        text, rates = torch.from_numpy(support.text), rising(self.lr, self.steps)
+        return Course(support, text, seen, rates, self.weight_decay, start, numbers, loss, work)
 
     def _stack_key(self, support: Support) -> Hashable:
         projection = hashlib.sha256(text_projection(support).tobytes()).digest()

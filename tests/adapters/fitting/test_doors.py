@@ -18,6 +18,7 @@ from adapters.methods import METHODS
 from adapters.search.search import run as search
 from adapters.selection.regimes import NONE, learnt_from
 from adapters.tasks.seen import task_seen_by
+from tests.adapters.conftest import NEEDS
 from tests.recorded_numbers import GRIDS
 
 Make = Callable[..., Any]
@@ -26,7 +27,7 @@ Make = Callable[..., Any]
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("shots", [1, 4])
 def test_every_door_gives_one_number(make_cache: Make, tmp_path: Path, method: str, shots: int) -> None:
-    cache = make_cache().keeping()
+    cache = make_cache(**NEEDS.get(method, {})).keeping()
     asked: dict[str, Any] = {"seed": 2, "device": "cpu"}
     saved = fit_and_save(method, cache=cache, shots=shots, root=str(tmp_path), **asked)
     logits = adapters.load(saved.run).decision_function(cache["test"].images)

@@ -16,6 +16,7 @@ from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
 from adapters.tasks import split_rows
 from featcache.records import SEAL, unsealed
+from tests.adapters.conftest import NEEDS
 
 Make = Callable[..., Any]
 
@@ -50,7 +51,7 @@ def test_what_is_only_scored_is_never_in_memory_as_a_whole(
 
 @pytest.mark.parametrize("method", list(methods.METHODS))
 def test_every_method_is_fitted_scored_and_saved(make_cache: Make, tmp_path: Path, method: str) -> None:
-    cache = make_cache().keeping()
+    cache = make_cache(**NEEDS.get(method, {})).keeping()
     report = fit(method, cache=cache, shots=4, seed=2, root=str(tmp_path))
     content = report.to_json()
     assert json.loads(json.dumps(content)) == content

@@ -20,8 +20,10 @@ from adapters import (
     CilAttention,
     CilLinear,
     ClipAdapter,
+    Consistency,
     CrossModal,
     Gated,
+    GaussianProcess,
     Head,
     Instruct,
     LinearProbe,
@@ -72,6 +74,7 @@ HEADS: dict[str, Make] = {
     "prolip": lambda **kw: ProLIP(**{"steps": 30, **kw}),
     "gated": lambda **kw: Gated(**{"epochs": 20, **kw}),
     "instruct": lambda **kw: Instruct(**{"epochs": 3, **kw}),
+    "consistency": lambda **kw: Consistency(**{"epochs": 3, "agree_views": 0.0, "agree_prompts": 0.0, **kw}),
     "gda": GDA,
     "timo": TIMO,
     "ape": APE,
@@ -81,6 +84,7 @@ HEADS: dict[str, Make] = {
     "ss-text-u": SSTextU,
     "semobridge": SeMoBridge,
     "semobridge-t": lambda **kw: SeMoBridgeT(**{"steps": 20, **kw}),
+    "gp": GaussianProcess,
     "meta": MetaAdapter,
     "mma": lambda **kw: MultiModalAdapter(**{"epochs": 3, **kw}),
     "cil-linear": CilLinear,
@@ -89,7 +93,7 @@ HEADS: dict[str, Make] = {
 }
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
-    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct")},
+    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct", "consistency")},
     **{name: HEADS[name] for name in ("ss-text", "ss-text-u")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }

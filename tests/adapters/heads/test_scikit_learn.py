@@ -38,6 +38,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "gated": {"epochs": 5},
     "instruct": {"epochs": 1},
     "semobridge-t": {"steps": 20},
+    "consistency": {"epochs": 1, "agree_views": 0, "agree_prompts": 0},  # the checks have no views and no prompts
     "cil-attention": {"tokens": 1},  # must divide D, which the checks choose
 }
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from adapters import Head, ZeroShot, load
 from adapters.heads.gda import GDA
-from adapters.heads.proker import ProKeR
+from adapters.heads.kernel.proker import ProKeR
 from adapters.heads.timo import TIMO
 from adapters.heads.tip.ape import APE
 from adapters.heads.tip.tip_x import TipX

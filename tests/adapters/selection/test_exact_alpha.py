@@ -134,6 +134,17 @@ def test_widest_of_several_best_intervals() -> None:
     assert path.best.alpha == pytest.approx(3.5)
 
 
+def test_the_piece_around_an_alpha() -> None:
+    base, delta = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0], [3.0, 0.0]])
+    path = alpha_path(base, delta, [0, 0], lo=0.0, hi=1.0)  # right up to 1/2, and from 1/3 on
+    for alpha in (0.0, 0.2, 0.4, 0.7, 1.0):
+        lo, hi = path.piece(alpha)
+        assert lo <= alpha <= hi
+        assert path.accuracy(lo) == path.accuracy(alpha) == path.accuracy(hi)
+    assert path.piece(0.4) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
+    assert path.piece(0.7)[1] == 1.0
+
+
 def test_equal_slopes_and_equal_columns() -> None:
     assert _one([1, 0], [3, 3], 0).best[:3] == (1.0, 0.0, 10.0)
     assert _one([1, 0], [3, 3], 1).best[:3] == (0.0, 0.0, 10.0)

@@ -19,6 +19,7 @@ from adapters.fitting.fit import fit
 from adapters.fitting.over_seeds import fit_over_seeds
 from adapters.search.search import run as search
 from adapters.tasks.task import Task
+from tests.adapters.conftest import NEEDS
 from tests.pages import assert_all_is_told
 
 Make = Callable[..., Any]
@@ -48,7 +49,8 @@ def test_every_labelled_image_is_a_shot(make_cache: Make) -> None:
 
 @pytest.mark.parametrize("method", list(methods.METHODS))
 def test_every_method_takes_them(make_cache: Make, tmp_path: Path, method: str) -> None:
-    report = fit(method, cache=uneven(make_cache).keeping(), shots="all", root=str(tmp_path))
+    cache = uneven(make_cache, **NEEDS.get(method, {})).keeping()
+    report = fit(method, cache=cache, shots="all", root=str(tmp_path))
     assert report.shots == "all"
     assert report.rows["support"] == 26
     assert f"{method}-allshot-seed1" in report.run

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 from adapters import (
     CLAP,
     ClipAdapter,
+    Consistency,
     CrossModal,
     Gated,
     Instruct,
@@ -99,6 +100,7 @@ STACKED: list[type[TrainedHead]] = [
     Gated,
     Instruct,
     SeMoBridgeT,
+    Consistency,
 ]
 PARTS: list[tuple[type[TrainedHead], dict[str, Any]]] = [
     *((method, {}) for method in STACKED),

@@ -203,3 +203,24 @@ def test_parts_of_a_training_that_diverged_are_not_finite() -> None:
     views, labels = _support(4)
     head = ClipAdapter(lr=1e30, weight_decay=1e10, epochs=20).fit(views, labels, text=TEXT["tip"])
     assert not np.isfinite(head.parts(DATA["test_features"])[1]).any()
+
+
+def test_one_held_shot_of_each_class_chooses_alpha_by_cross_entropy() -> None:
+    rows = SUPPORT["rows_k4"]
+    X, y = SUPPORT["views"][0, rows], SUPPORT["labels"][rows]
+    quick = {"epochs": 5, "lr": 0.3, "train_alpha": 0.4, "device": "cpu"}
+    chosen = ClipAdapter(held="one-shot", **quick).tuned(X, y, text=TEXT["tip"])
+    out = np.arange(40) % 4 == 0
+    losses = []
+    for alpha in np.linspace(0, 1, 101):
+        head = ClipAdapter(alpha=float(alpha), **quick).fit(X[~out], y[~out], text=TEXT["tip"])
+        losses.append(-np.log(head.predict_proba(X[out]).astype(np.float64))[np.arange(10), y[out]].mean())
+    assert chosen.alpha == pytest.approx(np.argmin(losses) / 100)
+    assert 0 < chosen.alpha < 1
+    assert chosen.train_alpha == 0.4
+    choice = chosen.alpha_choice_
+    assert (choice.rows, choice.chosen_on) == (10, "support")
+    assert choice.lo <= choice.alpha <= choice.hi
+    held_out = {"held_out": (DATA["val_features"], DATA["val_labels"])}
+    folds, shot = (ClipAdapter(held=held, **quick) for held in ("folds", "one-shot"))
+    assert folds.tuned(X, y, text=TEXT["tip"], **held_out).alpha == shot.tuned(X, y, text=TEXT["tip"], **held_out).alpha

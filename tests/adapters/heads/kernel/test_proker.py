@@ -8,8 +8,8 @@ import pytest
 from adapters import ZeroShot
 from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.heads import proker
-from adapters.heads.proker import BETAS, LAMS, ProKeR, kernel_matrix
+from adapters.heads.kernel import proker, ridge
+from adapters.heads.kernel.proker import BETAS, LAMS, ProKeR
 from tests.golden_files import golden
 
 DATA, SUPPORT, TEXT = golden("data", "support", "text_weights")
@@ -82,12 +82,13 @@ def test_text_that_explains_the_classes_leaves_nothing_to_correct() -> None:
 
 def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     views, labels = _support(4)
-    whole = ProKeR().fit(views, labels, text=TIP).decision_function(TEST)
+    head = ProKeR(beta=1.5).fit(views, labels, text=TIP)
+    whole = head.decision_function(TEST)
     keys = unit(views).reshape(-1, 64)
     full = np.exp(1.5 * (keys.astype(np.float64) @ keys.T.astype(np.float64) - 1))
-    monkeypatch.setattr(proker, "BLOCK", 400 * 7)
-    np.testing.assert_allclose(kernel_matrix(keys, 1.5).numpy(), full, atol=1e-12)
-    np.testing.assert_allclose(ProKeR().fit(views, labels, text=TIP).decision_function(TEST), whole, atol=1e-3)
+    monkeypatch.setattr(ridge, "BLOCK", 400 * 7)
+    np.testing.assert_allclose(head._gram().numpy(), full, atol=1e-12)
+    np.testing.assert_allclose(head.fit(views, labels, text=TIP).decision_function(TEST), whole, atol=1e-3)
 
 
 def test_as_many_views_as_fit_are_keys() -> None:
