@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from adapters.heads.tip.tip_adapter_f import TipAdapterF
     from adapters.heads.tip.tip_x import TipX
     from adapters.heads.zero_shot import ZeroShot
+    from adapters.joining.joined_cache import join
     from adapters.methods import load
     from adapters.metrics import accuracy, ece
     from adapters.pages.report import report
@@ -73,6 +74,7 @@ _OTHERS = {
     "ece": "adapters.metrics",
     "fit": "adapters.fitting.in_python",
     "fit_many": "adapters.training.stacking",
+    "join": "adapters.joining.joined_cache",
     "load": "adapters.methods",
     "recommended": "adapters.fitting.recommended",
     "suggest": "adapters.suggesting.suggest",
@@ -119,6 +121,7 @@ __all__ = [
     "ece",
     "fit",
     "fit_many",
+    "join",
     "load",
     "recommended",
     "report",

@@ -81,6 +81,8 @@ def add(
     report = saved.require_report()
     head = methods.load(saved.path, device=device)
     _check(saved, report, head, classes)
+    if report.joined:
+        raise AdapterError(f"run {saved.name} was fitted on joined caches, to which no class can be added: fit again")
     cache = with_labels(featcache.open(report.cache), report, None)
     check_cache(head.config, cache, saved.name)
     old = cache.text_set(report.prompts)

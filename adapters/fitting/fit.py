@@ -19,8 +19,10 @@ from adapters.abilities import BoundToEncoder, LearntOnce
 from adapters.answers.answers import Answers, check_shares, told_of
 from adapters.errors import AdapterError, TaskError
 from adapters.fitting.examination import examine
+from adapters.fitting.joint_weights import with_weights
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
 from adapters.fitting.saving import save_run, target
+from adapters.joining.joined_cache import JoinedCache
 from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
@@ -85,7 +87,7 @@ def fit(
 
     Args:
         method: name of a method (`adapters.methods`).
-        cache: an opened cache.
+        cache: an opened cache, or several joined (`adapters.join`).
         shots: images a class, K >= 1; "all": every labelled training image, of classes as large as they are.
         seed: of the draw, and of the training unless `params` has another.
         select: selection regime; what may choose hyper-parameters. None: the method's own default.
@@ -136,7 +138,7 @@ def fit(
         fitted.report,
         target(fitted.report, fitted.configuration, out, root),
         text=fitted.task.text,
-        cache=cache,
+        cache=fitted.task.cache,
         index_content=fitted.index_content,
         answers=fitted.answers,
     )
@@ -179,6 +181,8 @@ def fit_and_score(
         option = "--" + next(name for name, given in asked_more.items() if given)
         others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
         raise AdapterError(f"--meta-train with {option} needs --select {others}; or leave {option} out")
+    asked_of, task = cache, with_weights(task, recipe, seed)
+    cache = task.cache
     _read(task, regime)
     if refit and task.val is None:
         raise TaskError(f"--refit needs a val split with labels, which cache {cache.name} lacks: leave it out")
@@ -250,11 +254,12 @@ def fit_and_score(
         labels=cache.mended.to_json() if cache.mended else None,
         answers=told_of(answers, head, task.test),
         refit=_refit_told(task, first) if refit else None,
+        joined=cache.joined if isinstance(cache, JoinedCache) else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
         "indices": digest,
-        "cache": cache.digest,
+        "cache": asked_of.digest,
         "prompts": [task.text.name, task.text.prompts],
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),

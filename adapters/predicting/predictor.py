@@ -28,6 +28,7 @@ from featcache.records import digest
 
 if TYPE_CHECKING:
     from adapters.head import Head
+    from adapters.predicting.joined_stream import JoinedStream
     from featcache.encoding.given import Given
     from featcache.encoding.stream import EncodedImages, ImageStream
 
@@ -96,7 +97,7 @@ class Predictor:
         self,
         head: Head,
         answers: Answers,
-        stream: ImageStream,
+        stream: ImageStream | JoinedStream,
         class_names: Sequence[str],
         *,
         run: Path,
@@ -145,11 +146,18 @@ class Predictor:
             raise RunError(
                 message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))"
             )
+        from adapters.predicting.joined_stream import load_joined
         from featcache.encoding.speed import default_batch_size
         from featcache.encoding.stream import ImageStream
 
         answers = read_answers(saved.path / ANSWERS, config)
         identity = config["encoder"]
+        if "joined" in identity:
+            if model or pretrained:
+                raise RunError(f"run {saved.name} has several encoders: --model and --pretrained name only one")
+            joined, note = load_joined(identity["joined"], saved.name, device=device, reuse=reuse, root=root)
+            name = f"{identity['architecture']} ({identity['pretrained']})"
+            return cls(head, answers, joined, config["class_names"], run=saved.path, model=name, note=note)
         encoder, note = load_encoder(identity, saved.name, device=device, model=model, pretrained=pretrained)
         # Heads that were saved before they said how their cache was encoded, or by hand, lack these two.
         fitted_on = config.get("cache", {})

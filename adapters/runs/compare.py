@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import featcache
 from adapters.errors import RunError
+from adapters.joining.places import open_place
 from adapters.methods import load
 from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
@@ -104,7 +104,7 @@ def compare(
     if twice := [each.name for i, each in enumerate(saved) if each.path in [other.path for other in saved[:i]]]:
         raise RunError(f"{twice[0]} is given twice: give each run once")
     reports = [each.require_report() for each in saved]
-    cache = featcache.open(reports[0].cache) if cache is None else cache
+    cache = open_place(reports[0].cache) if cache is None else cache
     given = labels is not None or cache.mended is not None
     if not given and len({labels_digest(report) for report in reports}) > 1:
         raise RunError("the runs were fitted with different labels: type --labels FILE with those to score all on")

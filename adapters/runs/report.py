@@ -58,6 +58,8 @@ class Report:
             add`); None: none were.
         labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
             `changed` and `left_out`; None: the labels are the data set's own.
+        joined: of joined caches the `parts`, each with `cache`, `digest`, `model`, `pretrained`, `weight` and whether
+            it has `text`, and `chosen_by`, how the weights came about; None: it is one cache.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -96,6 +98,7 @@ class Report:
     answers: dict[str, Any] | None = None
     refit: dict[str, Any] | None = None
     added: dict[str, Any] | None = None
+    joined: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         test, baseline = (f"{100 * (self.accuracy[name] or 0):.2f} %" for name in ("test", "zero_shot"))
