@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from adapters.heads.linear import LinearProbe
     from adapters.heads.lpp import LinearProbePlusPlus
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
+    from adapters.heads.mixture import Mixture
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
     from adapters.heads.proker import ProKeR
     from adapters.heads.reg_linear import RegularizedLinearAdapter
@@ -100,6 +101,7 @@ __all__ = [
     "LinearProbe",
     "LinearProbePlusPlus",
     "MetaAdapter",
+    "Mixture",
     "MultiModalAdapter",
     "Predictor",
     "ProKeR",

@@ -95,10 +95,8 @@ def text_prompts(text: Any) -> Floats | None:
 
 
 def text_blocks(text: Any) -> tuple[Block, ...]:
-    """The encoders that `text` is of, in the order of their blocks; one where it does not say."""
-    if blocks := tuple(getattr(text, "blocks", ())):
-        return blocks
-    return (Block(text_weights(text).shape[1], 1.0),)
+    """The encoders that `text` is of, in the order of their blocks; empty where it does not say: one."""
+    return tuple(getattr(text, "blocks", ()))
 
 
 def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray[Any]]:

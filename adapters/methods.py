@@ -35,6 +35,7 @@ METHODS: Named[type[Head]] = Named(
         "cross-modal": "adapters.heads.cross_modal.cross_modal:CrossModal",
         "gated": "adapters.heads.gated:Gated",
         "instruct": "adapters.heads.instruct:Instruct",
+        "mixture": "adapters.heads.mixture:Mixture",
         "reg-linear": "adapters.heads.reg_linear:RegularizedLinearAdapter",
         "gda": "adapters.heads.gda:GDA",
         "proker": "adapters.heads.proker:ProKeR",

@@ -9,7 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, encode_labels, text_prompts, text_weights, to_float32, unit
+from adapters.arrays import (
+    Block,
+    Floats,
+    Ints,
+    encode_labels,
+    text_blocks,
+    text_prompts,
+    text_weights,
+    to_float32,
+    unit,
+)
 from adapters.errors import AdapterError
 
 
@@ -31,6 +41,7 @@ class Support:
         text: unit rows (C, D); the class means of the unit support rows where no text was given.
         has_text: whether text was given.
         prompts: raw embeddings (C, T, D) of every prompt, NaN-padded; None where only class rows were given.
+        blocks: the encoders whose features stand side by side; empty: one.
     """
 
     views: Floats
@@ -39,6 +50,7 @@ class Support:
     text: Floats
     has_text: bool
     prompts: Floats | None = None
+    blocks: tuple[Block, ...] = ()
 
     @classmethod
     def check(cls, X: Any, y: Any, text: Any) -> Support:
@@ -53,7 +65,7 @@ class Support:
             raise AdapterError(
                 f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
             )
-        return cls(views, labels, classes, weights, True, text_prompts(text))
+        return cls(views, labels, classes, weights, True, text_prompts(text), text_blocks(text))
 
     @cached_property
     def unit_views(self) -> Floats:
@@ -84,7 +96,7 @@ class Support:
         """The support of a subset of rows: same classes and text (class means anew where no text was given)."""
         views, labels = self.views[rows], self.labels[rows]
         text = self.text if self.has_text else class_means(unit(views.mean(1)), labels, len(self.classes))
-        return Support(views, labels, self.classes, text, self.has_text, self.prompts)
+        return Support(views, labels, self.classes, text, self.has_text, self.prompts, self.blocks)
 
 
 def class_means(rows: Floats, labels: Ints, classes: int) -> Floats:

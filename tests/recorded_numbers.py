@@ -42,6 +42,7 @@ GRIDS = {
     "reg-linear": {"penalty": "0,0.1,1", "steps": "30"},
     "gated": {"lr": "1e-4,1e-3", "epochs": "20"},
     "instruct": {"lr": "1e-5,1e-4", "epochs": "2"},
+    "mixture": {"lr": "1e-3,1e-2", "epochs": "20"},
     "gda": {"alpha": "0.1,1,10"},
     "proker": {"beta": "1,5,10"},
     "ape": {"alpha": "0:4:0.5", "beta": "1,5"},

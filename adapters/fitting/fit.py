@@ -181,20 +181,20 @@ def fit_and_score(
         option = "--" + next(name for name, given in asked_more.items() if given)
         others = " or ".join(each.name for each in REGIMES.values() if each.rows and not each.warning)
         raise AdapterError(f"--meta-train with {option} needs --select {others}; or leave {option} out")
-    asked_of, task = cache, with_weights(task, recipe, seed)
-    cache = task.cache
     _read(task, regime)
     if refit and task.val is None:
         raise TaskError(f"--refit needs a val split with labels, which cache {cache.name} lacks: leave it out")
     for other in meta_train:
         _check_online(recipe.head_class, cache, other)
-    asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
-    if isinstance(asked, BoundToEncoder):
-        asked.check_encoder(cache.encoder, cache.name)
     base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
     for each in base:
         each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
     seconds = {"load": clock.lap()}
+    asked_of, task = cache, with_weights(task, recipe, seed)
+    cache = task.cache
+    asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
+    if isinstance(asked, BoundToEncoder):
+        asked.check_encoder(cache.encoder, cache.name)
     chosen = recipe.choose(asked, task)
     first = head = _fit(chosen, task.support, task, base)
     calibration_note = recipe.calibrated(head, task)

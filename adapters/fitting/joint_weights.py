@@ -75,12 +75,13 @@ def _exact(cache: JoinedCache, task: Task, rows: Rows, regime: Regime) -> tuple[
     # With equal weights both products are of the encoders' own logits, times one number.
     base, delta = (rows.features[:, part] @ weights[:, part].T for part in (slice(width), slice(width, None)))
     found = choose(lines([((), base, delta, rows.labels)]), "support" if regime.on_shots else "held-out")
+    looked_at = "shots" if regime.on_shots else regime.looks_at
     if found is None:
-        return cache.weights, f"equal: no ratio did better than another on the {regime.looks_at}"
+        return cache.weights, f"equal: no ratio did better than another on the {looked_at}"
     alpha, low, high = found[1].alpha, found[1].lo, found[1].hi
     end = 1.0 if np.isinf(high) else high / (1 + high)
     as_good = f"{cache.parts[1].name} from {low / (1 + low):.3g} to {end:.3g} is as good"
-    return (1 / (1 + alpha), alpha / (1 + alpha)), f"exactly, on the {regime.looks_at}: {as_good}"
+    return (1 / (1 + alpha), alpha / (1 + alpha)), f"exactly, on the {looked_at}: {as_good}"
 
 
 def _on_grid(

@@ -129,7 +129,7 @@ class JoinedCache(Cache):
             }
             for part, weight in zip(self.parts, self.weights, strict=True)
         ]
-        return {"parts": parts, "chosen_by": self.chosen_by}
+        return {"parts": parts, "chosen_by": self.chosen_by, "auto": self.chosen_by not in (EQUAL, GIVEN)}
 
     @property
     def caveat(self) -> str:

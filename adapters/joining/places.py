@@ -74,18 +74,22 @@ def open_place(place: str, root: str | None = None) -> Cache:
     return join([featcache.open(each.location, root) for each in placed], [each.weight for each in placed])
 
 
-def typed(place: str, name: str) -> str:
+def typed(place: str, name: str, *, auto: bool = False) -> str:
     """The options that name a cache on the command line.
 
     Args:
         place: where it is, or of joined caches where they are.
         name: what it is called.
+        auto: whether weights were chosen, and should be again.
     """
     placed = placed_at(place)
     if not placed:
         return f"--cache {shlex.quote(name)}"
-    weights = ",".join(f"{each.weight:g}" for each in placed)
-    return " ".join([*(f"--cache {shlex.quote(each.name)}" for each in placed), f"--weights {weights}"])
+    weights = [f"{each.weight:g}" for each in placed]
+    given = "auto" if auto else ",".join(weights) if len(set(weights)) > 1 else ""
+    return " ".join(
+        [*(f"--cache {shlex.quote(each.name)}" for each in placed), *([f"--weights {given}"] * bool(given))]
+    )
 
 
 def told(joined: Mapping[str, Any]) -> str:

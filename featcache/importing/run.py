@@ -155,8 +155,8 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     if without_text and asked.arrays.get(TEXT) != NONE:
         raise DataError(
             f"{source} has no text embeddings: type --array text=NAME (or =FILE.npy) of an array (C, D), or --model "
-            f"NAME, the encoder that made the embeddings, which then makes them; or --array text={NONE} for an encoder of "
-            "images alone, to be joined with a cache that has text"
+            f"NAME, the encoder that made the embeddings, which then makes them; or --array text={NONE} for an encoder "
+            "of images alone, to be joined with a cache that has text"
         )
     prompts = choose_prompts(OWN_PROMPTS, next(iter(OWN_PROMPTS)), asked.templates)
     prompts[1].expand(listed.class_names)  # what is wrong with them is said before any work

@@ -30,7 +30,7 @@ def next_step(report: Report, root: str | None) -> NextStep:
     baseline, tested = report.scores["zero_shot"], report.scores["test"]
     assert baseline is not None
     assert tested is not None
-    where = typed(report.cache, report.cache_name)
+    where = _caches(report)
     where += f" --labels {shlex.quote(report.labels['file'])}" if report.labels else ""
     if baseline["balanced_accuracy_interval"][0] <= 1 / report.classes and report.method != DEFAULT:
         why = "zero-shot is at chance: other words for the classes cost only text"
@@ -49,6 +49,10 @@ def next_step(report: Report, root: str | None) -> NextStep:
     return NextStep(f"adapters fit {report.method} {_asked(report)}{again(root)}", "one seed says little")
 
 
+def _caches(report: Report) -> str:
+    return typed(report.cache, report.cache_name, auto=bool(report.joined and report.joined["auto"]))
+
+
 def _draws(report: Report) -> str:
     return f"--shots {report.shots}" + ("" if report.shots == ALL else f" --seeds {SEEDS}")
 
@@ -61,7 +65,7 @@ def _asked(report: Report) -> str:
         str(report.shots),
         "--seeds",
         SEEDS,
-        *shlex.split(typed(report.cache, report.cache_name)),
+        *shlex.split(_caches(report)),
         "--prompts",
         report.prompts,
     ]

@@ -27,6 +27,7 @@ from adapters import (
     LinearProbe,
     LinearProbePlusPlus,
     MetaAdapter,
+    Mixture,
     MultiModalAdapter,
     ProKeR,
     Rapf,
@@ -66,6 +67,7 @@ HEADS: dict[str, Make] = {
     "reg-linear": lambda **kw: RegularizedLinearAdapter(**{"steps": 30, **kw}),
     "gated": lambda **kw: Gated(**{"epochs": 20, **kw}),
     "instruct": lambda **kw: Instruct(**{"epochs": 3, **kw}),
+    "mixture": lambda **kw: Mixture(**{"epochs": 20, **kw}),
     "gda": GDA,
     "timo": TIMO,
     "ape": APE,
@@ -79,7 +81,7 @@ HEADS: dict[str, Make] = {
 }
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
-    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct")},
+    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct", "mixture")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }
 

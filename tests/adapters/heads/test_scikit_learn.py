@@ -36,6 +36,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "mma": {"epochs": 1},
     "gated": {"epochs": 5},
     "instruct": {"epochs": 1},
+    "mixture": {"epochs": 5},
     "cil-attention": {"tokens": 1},  # must divide D, which the checks choose
 }
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import adapters
-from adapters import ZeroShot
+from adapters import GDA, ZeroShot
 from adapters.arrays import unit
 from adapters.errors import AdapterError, TaskError
 from adapters.joining.joined_cache import JoinedCache, join
@@ -83,8 +82,9 @@ def test_an_encoder_without_text_changes_no_zero_shot_but_what_images_say_of_eac
     np.testing.assert_allclose(head.decision_function(test.images), own_logits(pair[0], test.ids), atol=2e-5)
     assert not joined.text.weights()[:, 8:].any()
     assert [part["text"] for part in joined.joined["parts"]] == [True, False]
-    fitted = adapters.fit("tip", joined, shots=4)
-    assert fitted.n_features_in_ == 12
+    fitted = GDA().fit(joined["train"].images, joined["train"].labels, text=joined.text)
+    alone = GDA().fit(pair[0]["train"].images, pair[0]["train"].labels, text=pair[0].text)
+    assert np.abs(fitted.decision_function(test.images) - alone.decision_function(pair[0]["test"].images)).max() > 0.1
     with pytest.raises(TaskError, match="have a weight has class text"):
         join([pair[0], silent], (0, 1)).text  # noqa: B018
 
