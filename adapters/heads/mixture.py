@@ -31,13 +31,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from adapters.arrays import Block, Floats
 from adapters.parameters import AtLeast1, Count, NotNegative, Ratio, Tried
 from adapters.selection.refit import choose_by_refit
 from adapters.support import Rows, Support
-from adapters.training.differentiated import DifferentiatedHead, Weights, mean_cross_entropy
+from adapters.training.differentiated import Course, DifferentiatedHead, Weights, mean_cross_entropy
 
 Alpha = Annotated[Ratio, Tried(0.0, 0.5, 1.0)]
 
@@ -109,9 +109,9 @@ class Mixture(DifferentiatedHead):
         """How many numbers were trained."""
         return super().parameters_ * len(self._experts)
 
-    def _prepare(self, support: Support) -> None:
-        super()._prepare(support)
-        self.blocks_ = np.array(support.blocks or [(self.n_features_in_, 1.0)], np.float32)
+    def _plan(self, support: Support) -> Course:
+        self.blocks_ = np.array(support.blocks or [(support.text.shape[1], 1.0)], np.float32)
+        return super()._plan(support)
 
     @property
     def _blocks(self) -> tuple[Block, ...]:
@@ -188,10 +188,10 @@ def mixture_loss(
     found = mixed(weights, features, text, alpha=alpha, logit_scale=logit_scale, blocks=blocks, top_k=top_k)
     experts = found.routed.shape[-1]
     if 0 < top_k < experts:
-        used = (found.shares > 0).to(found.shares.dtype)
+        used = 1.0 * (found.shares > 0)
     else:
-        used = one_hot(found.routed.argmax(-1), experts).to(found.shares.dtype)
-    slots = used.mean(-2) / used.mean(-2).sum(-1, keepdim=True)
+        used = 1.0 * (found.routed == found.routed.amax(-1, keepdim=True))
+    slots = used.sum(-2) / used.sum((-2, -1)).unsqueeze(-1)
     uneven = experts * (found.routed.mean(-2) * slots).sum(-1)
     return mean_cross_entropy(found.logits, labels) + balance[..., 0, 0] * uneven
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.errors import RunError
+from adapters.joining.joined_cache import JoinedCache
 from adapters.joining.places import open_place
 from adapters.methods import load
 from adapters.metrics import Difference, difference
@@ -127,8 +128,8 @@ def compare(
 
 
 def _cache_of(report: Report, cache: Cache) -> Cache:
-    """The cache that a run is scored on: of a run of joined caches these, with the labels of the others."""
-    if not report.joined or report.cache_digest == cache.digest:
+    """The cache that a run is scored on: where caches are joined its own, with the labels of the others."""
+    if report.cache_digest == cache.digest or not (report.joined or isinstance(cache, JoinedCache)):
         return cache
     own = open_place(report.cache)
     return own if cache.mended is None else own.relabelled(cache.mended.file)

@@ -59,7 +59,8 @@ class Report:
         labels: of mended labels the `file`, the `digest` of what it says, and how many labels of each split it
             `changed` and `left_out`; None: the labels are the data set's own.
         joined: of joined caches the `parts`, each with `cache`, `digest`, `model`, `pretrained`, `weight` and whether
-            it has `text`; `chosen_by`, how the weights came about, and `auto`, whether rows chose them; None: one cache.
+            it has `text`; `chosen_by`, how the weights came about, and `auto`, whether rows chose them; None: it is one
+            cache.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
