@@ -79,7 +79,7 @@ class Mixture(DifferentiatedHead):
     def __init__(
         self,
         *,
-        alpha: Alpha = 1.0,
+        alpha: Alpha = 0.5,
         top_k: Count = 2,
         balance: NotNegative = 0.01,
         lr: NotNegative = 1e-2,

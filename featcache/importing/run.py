@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featcache.array_names import TEXT
+from featcache.array_names import TEXT as TEXTS
 from featcache.cache.layout import COMPLETE, ENCODED, MANIFEST, UNLABELLED, UNREADABLE
 from featcache.cache.manifest import FORMAT, require_equal
 from featcache.cache.plan import Shard, ShardPlan
@@ -33,7 +33,7 @@ from featcache.importing.formats.formats import open_arrays
 from featcache.importing.roles import NONE, find_roles
 from featcache.importing.rows import Listed, list_rows, manifest_of
 from featcache.importing.values import Values, bad_entries, float_blocks, look_at, refuse_bad, row_digests
-from featcache.origin import IMPORTED, SAID, UNKNOWN, imported, is_known, unknown_encoder
+from featcache.origin import IMPORTED, SAID, TEXT, UNKNOWN, imported, is_known, unknown_encoder
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import writing
@@ -152,7 +152,7 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     recorded = manifest_of(arrays) if asked.model is None else None
     can_encode = asked.model is not None or (recorded is not None and is_known(recorded["identity"]["encoder"]))
     without_text = texts is None and not can_encode
-    if without_text and asked.arrays.get(TEXT) != NONE:
+    if without_text and asked.arrays.get(TEXTS) != NONE:
         raise DataError(
             f"{source} has no text embeddings: type --array text=NAME (or =FILE.npy) of an array (C, D), or --model "
             f"NAME, the encoder that made the embeddings, which then makes them; or --array text={NONE} for an encoder "
@@ -164,7 +164,7 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     if asked.on_error == "fail":
         refuse_bad(values, dict(listed.splits), str(source))
     encoder = _encoder(asked, recorded, needed=texts is None and not without_text)
-    record = _record(encoder, recorded, dim)
+    record = {**_record(encoder, recorded, dim), **({TEXT: False} if without_text else {})}
     if record["dim"] != dim:
         raise DataError(
             f"{source} has embeddings of {dim} numbers, and {record['architecture']} gives {record['dim']}: name the "

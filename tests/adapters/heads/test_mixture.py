@@ -27,7 +27,7 @@ TEXT = BlockedText(unit(np.repeat([1, 0, 1, 1], [6, 5, 4, 7]).astype(np.float32)
 LABELS = np.arange(24) % 4
 VIEWS = (CENTRES[LABELS][:, None] + 1.5 * RNG.normal(size=(24, 2, 22))).astype(np.float32)
 TEST = RNG.normal(size=(9, 22)).astype(np.float32)
-QUICK = {"epochs": 30, "lr": 0.05, "logit_scale": 20.0, "device": "cpu"}
+QUICK = {"epochs": 30, "lr": 0.05, "logit_scale": 20.0, "alpha": 1.0, "device": "cpu"}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def by_hand(head: Mixture, rows: np.ndarray, text: np.ndarray = TEXT.rows) -> tu
 
 @pytest.mark.parametrize(("top_k", "alpha"), [(0, 1.0), (1, 0.7), (2, 1.0)])
 def test_is_the_equations(top_k: int, alpha: float) -> None:
-    head = Mixture(top_k=top_k, alpha=alpha, **QUICK).fit(VIEWS, LABELS, text=TEXT)
+    head = Mixture(top_k=top_k, **{**QUICK, "alpha": alpha}).fit(VIEWS, LABELS, text=TEXT)
     assert min(np.abs(head.router_).max(), np.abs(head.log_temperature_).max()) > 0.01  # all have learnt
     np.testing.assert_allclose(head.decision_function(TEST), by_hand(head, TEST)[0], atol=1e-3)
 
@@ -112,7 +112,7 @@ def test_it_finds_the_encoder_that_is_right_on_some_images() -> None:
     first, other = np.where(known, own, wrong), np.where(known, wrong, own)
     first[:, 4:], other[:, 4:] = np.where(known, mark, -mark), 0
     rows = np.hstack([first, other]).astype(np.float32)
-    head = Mixture(epochs=60, lr=0.1, batch_size=40, logit_scale=10.0).fit(rows, labels, text=text)
+    head = Mixture(alpha=1.0, epochs=60, lr=0.1, batch_size=40, logit_scale=10.0).fit(rows, labels, text=text)
     assert head.score(rows, labels) == 1.0 > ZeroShot().fit(rows, labels, text=text).score(rows, labels)
     assert head.losses_[-1] < 0.5 * head.losses_[0]
 
