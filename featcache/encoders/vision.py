@@ -16,7 +16,6 @@ import torch
 from torchvision.transforms import Compose
 
 from featcache.encoders.evaluation import Evaluation
-from featcache.encoders.models import VISION
 from featcache.errors import ModelError
 
 
@@ -63,10 +62,10 @@ def vision_config(architecture: str) -> Mapping[str, Any]:
     """
     import timm
 
-    name = architecture.removeprefix(VISION)
+    prefix, _, name = architecture.partition(":")
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(VISION + each for each in near)}? " if near else ""
+        hint = f"did you mean {' or '.join(f'{prefix}:{each}' for each in near)}? " if near else ""
         raise ModelError(f"no model '{architecture}': {hint}timm.list_models() lists the names")
     with torch.device("meta"):
         visual = timm.create_model(name, pretrained=False, num_classes=0).eval()
@@ -88,7 +87,7 @@ def create_vision(architecture: str, *, file: str | None, random: bool) -> Visio
     """
     import timm
 
-    name = architecture.removeprefix(VISION)
+    name = architecture.partition(":")[2]
     visual = timm.create_model(name, pretrained=not random and file is None, num_classes=0)
     if file is not None:
         from safetensors.torch import load_file
