@@ -35,12 +35,9 @@ def eurosat_cache(root: Path) -> str:
 
 
 def cases() -> list[Any]:
-    """All of digits, and of EuroSAT what `fit` gives; its grids and benches take minutes."""
-    every = [(cache, *which) for cache in ("digits_cache", "eurosat_cache") for which in measured()]
-    brief = [one[0] == "digits_cache" or one[1] == "fit" for one in every]
-    return [
-        pytest.param(*one, marks=[] if short else [pytest.mark.long]) for one, short in zip(every, brief, strict=True)
-    ]
+    """All of digits; EuroSAT takes minutes."""
+    marks = {"digits_cache": [], "eurosat_cache": [pytest.mark.long]}
+    return [pytest.param(cache, *which, marks=marks[cache]) for cache in marks for which in measured()]
 
 
 @pytest.mark.parametrize(("cache", "command", "name"), cases())

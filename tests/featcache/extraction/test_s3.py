@@ -155,7 +155,11 @@ class Writes:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what a dead run was about to ask
 def test_killed_before_any_write_a_run_continues_with_the_same_bits(
-    root: Path, image_folder: ImageFolder, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    image_folder: ImageFolder,
+    start_server: StartServer,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
 ) -> None:
     start_server(module="benchmarks.object_server")
     loaded = Encoder.load("tiny", None, device="cpu")
@@ -172,7 +176,7 @@ def test_killed_before_any_write_a_run_continues_with_the_same_bits(
     extract(folder, name="calm", **how)
     every, kept = writes.count, 0
     assert every > 20
-    for last in range(every):
+    for last in range(0, every, 1 if pytestconfig.getoption("--long") else 9):
         name = f"killed-{last}"
         writes.count, writes.last = 0, last
         with pytest.raises(Killed):
@@ -181,7 +185,7 @@ def test_killed_before_any_write_a_run_continues_with_the_same_bits(
         place.remove("writer.json")  # the dead run's lease has ended
         kept += bool(place.names("train/state/c"))
         assert_same(extract(folder, name=name, **how), here)
-    assert kept > 5, "no kill left a finished shard behind: nothing was continued"
+    assert kept, "no kill left a finished shard behind: nothing was continued"
     gc.collect()
 
 
