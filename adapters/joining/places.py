@@ -1,4 +1,4 @@
-"""The place of joined caches: one line that names all of them with their weights, and opens them again.
+"""The place of joined caches: one line that names all of them with their weights.
 
     joined://?cache=/caches/a&weight=0.3&cache=/caches/b&weight=0.7
 
@@ -10,13 +10,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from adapters.errors import TaskError
-
-if TYPE_CHECKING:
-    from featcache.cache.reading import Cache
 
 JOINED = "joined://?"
 
@@ -55,23 +52,6 @@ def placed_at(place: str) -> list[Placed]:
         return [Placed(location, float(weight)) for location, weight in zip(values[::2], values[1::2], strict=True)]
     except ValueError as error:
         raise TaskError(f"{place} given; expected {JOINED}cache=A&weight=0.5&cache=B&weight=0.5") from error
-
-
-def open_place(place: str, root: str | None = None) -> Cache:
-    """The cache of a name, folder or URL, or the join that a place names.
-
-    Raises:
-        TaskError: the caches cannot be joined.
-        CacheError: there is no such cache.
-    """
-    import featcache
-
-    placed = placed_at(place)
-    if not placed:
-        return featcache.open(place, root)
-    from adapters.joining.joined_cache import join
-
-    return join([featcache.open(each.location, root) for each in placed], [each.weight for each in placed])
 
 
 def typed(place: str, name: str, *, auto: bool = False) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters.errors import RunError
 from adapters.joining.joined_cache import JoinedCache
-from adapters.joining.places import open_place
+from adapters.joining.opening import open_place
 from adapters.methods import load
 from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run

@@ -13,7 +13,7 @@ from adapters.answers.answers import Answers
 from adapters.answers.files import read_answers
 from adapters.errors import RunError
 from adapters.head import Head
-from adapters.joining.places import open_place
+from adapters.joining.opening import open_place
 from adapters.methods import load
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS, INDICES

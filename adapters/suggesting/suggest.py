@@ -101,7 +101,8 @@ def suggest(
 
 def _of_run(run: str | Path, cache: Cache, root: str | None, device: str) -> tuple[Head, str, Cache]:
     """A saved head, its name, and the cache with the labels that it was fitted with, unless others were given."""
-    from adapters.joining.places import open_place, placed_at
+    from adapters.joining.opening import open_place
+    from adapters.joining.places import placed_at
     from adapters.methods import load
     from adapters.runs.catalogue import find_run
     from adapters.runs.its_labels import with_labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import featcache
 from adapters.errors import AdapterError
-from adapters.joining.places import open_place
+from adapters.joining.opening import open_place
 from featcache.commands.shared.show import tell
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from adapters import GDA, ZeroShot
 from adapters.arrays import unit
 from adapters.errors import AdapterError, TaskError
 from adapters.joining.joined_cache import JoinedCache, join
-from adapters.joining.places import open_place, placed_at, typed
+from adapters.joining.opening import open_place
+from adapters.joining.places import placed_at, typed
 from adapters.tasks.task import Task
 
 Bring = Callable[..., Any]
