@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 UNKNOWN = "unknown"
@@ -56,11 +57,14 @@ def made_by(manifest: Mapping[str, Any]) -> str:
 
 
 def caveat(manifest: Mapping[str, Any]) -> str:
-    """What must be known of every number made of these embeddings; empty where they were made here."""
+    """What must be known of every number made of these embeddings; empty where they were made here.
+
+    It goes where numbers go, into cards and pages that are sent, so that it names the file without its place.
+    """
     found = imported(manifest)
     if found is None:
         return ""
     named = ", by an encoder that was named then and that nothing proves" if found["encoder"] == SAID else ""
     unknown = f" (not known: {', '.join(found['not_known'])})" if found["not_known"] else ""
     unit = ", normalised before they came" if found["normalised"] else ""
-    return f"embeddings imported from {found['file']}{named}{unknown}{unit}"
+    return f"embeddings imported from {Path(found['file']).name}{named}{unknown}{unit}"

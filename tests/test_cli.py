@@ -185,6 +185,7 @@ def test_from_images_to_predictions(root: Path, image_folder: ImageFolder, tmp_p
         (("adapters", "fit", "clip", "--shots", "4"), "featcache extract --model tiny --dataset digits"),
         (("adapters", "fit", "clippy", "--shots", "4"), "did you mean 'clip'"),
         (("adapters", "fit", "clip", "--shots", "4", "--alhpa", "1"), "did you mean --alpha"),
+        (("adapters", "fit", "clip", "--shot", "4"), "No such option: --shot (Possible options: --shots)"),
         (("adapters", "fit", "clip", "--shots", "4", "--alpha", "much"), "--alpha much: expected float"),
         (("adapters", "fit", "clip", "--shots", "4", "--alpha"), "without a value"),
         (("adapters", "eval", "nothing"), "no run nothing"),

@@ -16,7 +16,7 @@ from adapters.abilities import TakesClasses
 from adapters.adding.prompts import prompts_like
 from adapters.arrays import Floats, Ints
 from adapters.errors import AdapterError, RunError
-from adapters.fitting.examination import examine
+from adapters.fitting.examination import examine, refit_told
 from adapters.fitting.saving import save_run, target
 from adapters.head import Head
 from adapters.methods import METHODS
@@ -96,10 +96,13 @@ def add(
     encoder, note = load_encoder(head.config["encoder"], saved.name, device=device)
     text = _with_texts(old, names, prompts, cache, device)
     images, codes, files = _new_images(classes, encoder, cache, first_code=len(old.class_names))
-    lesson = _lesson(cache, saved, report, text, images, codes)
-    assert isinstance(head, TakesClasses)
-    grown = head.with_classes(lesson.support.inputs, lesson.support.labels, text=text)
-    examined = examine(grown, methods.zero_shot(text), lesson)
+    lesson = _lesson(cache, saved, text, images, codes)
+    first = grown = _grown(head, lesson.support, text)
+    refit = None
+    if report.refit and lesson.val is not None:
+        grown = _grown(head, lesson.support.followed_by(lesson.val), text)
+        refit = refit_told(lesson, first)
+    examined = examine(grown, methods.zero_shot(text), lesson, on_val=first)
     added = {"run": saved.name, "classes": {name: list(files[name]) for name in names}}
     told = ", ".join(f"{name} ({len(files[name])} images)" for name in names)
     notes = [f"{told} added to {saved.name}; scores are on images of the other {len(old.class_names)} classes alone"]
@@ -117,6 +120,7 @@ def add(
         largest_class=examined.largest_class,
         remarks=examined.remarks(text.class_names),
         answers=None,
+        refit=refit,
         added=added,
     )
     digests = {name: sorted(files[name].values()) for name in names}
@@ -192,14 +196,19 @@ def _new_images(
     return np.concatenate(rows), np.concatenate(codes), files
 
 
-def _lesson(cache: Cache, saved: SavedRun, report: Report, text: TextFeatures, images: Floats, codes: Ints) -> _Lesson:
-    """The run's shots (and val, where it was fitted on that too) with the new images; of these all views are equal."""
+def _lesson(cache: Cache, saved: SavedRun, text: TextFeatures, images: Floats, codes: Ints) -> _Lesson:
+    """The run's shots with the new images, of which all views are equal."""
     val = read_split(cache, "val") if "val" in cache.splits and cache["val"].labelled.any() else None
     shots = shots_of(saved.path, cache, with_views=True)
-    learned = shots.followed_by(val) if report.refit and val is not None else shots
-    new = SplitRows(images, None, codes, np.full(len(codes), "", learned.ids.dtype), np.full(len(codes), -1))
-    support = learned.followed_by(new)
-    return _Lesson(support, text, val, read_split(cache, "test"), cache.name)
+    new = SplitRows(images, None, codes, np.full(len(codes), "", shots.ids.dtype), np.full(len(codes), -1))
+    return _Lesson(shots.followed_by(new), text, val, read_split(cache, "test"), cache.name)
+
+
+def _grown(head: Head, support: SplitRows, text: TextFeatures) -> Head:
+    """A head of all classes, with the settings of a saved one."""
+    assert isinstance(head, TakesClasses)
+    grown: Head = head.with_classes(support.inputs, support.labels, text=text)
+    return grown
 
 
 def classes_given(words: Iterable[str]) -> dict[str, list[str]]:

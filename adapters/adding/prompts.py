@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from adapters.errors import RunError
 from featcache.prompts import ARTICLE, fill
@@ -21,24 +23,28 @@ def prompts_like(new: str, names: Sequence[str], prompts: Sequence[Sequence[str]
     Raises:
         RunError: the prompts are no templates with the classes' names in them.
     """
-    templates = [_template(name, prompt) for name, own in zip(names, prompts, strict=True) for prompt in own]
-    kept = list(dict.fromkeys(template for template in templates if template is not None))
-    made = [tuple(fill(template, name) for template in kept) for name in names]
-    if not kept or any(set(found) != set(own) for found, own in zip(made, prompts, strict=True)):
+    known = list(zip(names, map(set, prompts), strict=True))
+    kept: list[str] = []
+    for prompt in prompts[0]:
+        fitting = (one for one in _templates(names[0], prompt) if all(fill(one, name) in own for name, own in known))
+        kept += [one for one in islice(fitting, 1) if one not in kept]
+    if not kept or any({fill(one, name) for one in kept} != own for name, own in known):
         raise RunError(
             f"the prompts of this run are not one sentence for every class ({names[0]}: {prompts[0][0]!r}): fit with "
             "prompts that are templates, such as 'a photo of a {}.', and add the class then"
         )
-    return tuple(fill(template, new) for template in kept)
+    return tuple(fill(one, new) for one in kept)
 
 
-def _template(name: str, prompt: str) -> str | None:
-    """The prompt with a place for the name; None where the name does not stand in it."""
+def _templates(name: str, prompt: str) -> Iterator[str]:
+    """What the prompt may have been made of: wherever the name stands in it is a place for a name.
+
+    An article before it may be part of the sentence or go with the name; the others tell.
+    """
     said = fill(PLACE, name)
-    before, found, after = prompt.partition(said)
-    if not found:
-        return None
-    for article in (" an ", " a "):
-        if before.endswith(article):
-            return f"{before[: -len(article)]} {ARTICLE} {PLACE}{after}"
-    return before + PLACE + after
+    for match in re.finditer(f"(?={re.escape(said)})", prompt):
+        before, after = prompt[: match.start()], prompt[match.start() + len(said) :]
+        for article in (" an ", " a "):
+            if before.endswith(article):
+                yield f"{before[: -len(article)]} {ARTICLE} {PLACE}{after}"
+        yield before + PLACE + after

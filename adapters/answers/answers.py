@@ -23,7 +23,6 @@ from adapters.answers.rejection import least_rows, rejection_threshold
 from adapters.arrays import Floats, Ints, text_weights
 from adapters.errors import AdapterError
 from adapters.metrics import Interval, softmax, wilson
-from adapters.parameters import is_number
 from adapters.scores import tempered_logits
 from adapters.selection.left_out import left_out
 
@@ -167,14 +166,3 @@ def told_of(answers: Answers, head: Head, rows: SplitRows) -> dict[str, Any] | N
         return None
     asked = {"reject": answers.reject, "coverage": answers.coverage, "note": answers.note}
     return {**asked, **asdict(answered(answers, head, rows.blocks(), rows.labels))}
-
-
-def check_shares(reject: float | None, coverage: float | None) -> None:
-    """Refuse shares that are none, before any work.
-
-    Raises:
-        AdapterError: names the option.
-    """
-    for name, share, such_as in (("reject", reject, 0.05), ("coverage", coverage, 0.9)):
-        if share is not None and not (is_number(share) and 0 < share < 1):
-            raise AdapterError(f"--{name} {share} given; expected a share between 0 and 1, such as --{name} {such_as}")

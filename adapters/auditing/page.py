@@ -193,7 +193,7 @@ def _mislabelled(found: Found, pictures: Pictures) -> Group:
         Card(
             pictures.of(each["id"], each["label"]),
             each["split"],
-            [("label", each["label"]), ("likely", each["suggested"]), ("sure", percent(each["score"]))],
+            [("label", each["label"]), ("wrong", percent(each["score"])), ("perhaps", each["suggested"])],
             classes=(each["label"], each["suggested"]),
             certainty=each["score"],
         )

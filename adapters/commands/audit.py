@@ -126,7 +126,7 @@ def _counts(found: Audit) -> list[tuple[str, str]]:
 def _mislabelled(found: Audit) -> list[Part]:
     rows = [(s.image.id, s.image.split, s.label, s.suggested, percent(s.score)) for s in found.mislabelled[:FIRST]]
     title = _title("Likely mislabelled", len(found.mislabelled))
-    return _table(("image", "split", "label", "likely", "sure"), rows, title, ["sure"])
+    return _table(("image", "split", "label", "perhaps", "label is wrong"), rows, title, ["label is wrong"])
 
 
 def _twins(found: Audit) -> list[Part]:

@@ -105,11 +105,11 @@ def fit(
     Options of a method are given by their names, for example `--alpha 0.4 --epochs 50`;
     `adapters list METHOD` shows them with their defaults.
     """
+    from adapters.answers.shares import check_shares
     from adapters.commands.shared.options import method_and_options, parse_options
-    from adapters.fitting.fit import fit
-    from adapters.fitting.over_seeds import fit_over_seeds
 
     check_html(html)
+    check_shares(reject, coverage)
     method, words = method_and_options(method, context.args)
     params = parse_options(method, words)
     several = [seed] if seeds is None else numbers("--seeds", seeds)
@@ -130,6 +130,9 @@ def fit(
         root=root,
         device=device,
     )
+    from adapters.fitting.fit import fit  # what is typed wrongly is told before this has imported PyTorch
+    from adapters.fitting.over_seeds import fit_over_seeds
+
     if len(several) == 1:
         report = fit(method, seed=several[0], **options)
         show(report.to_json, lambda: report_page(report, root), json=json)

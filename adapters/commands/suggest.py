@@ -10,6 +10,7 @@ import typer
 
 from adapters.commands.shared.caches import open_cache
 from adapters.commands.shared.shared_options import Labels
+from adapters.show.output_files import check_output
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
 from featcache.places.again import again
@@ -56,6 +57,7 @@ def suggest(
     if html:
         check_html_file(html, "--html")
     if csv:
+        check_output(csv, "--csv")
         check_not_filled_in(csv.expanduser(), None if labels is None else str(labels.expanduser().resolve()))
     found = suggest(open_cache(cache, root, labels), budget=budget, run=run, root=root, device=device)
     if csv:

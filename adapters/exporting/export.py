@@ -14,7 +14,9 @@ from adapters.abilities import Traced
 from adapters.arrays import Floats, unit
 from adapters.errors import AdapterError, RunError
 from adapters.exporting.onnx_file import BATCH, run_onnx, to_onnx
+from adapters.exporting.places import OF_CONFIG, without_places
 from adapters.methods import load
+from adapters.predicting.predictor import DTYPE
 from adapters.runs.catalogue import SavedRun, find_run
 from featcache.places.whole import check_writable, make_folder, write_whole
 from featcache.version import package_version
@@ -106,8 +108,8 @@ def export(
     estimates = head.prediction_note(rows) if encoder is None else ""
     logits, _ = run_onnx(content, rows)
     largest = float(np.abs(logits - expected).max())
-    same = _same(logits, expected)
     allowed = (TOLERANCE if encoder is None else ROUNDED) + OF_SIZE * np.abs(expected).max(1, keepdims=True)
+    same = _same(logits, expected, allowed)
     if same < len(rows) or not (estimates or (np.abs(logits - expected) <= allowed).all()):
         raise AdapterError(
             f"the ONNX file of {saved.name} does not answer as its head: logits differ by {largest:.2g}, "
@@ -167,13 +169,13 @@ def _content(head: Head, encoder: Encoder | None, saved: SavedRun) -> bytes:
 
 
 def _stored(head: Head) -> str:
-    """How the cache keeps embeddings; as `adapters predict` takes it where a head does not say."""
-    return str(head.config.get("cache", {}).get("dtype", "float16"))
+    """How the cache keeps embeddings."""
+    return str(head.config.get("cache", {}).get("dtype") or DTYPE)
 
 
 def _metadata(head: Head, encoder: Encoder | None, saved: SavedRun) -> dict[str, str]:
     """What the file says of itself; other than words are JSON."""
-    config = head.config
+    config, _ = without_places(head.config, OF_CONFIG)
     report = saved.report
     told: dict[str, Any] = {
         "class_names": config.get("class_names", [str(label) for label in head.classes_.tolist()]),
@@ -244,9 +246,7 @@ def _answers(head: Head, encoder: Encoder | None, rows: NDArray[Any]) -> Floats:
     return head.decision_function(encoder.encode_images(pixels).astype(_stored(head)).astype(np.float32))
 
 
-def _same(logits: Floats, expected: Floats) -> int:
-    """Rows of the same class, or whose two best classes are so near that either is right."""
-    best = logits.argmax(1)
-    own = np.take_along_axis(expected, best[:, None], 1)[:, 0]
-    near = 2 * np.abs(logits - expected).max(1)
-    return int((expected.max(1) - own <= near).sum())
+def _same(logits: Floats, expected: Floats, allowed: Floats) -> int:
+    """Rows (N,) of logits (N, C) whose class is the same, or as good within what each logit may differ by (N, 1)."""
+    own = np.take_along_axis(logits, expected.argmax(1)[:, None], 1)
+    return int((logits.max(1, keepdims=True) - own <= 2 * allowed).sum())

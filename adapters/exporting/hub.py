@@ -7,31 +7,18 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.exporting.places import OF_CONFIG, OF_METRICS, without_places
 from adapters.head_files import read_head
 from adapters.runs.catalogue import SavedRun, find_run
 from adapters.runs.folder import CARD, CONFIG, METRICS, RUN_FILES, replaced_folder
 from adapters.runs.model_card import on_the_hub
 from featcache.places.hub import HEAD, upload_head
 from featcache.records import parse_json, sealed, unsealed
-
-PLACES = {
-    CONFIG: (("encoder", "architecture"), ("encoder", "pretrained"), ("params", "meta"), ("labels", "file")),
-    METRICS: (
-        ("run",),
-        ("cache",),
-        ("model",),
-        ("pretrained",),
-        ("labels", "file"),
-        ("hyperparameters", "meta"),
-        ("asked", "options", "meta"),
-    ),
-}
-"""Where a run's records may say where something lies on the machine that made them."""
 
 
 @dataclass(frozen=True)
@@ -113,24 +100,12 @@ def _files(saved: SavedRun, repository: str) -> dict[str, bytes]:
     read_head(saved.path)  # what is damaged is not sent
     files = {name: (saved.path / name).read_bytes() for name in sorted(RUN_FILES) if (saved.path / name).exists()}
     places: dict[str, str] = {}
-    for name, fields in PLACES.items():
-        record = unsealed(parse_json(files[name]))
-        places |= dict(_without_places(record, fields))
+    for name, fields in ((CONFIG, OF_CONFIG), (METRICS, OF_METRICS)):
+        record, cut = without_places(unsealed(parse_json(files[name])), fields)
+        places |= cut
         files[name] = (json.dumps(sealed(record), indent=2, ensure_ascii=False) + "\n").encode()
     card = files[CARD].decode()
     for place, called in sorted(places.items(), key=lambda each: -len(each[0])):
         card = card.replace(place, called)
     files[CARD] = (card + on_the_hub(repository)).encode()
     return files
-
-
-def _without_places(record: dict[str, Any], fields: tuple[tuple[str, ...], ...]) -> Iterator[tuple[str, str]]:
-    """Leave of every place in these fields its last name; gives what was changed to what."""
-    for *above, last in fields:
-        part: Any = record
-        for key in above:
-            part = (part or {}).get(key)
-        place = part.get(last) if isinstance(part, dict) else None
-        if isinstance(place, str) and Path(place).is_absolute():
-            part[last] = Path(place).name
-            yield place, Path(place).name

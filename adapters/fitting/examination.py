@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from adapters.metrics import Difference, difference
 from adapters.runs.remarks import remarks
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.selection.regimes import Lesson
+from adapters.show.numbers import percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +94,21 @@ def examine(head: Head, zero_shot: Head, task: Lesson, *, on_val: Head | None = 
         counts=np.bincount(test.labels, minlength=len(task.text.class_names)),
         ece_uncalibrated=metrics.ece_equal_mass(tested * head.temperature_, test.labels) if calibrated else None,
     )
+
+
+def refit_told(task: Lesson, first: Head) -> dict[str, Any]:
+    """What a head was fitted on once more, and whose scores those of its report are.
+
+    Args:
+        task: the splits; there is a validation split.
+        first: the head before it, which has not learned from that.
+    """
+    assert task.val is not None
+    (logits,) = logits_in_blocks((first,), task.test.blocks())
+    before = float((logits.argmax(1) == task.test.labels).mean())
+    told = (
+        f"fitted once more on {len(task.support):,} images of train and {len(task.val):,} of val, with the settings "
+        f"chosen before; the test scores are this head's, those of val are of the head before it (test "
+        f"{percent(before)})"
+    )
+    return {"images": {"train": len(task.support), "val": len(task.val)}, "test_before": before, "told": told}

@@ -16,9 +16,10 @@ from sklearn.base import clone
 
 from adapters import methods
 from adapters.abilities import BoundToEncoder, LearntOnce
-from adapters.answers.answers import Answers, check_shares, told_of
+from adapters.answers.answers import Answers, told_of
+from adapters.answers.shares import check_shares
 from adapters.errors import AdapterError, TaskError
-from adapters.fitting.examination import examine
+from adapters.fitting.examination import examine, refit_told
 from adapters.fitting.joint_weights import with_weights
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
 from adapters.fitting.saving import save_run, target
@@ -26,9 +27,7 @@ from adapters.joining.joined_cache import JoinedCache
 from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
-from adapters.scores import logits_in_blocks
 from adapters.selection.regimes import REGIMES, Regime, parse_select
-from adapters.show.numbers import percent
 from adapters.tasks.all_shots import ALL, Shots
 from adapters.tasks.index_files import indices_digest
 from adapters.tasks.same_encoder import first_difference
@@ -253,7 +252,7 @@ def fit_and_score(
         },
         labels=cache.mended.to_json() if cache.mended else None,
         answers=told_of(answers, head, task.test),
-        refit=_refit_told(task, first) if refit else None,
+        refit=refit_told(task, first) if refit else None,
         joined=cache.joined if isinstance(cache, JoinedCache) else None,
     )
     configuration = {
@@ -268,19 +267,6 @@ def fit_and_score(
         **{name: share for name, share in (("reject", reject), ("coverage", coverage)) if share is not None},
     }
     return Fitted(head, task, report, index_content, configuration, answers)
-
-
-def _refit_told(task: Task, first: Head) -> dict[str, Any]:
-    """What a head was fitted on once more, and whose scores those of its report are."""
-    assert task.val is not None
-    (logits,) = logits_in_blocks((first,), task.test.blocks())
-    before = float((logits.argmax(1) == task.test.labels).mean())
-    told = (
-        f"fitted once more on {len(task.support):,} images of train and {len(task.val):,} of val, with the settings "
-        f"chosen before; the test scores are this head's, those of val are of the head before it (test "
-        f"{percent(before)})"
-    )
-    return {"images": {"train": len(task.support), "val": len(task.val)}, "test_before": before, "told": told}
 
 
 def _check_kinds(cache: Cache, **switches: bool) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapters.joining.places import placed_at
 from featcache.errors import DataError, FeatcacheError, in_a_line
@@ -140,7 +141,7 @@ def pictures_at(cache: str) -> Pictures:
         return Pictures(None, in_a_line(error))
 
 
-def pictures_of(manifest: Mapping[str, object]) -> Pictures:
+def pictures_of(manifest: Mapping[str, Any]) -> Pictures:
     """Of the data set of a cache, which is listed again where it was; nothing is downloaded.
 
     Args:
@@ -151,6 +152,10 @@ def pictures_of(manifest: Mapping[str, object]) -> Pictures:
     try:
         return Pictures(listed_again(manifest, download=False).reader)
     # As above; a data set may be in another place, or be read by a library that is not there any more.
+    except DataError as error:
+        place = Path(manifest["provenance"]["request"]["dataset"])
+        gone = place.is_absolute() and not place.exists()
+        return Pictures(None, f"{place} is gone: move it back, and make the page again" if gone else in_a_line(error))
     except FeatcacheError as error:
         return Pictures(None, in_a_line(error))
     except Exception as error:

@@ -10,6 +10,7 @@ import numpy as np
 from adapters.arrays import Ints
 from adapters.html.cards import Card
 from adapters.pages.seen import Seen, Witness
+from featcache.errors import visible
 
 MOST_CLASSES = 24
 """Classes that are shown; of more, those that are confused most."""
@@ -96,14 +97,14 @@ def _most_confused(counts: Ints) -> list[int]:
     there = np.flatnonzero((counts.sum(0) + counts.sum(1)) > 0)
     if len(there) <= MOST_CLASSES:
         return [int(c) for c in there]
-    wrong = counts - np.diag(counts.diagonal())
+    wrong = (counts - np.diag(counts.diagonal()))[np.ix_(there, there)]
     # Pairs first: classes that are taken for each other are to be seen together.
     found: dict[int, None] = {}
     for place in np.argsort(-wrong, axis=None, kind="stable"):
-        pair = np.unravel_index(place, wrong.shape)
-        if len({*found, *map(int, pair)}) > MOST_CLASSES:
+        pair = [int(there[c]) for c in np.unravel_index(place, wrong.shape)]
+        if len({*found, *pair}) > MOST_CLASSES:
             break
-        found.update(dict.fromkeys(map(int, pair)))
+        found.update(dict.fromkeys(pair))
     return sorted(found)
 
 
@@ -127,7 +128,7 @@ def _images(witness: Witness, seen: Seen, keys: list[str]) -> tuple[list[Card], 
         told = rest[: min(IDS_OF_CELL, MOST_IDS - named)]
         named += len(told)
         if rest:
-            others[key] = {"ids": [str(seen.rows.ids[at]) for at in told], "more": len(rest) - len(told)}
+            others[key] = {"ids": [visible(str(seen.rows.ids[at])) for at in told], "more": len(rest) - len(told)}
     return cards, others
 
 

@@ -70,7 +70,7 @@ def reliability_graph(head: Head, logits: Floats, labels: Ints) -> Graph:
             if rows
         ]
         lines.append(Series(name, points, look))
-        errors.append(f"{name}: ECE {percent(bins.ece)}")
+        errors.append(f"{name}: ECE {percent(bins.ece)} in these bins")
     drawn = curves(
         f"Reliability: share of right answers by confidence. {'; '.join(errors)}.",
         lines,
@@ -83,7 +83,7 @@ def reliability_graph(head: Head, logits: Floats, labels: Ints) -> Graph:
     how = (
         f"Probabilities are of logits divided by {t:.3g}, which was fitted without test labels."
         if t != 1.0
-        else "No temperature was fitted: there is no before and after (fit with --calibrate)."
+        else "Probabilities are as the head gives them; fit --calibrate fits a temperature to them, and shows both."
     )
     about = f"On the dashed line a head is right as often as it says. {BINS} bins of equal width; larger dots are "
     return Graph(drawn, f"{about}more images. {'; '.join(errors)}. {how}")

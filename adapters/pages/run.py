@@ -216,7 +216,7 @@ def _groups(witness: Witness, seen: Seen) -> list[Group]:
 def _from_audit(witness: Witness, found: Audit) -> list[Group]:
     """The likely mislabelled and the leaks, of all splits; beside a leak its twins."""
     suspects = found.mislabelled[:SHOWN]
-    likely = [[("likely", f"{each.suggested} ({about(each.score)})")] for each in suspects]
+    likely = [[("wrong", about(each.score)), ("perhaps", each.suggested)] for each in suspects]
     leaks = found.leaks.images[:SHOWN]
     twins = {
         image: [each for each in twins.images if each != image and each.split != "test"][:TWINS]

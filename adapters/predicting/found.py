@@ -40,16 +40,23 @@ def find_images(paths: Sequence[str]) -> Iterator[str | Unreadable]:
     """
     for path in paths:
         if path == STANDARD_INPUT:
-            for line in sys.stdin:
-                if name := line.rstrip("\r\n"):
-                    yield from _below(name)
+            for line in sys.stdin.buffer:  # as bytes: names of files need not be text
+                if name := line.rstrip(b"\r\n"):
+                    yield from _below(os.fsdecode(name))
         elif os.path.exists(os.path.expanduser(path)) or not glob.has_magic(path):
             yield from _below(path)
-        elif not _matches(path):
-            yield Unreadable(path, "no file matches")
         else:
-            for match in sorted(_matches(path)):
-                yield from _below(match)
+            yield from _matching(path)
+
+
+def _matching(pattern: str) -> Iterator[str | Unreadable]:
+    matches = _matches(pattern)
+    if not matches:
+        yield Unreadable(pattern, "no file matches")
+    folders = {Path(match) for match in matches if os.path.isdir(match)}
+    for match in sorted(matches):
+        if folders.isdisjoint(Path(match).parents):  # else it is given with that folder
+            yield from _below(match)
 
 
 def _matches(pattern: str) -> list[str]:
@@ -69,10 +76,14 @@ def _below(path: str) -> Iterator[str | Unreadable]:
         yield Unreadable(path, "the folder holds no images")
 
 
-def _images(folder: str, above: Sequence[str]) -> Iterator[str]:
+def _images(folder: str, above: Sequence[str]) -> Iterator[str | Unreadable]:
     """Images of a folder and those below, in order; one folder's names are held at a time, however many there are."""
-    with os.scandir(folder) as entries:
-        listed = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    except OSError as error:
+        yield Unreadable(folder, error.strerror or str(error))
+        return
     for entry in listed:
         if entry.is_dir():
             yield from _images(entry.path, followed(entry, above))

@@ -19,6 +19,7 @@ from adapters.arrays import Floats
 from adapters.errors import AdapterError, RunError
 from adapters.methods import load
 from adapters.metrics import softmax
+from adapters.parameters import is_integer
 from adapters.predicting.encoder import load_encoder
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS
@@ -196,10 +197,10 @@ class Predictor:
                 images are a batch or less, or the caller is not the main thread.
 
         Raises:
-            AdapterError: `top_k` is less than 1.
+            AdapterError: `top_k` is no whole number, or less than 1.
             DataError: one image was given in place of an iterable of images.
         """
-        if top_k < 1:
+        if not is_integer(top_k) or top_k < 1:
             raise AdapterError(f"--top-k {top_k} given; expected 1 or more: type --top-k 5")
         with closing(self._stream.encode(images, workers=workers)) as batches:
             for batch in batches:

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -176,6 +176,6 @@ def _bears(request: Request, token: str) -> bool:
 
 
 def _json(name: str, item: Prediction, top_k: int) -> dict[str, Any]:
-    content = {**asdict(item), "id": name, "top": [asdict(each) for each in item.top[:top_k]]}
+    content = asdict(replace(item, id=name, top=item.top[:top_k]))  # cut first: there may be thousands of classes
     del content["cache"]  # features are not looked for there
     return content

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adapters.arrays import Doubles, Floats, Ints, unit
 from adapters.errors import AdapterError, TaskError
 from adapters.metrics import softmax
+from adapters.parameters import is_integer
 from adapters.suggesting.covering import ranked, uncertainty
 from adapters.suggesting.results import Suggestion, Suggestions
 from featcache.cache.labels_file import read_labels_file
@@ -61,7 +62,7 @@ def suggest(
         TaskError: no image is without a label.
         RunError: no such run, or one that was fitted on another cache.
     """
-    if budget < 1:
+    if not is_integer(budget) or budget < 1:
         raise AdapterError(f"--budget {budget} given; expected 1 or more, such as --budget 50")
     began = time.perf_counter()
     head, name = None, None

@@ -63,14 +63,14 @@ def sample_shots(
         TaskError: `shots` or `seed` make no sense, or a class has fewer than K valid rows.
     """
     check_draw(shots, seed)
+    there = np.bincount(labels[valid & (labels >= 0)], minlength=len(class_names))[: len(class_names)]
+    if len(there) and there.min() < shots and not allow_fewer:
+        raise too_few(class_names[int(there.argmin())], int(there.min()), shots)
     chosen: list[npt.NDArray[np.int64]] = []
-    for index, name in enumerate(class_names):
+    for index in range(len(class_names)):
         rows = np.flatnonzero(labels == index)
         order = class_permutation(rows, seed=seed, class_index=index, stream=stream)
-        order = order[valid[order]]
-        if len(order) < shots and not allow_fewer:
-            raise too_few(name, len(order), shots)
-        chosen.append(order[:shots])
+        chosen.append(order[valid[order]][:shots])
     return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
 
 
@@ -88,7 +88,7 @@ def largest_class(labels: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -
 
 
 def too_few(class_name: str, count: int, shots: int) -> TaskError:
-    """The error for a class that cannot give K shots."""
+    """The error for a class that cannot give K shots; of several the smallest, since as many shots all can give."""
     images = "1 image" if count == 1 else f"{count} images"
     remedy = f"type --shots {count}, or" if count else "type"
     return TaskError(

@@ -326,7 +326,8 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
     rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.prompt_sets else []
     rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
-        rows.append(("check", Typed(f"adapters audit {cache.name}{again(root)}")))
+        if sum(cache.unlabelled.values()) < sum(cache.rows.values()):
+            rows.append(("check", Typed(f"adapters audit {cache.name}{again(root)}")))
         rows.append(("next", Typed(_next_command(cache, root))))
     return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(_classes(cache))])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from featcache.datasets import stratified
 from featcache.datasets.dataset import Split
-from featcache.errors import DataError
+from featcache.errors import DataError, visible
 from featcache.ids import Ids
 from featcache.prompts import reads_as
 
@@ -181,6 +181,8 @@ def check_classes(class_names: Sequence[str], where: str) -> None:
         key = reads_as(name)
         if not key:
             raise DataError(f"{where} has a class without a name: name every class")
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f'{where} has the class "{visible(name)}", which is no text in UTF-8: rename it')
         if key in seen:
             raise DataError(f'{where} has the class "{name}" twice ("{seen[key]}" reads the same): rename one of them')
         seen[key] = name

@@ -7,7 +7,6 @@ for each fold, and no image is encoded twice, nor one that a finished cache has.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Generator, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from featcache.prompts import PromptSpec
 DTYPE = "float16"
 """What features are rounded to, as those of a cache are by default."""
 KEPT_BYTES = 2**30
-"""Of features of one encoder, at most; the oldest make way."""
+"""Of features of one encoder, at most; what comes when they are full is encoded each time."""
 TEMPLATES = ("a photo of {a} {}.",)
 IN_MEMORY = "memory"
 """Where features are from that are of no cache."""
@@ -187,6 +186,8 @@ class KeepingStream(ImageStream):
 class KeptEmbeddings:
     """Features in memory by the digests of their images, before those of caches.
 
+    None makes way for another: decoding processes know what was there when they began, and rely on it.
+
     Args:
         cached: those of caches.
         most: how many are kept.
@@ -194,13 +195,12 @@ class KeptEmbeddings:
 
     def __init__(self, cached: KnownEmbeddings, most: int) -> None:
         self._cached, self._most = cached, most
-        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._kept: dict[bytes, np.ndarray] = {}
 
     def add(self, digest: bytes, features: np.ndarray) -> None:
-        """Keep one (D,)."""
-        self._kept[digest] = features.copy()
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        """Keep one (D,), while there is room."""
+        if len(self._kept) < self._most:
+            self._kept[digest] = features.copy()
 
     def __contains__(self, digest: object) -> bool:
         return digest in self._kept or digest in self._cached

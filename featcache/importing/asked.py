@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Asked:
         if self.model is None and (self.pretrained or self.templates):
             given = "--pretrained" if self.pretrained else "--templates"
             raise DataError(f"{given} needs the encoder that made the embeddings: type --model, too")
-        if self.logit_scale is not None and (self.model or self.logit_scale <= 0):
+        if self.logit_scale is not None and (self.model or not is_scale(self.logit_scale)):
             told = "an encoder has its own: leave it out" if self.model else "expected a number above 0, such as 100"
             raise DataError(f"--logit-scale {self.logit_scale:g} given; {told}")
 
@@ -77,3 +78,8 @@ class Asked:
             check_name(self.name, "the cache's name")
             return self.name
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.source.resolve().stem).lstrip("._-") or "cache"
+
+
+def is_scale(number: float) -> bool:
+    """Whether cosines can be multiplied with it."""
+    return 0 < number < math.inf

@@ -10,11 +10,13 @@ import numpy as np
 
 from featcache.array_names import PROMPTS, SCALE
 from featcache.array_names import TEXT as TEXTS
-from featcache.cache.text_sets import EncodedPrompts
-from featcache.errors import DataError
+from featcache.cache.text_sets import EncodedPrompts, TextIndex
+from featcache.errors import CacheMismatch, DataError
+from featcache.importing.asked import is_scale
 from featcache.importing.formats.arrays import Arrays, Column, shape_of
 from featcache.importing.roles import Found
 from featcache.origin import UNKNOWN
+from featcache.places.folder import Folder
 from featcache.prompts import PromptSpec
 from featcache.records import parse_json
 
@@ -78,6 +80,10 @@ def texts_in_source(
     if scale is None:
         told.append(f"logit_scale: none in the source, so {USUAL_SCALE:g} as nearly every CLIP's (--logit-scale)")
         scale = USUAL_SCALE
+    if not is_scale(scale):
+        raise DataError(
+            f"{arrays.where}: its logit_scale is {scale:g}, expected a number above 0: type --logit-scale, such as 100"
+        )
     return ClassTexts(SET, prompts, EncodedPrompts(features, scale, None, UNKNOWN))
 
 
@@ -92,6 +98,38 @@ def texts_of(
         return ClassTexts(SET, told, encode_prompts(encoder, told))
     prompts = spec.expand(class_names)
     return ClassTexts(name, prompts, encode_prompts(encoder, prompts))
+
+
+def require_same_texts(
+    folder: Folder, name: str, texts: ClassTexts, class_names: tuple[str, ...], *, finished: bool
+) -> None:
+    """Refuse a cache that was begun with other texts, which nobody would tell from these by their prompts.
+
+    Args:
+        folder: The cache's.
+        name: Its name.
+        texts: What it is to have.
+        class_names: (C,).
+        finished: Whether nothing is to be written any more.
+
+    Raises:
+        CacheMismatch: Names what differs.
+    """
+    index = TextIndex(folder)
+    if not index.has(texts.name, texts.prompts):
+        if finished:
+            raise CacheMismatch(
+                f"cache {name} was imported with other prompts: type `featcache text {name} --templates FILE` to add "
+                "some, or --name NEWNAME for a new cache"
+            )
+        return
+    if texts.encoded.weights_sha256 != UNKNOWN:  # made of the prompts, which are the same
+        return
+    kept = index.read(class_names, texts.name)
+    same = np.array_equal(kept.features, texts.encoded.features, equal_nan=True)
+    if not same or kept.logit_scale != texts.encoded.logit_scale:
+        what = "the logit_scale differs" if same else "the text embeddings differ"
+        raise CacheMismatch(f"cache {name} was made from something else: {what}; type --name NEWNAME for a new cache")
 
 
 def prompts_told(arrays: Arrays, classes: int) -> list[list[str]] | None:

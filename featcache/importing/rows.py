@@ -210,8 +210,9 @@ def _labels(
         return _of_words(given, named, where)
     if given.dtype.kind == "f":
         given = np.where(np.isnan(given), UNLABELLED, given)
-        if (given != np.floor(given)).any():
-            row = int(np.argmax(given != np.floor(given)))
+        wrong = ~np.isfinite(given) | (given != np.floor(given))
+        if wrong.any():
+            row = int(np.argmax(wrong))
             raise DataError(f"{where}: the label of row {row} is {given[row]}: expected whole numbers, from 0 on")
     labels = given.astype(np.int64)
     count = len(named) if named is not None else max(int(labels.max(initial=-1)) + 1, len(text) if text else 0)

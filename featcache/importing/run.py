@@ -7,32 +7,30 @@ command goes on where it was stopped, and mends what `verify --repair` removed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from featcache.array_names import TEXT as TEXTS
-from featcache.cache.layout import COMPLETE, ENCODED, MANIFEST, UNLABELLED, UNREADABLE
+from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import FORMAT, require_equal
-from featcache.cache.plan import Shard, ShardPlan
+from featcache.cache.plan import ShardPlan
 from featcache.cache.reading import Cache, read_manifest
 from featcache.cache.sealed import write_sealed
 from featcache.cache.text_sets import TextIndex
-from featcache.cache.writing import CacheStore, ShardResult, explain_full_disk
+from featcache.cache.writing import CacheStore, explain_full_disk
 from featcache.datasets.load import OWN_PROMPTS
 from featcache.errors import DataError
 from featcache.extraction.request import choose_prompts
-from featcache.ids import CONTENT_BYTES, listing_digest
+from featcache.ids import listing_digest
 from featcache.importing.asked import Asked
-from featcache.importing.class_texts import ClassTexts, prompts_told, texts_in_source, texts_of
-from featcache.importing.formats.arrays import Column
+from featcache.importing.class_texts import ClassTexts, prompts_told, require_same_texts, texts_in_source, texts_of
 from featcache.importing.formats.formats import open_arrays
 from featcache.importing.roles import NONE, find_roles
 from featcache.importing.rows import Listed, list_rows, manifest_of
-from featcache.importing.values import Values, bad_entries, float_blocks, look_at, refuse_bad, row_digests
+from featcache.importing.shards import filled_shards
+from featcache.importing.values import Values, look_at, refuse_bad
 from featcache.origin import IMPORTED, SAID, TEXT, UNKNOWN, imported, is_known, unknown_encoder
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
@@ -121,6 +119,9 @@ def run_import(asked: Asked, *, progress: bool = True) -> ImportReport:
             old = read_manifest(folder)
             require_equal(old["identity"], work.manifest["identity"], old["name"])
             work.manifest["plan"] = old["plan"]
+            finished = folder.exists(COMPLETE)
+            if work.texts:
+                require_same_texts(folder, old["name"], work.texts, work.listed.class_names, finished=finished)
         rows = 0
         if not folder.exists(COMPLETE):
             with explain_full_disk(folder), writing(folder, reporter.note):
@@ -292,7 +293,7 @@ def _write(work: _Work, folder: Folder, reporter: Reporter) -> int:
         index.write(work.texts.name, work.texts.prompts, work.texts.encoded, default=True)
     if pending:
         reporter.start(f"Writing {work.manifest['name']}", sum(map(len, pending)))
-        for result in _shards(work, store.plan, pending):
+        for result in filled_shards(work.listed, work.values, store.plan, pending):
             store.write(result)
             reporter.advance(len(result.shard), len(result.bad))
     done = {
@@ -305,58 +306,6 @@ def _write(work: _Work, folder: Folder, reporter: Reporter) -> int:
     folder.consolidate()
     write_sealed(folder, COMPLETE, done | {"seconds": 0.0})
     return sum(map(len, pending))
-
-
-def _shards(work: _Work, plan: ShardPlan, pending: set[Shard]) -> Iterator[ShardResult]:
-    """The pending shards, from one reading of the source: one of each split is being filled."""
-    splits, column = work.listed.splits, work.listed.embeddings
-    left = {name: plan.shards(name) for name in splits}
-    filling = {name: _Filling(next(left[name]), column) for name in splits}
-    first = 0
-    for block, _ in float_blocks(column):
-        end = first + len(block)
-        for name, part in splits.items():
-            inside = slice(*np.searchsorted(part.rows, [first, end]).tolist())
-            start = inside.start
-            while start < inside.stop:
-                fill = filling[name]
-                stop = min(inside.stop, fill.shard.stop)
-                if fill.shard in pending:
-                    fill.add(start, block[part.rows[start:stop] - first])
-                if stop == fill.shard.stop:
-                    if fill.shard in pending:
-                        yield _result(fill, work)
-                    if (following := next(left[name], None)) is not None:
-                        filling[name] = _Filling(following, column)
-                start = stop
-        first = end
-
-
-class _Filling:
-    """A shard that is being filled, with memory once it is needed."""
-
-    def __init__(self, shard: Shard, column: Column) -> None:
-        self.shard, self._width = shard, column.shape[1]
-        self.rows = np.empty((0, self._width), np.float32)
-
-    def add(self, start: int, rows: np.ndarray) -> None:
-        """Put rows where they belong; `start` is the first one's number in its split."""
-        if not len(self.rows):
-            self.rows = np.empty((len(self.shard), self._width), rows.dtype)
-        self.rows[start - self.shard.start :][: len(rows)] = rows
-
-
-def _result(fill: _Filling, work: _Work) -> ShardResult:
-    """A filled shard, with its bad rows left empty."""
-    shard, part = fill.shard, work.listed.splits[fill.shard.split]
-    state = np.full(len(shard), ENCODED, np.int8)
-    numbers, positions = part.rows[shard.start : shard.stop], range(shard.start, shard.stop)
-    bad = bad_entries(part, numbers, positions, work.values.bad) if work.values.bad else []
-    content = row_digests(fill.rows, CONTENT_BYTES).copy()
-    for entry in bad:
-        place = entry["row"] - shard.start
-        state[place], fill.rows[place], content[place] = UNREADABLE, np.nan, 0
-    return ShardResult(shard, fill.rows, None, state, content, bad)
 
 
 def _reporting(progress: bool) -> AbstractContextManager[Reporter]:

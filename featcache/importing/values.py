@@ -81,8 +81,9 @@ def refuse_bad(values: Values, splits: dict[str, Any], where: str) -> None:
         ids |= {int(split.rows[hit]): split.ids[hit] for hit in hits.tolist()}
     named = [f"{row} ({ids[row]}): {why}" if row in ids else f"{row}: {why}" for row, why in values.bad.items()]
     more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    rows = "1 row says" if len(named) == 1 else f"{len(named):,} rows say"
     raise DataError(
-        f"{where}: {len(named):,} rows say nothing: row {', row '.join(named[:NAMED])}{more}; mend them, or type "
+        f"{where}: {rows} nothing: row {', row '.join(named[:NAMED])}{more}; mend them, or type "
         "--on-error skip to leave them empty"
     )
 

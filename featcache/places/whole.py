@@ -66,8 +66,11 @@ def check_writable(file: Path) -> None:
     above = next(folder for folder in file.absolute().parents if folder.exists())
     if not above.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "it is a file, expected a folder", str(above))
-    with tempfile.TemporaryFile(dir=above):  # asking for permissions says nothing to root, nor of a disk that is full
-        return
+    try:
+        with tempfile.TemporaryFile(dir=above):  # permissions say nothing to root, nor of a disk that is full
+            return
+    except OSError as error:
+        raise type(error)(error.errno, f"nothing can be written there ({error.strerror})", str(file)) from None
 
 
 @contextmanager

@@ -20,10 +20,15 @@ def spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str
 
 def lines(rows: Iterable[Sequence[object]]) -> str:
     """Rows of such a file, each with its line feed."""
+    return "".join(map(_line, rows))
+
+
+def _line(row: Sequence[object]) -> str:
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    return out.getvalue()
+    # What may end a line is quoted, and a carriage return alone ends one for most readers.
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([defused(cell) if isinstance(cell, str) else cell for cell in row])
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def defused(text: str) -> str:

@@ -154,10 +154,14 @@ def _to_do(paths: list[str], file: OutFile | None) -> Iterator[Any]:
     """What has no row yet; with a file each image once."""
     from adapters.predicting.found import find_images
 
+    asked = set[str]()  # they are taken well before they have a row
     for image in find_images(paths):
-        name = image if isinstance(image, str) else image.id
-        if file is None or not file.has(name):
-            yield image
+        if file is not None:
+            name = image if isinstance(image, str) else image.id
+            if file.has(name) or name in asked:
+                continue
+            asked.add(name)
+        yield image
 
 
 def _reporting(paths: list[str], file: OutFile | None) -> AbstractContextManager[Reporter]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
 from collections import Counter
 from typing import Any
 
+from typer import TyperException
 from typer.core import TyperCommand, TyperGroup
 
 ROOM_FOR_COLUMNS = 80
@@ -47,6 +49,22 @@ class CommandOfMethod(Command):
 
     allow_extra_args = True
     ignore_unknown_options = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what was typed; an option that is missing may only be misspelled, and pass for one of the method's.
+
+        Raises:
+            UsageError: as in other commands; a word that is nearly the missing option is named.
+        """
+        typed = list(args)  # which parsing uses up
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            missing = getattr(getattr(error, "param", None), "opts", ())
+            for word in typed:
+                if word not in missing and difflib.get_close_matches(word.partition("=")[0], missing, n=1, cutoff=0.8):
+                    ctx.fail(f"No such option: {word} (Possible options: {', '.join(missing)})")
+            raise
 
 
 class ContinuedCommandOfMethod(CommandOfMethod, ContinuedCommand):

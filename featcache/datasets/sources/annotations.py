@@ -128,6 +128,9 @@ def _fiftyone(value: Mapping[str, Any]) -> Iterable[Labelled]:
     for image, label in value["labels"].items():
         label = label.get("label") if isinstance(label, dict) else label
         words = [] if label is None else label if isinstance(label, list) else [label]
+        numbers = [each for each in words if isinstance(each, int)] if classes else []
+        if min(numbers, default=0) < 0:  # which Python would count from the end
+            raise ValueError(f"{image} has the label {min(numbers)}")
         named = (str(classes[each]) if classes and isinstance(each, int) else str(each) for each in words)
         yield Labelled(image, frozenset(named))
 

@@ -8,6 +8,7 @@ Paths are relative to the set's image folder, labels start at 0. Rows keep the f
 from __future__ import annotations
 
 import hashlib
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def list_coop_split(path: Path, files: ImageFiles) -> Listing:
 
 def _rows(content: Any, path: Path) -> dict[str, list[tuple[str, int, str]]]:
     try:
-        rows = {name: [(str(i), int(label), str(c)) for i, label, c in content[name]] for name in content}
+        rows = {name: [(str(i), index(label), str(c)) for i, label, c in content[name]] for name in content}
     except (TypeError, ValueError):
         rows = {}
     if "train" not in rows or not set(rows) <= set(SPLITS):

@@ -18,7 +18,7 @@ from featcache.datasets.readers.folder import FolderReader
 from featcache.datasets.sources.image_tables import list_tables
 from featcache.datasets.sources.source import OF_MANY, Asked, Opened, Source
 from featcache.datasets.sources.sources import source_of
-from featcache.errors import DataError
+from featcache.errors import DataError, in_a_line
 from featcache.places.hub import dataset_card, download_dataset
 
 _NAME = re.compile(r"hf:(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<configuration>.+))?")
@@ -43,7 +43,13 @@ def open_hub(asked: Asked) -> Opened:
         raise DataError(f"{asked.dataset} names no data set: type hf:owner/name, hf:owner/name@revision:configuration")
     name, configuration = parts["name"], parts["configuration"]
     repository = _Repository(name, parts["revision"], local_only=not asked.download)
-    data_files, configurations = _data_files(dataset_card(repository.get(CARD)), name, configuration)
+    try:
+        data_files, configurations = _data_files(dataset_card(repository.get(CARD)), name, configuration)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the card of {name} on the hub says `configs` as nobody reads them ({in_a_line(error)}): download it by "
+            f"`hf download {name} --repo-type dataset`, and give the folder"
+        ) from error
     if data_files:
         opened = _open_files(repository, data_files, configurations, asked)
     else:

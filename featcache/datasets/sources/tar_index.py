@@ -115,7 +115,7 @@ def _index(images: Sequence[tuple[Member, str]], *, samples: bool, imageless: in
     return TarIndex(
         names=np.array([image.path.encode("utf-8", "surrogateescape") for image, _ in images], dtype=np.bytes_),
         places=np.array([(image.start, image.size) for image, _ in images], dtype=np.int64).reshape(-1, 2),
-        labels=np.array([label.encode() for _, label in images], dtype=np.bytes_),
+        labels=np.array([label.encode(errors="surrogatepass") for _, label in images], dtype=np.bytes_),
         samples=samples,
         imageless=imageless,
         outside=outside,

@@ -41,7 +41,7 @@ class _Tar(NamedTuple):
 
     def labels(self) -> Iterator[str]:
         """What stands beside each image."""
-        return (label.decode() for label in self.inside.labels.tolist())
+        return (label.decode(errors="surrogatepass") for label in self.inside.labels.tolist())
 
 
 def recognises(asked: Asked) -> bool:

@@ -121,7 +121,7 @@ def no_objects(name: str, where: Path) -> Column:
 
 
 def joined(name: str, parts: Sequence[Column], where: Path) -> Column:
-    """Arrays one below the other.
+    """Arrays one below the other; floats of several widths as float32, so that none loses what another lacks.
 
     Raises:
         DataError: They have rows of different shapes or kinds.
@@ -134,11 +134,15 @@ def joined(name: str, parts: Sequence[Column], where: Path) -> Column:
                 "give a folder of one kind"
             )
 
+    widened = first.is_float and any(part.dtype != first.dtype for part in parts)
+
     def read(size: int) -> Iterator[np.ndarray]:
         for part in parts:
-            yield from part.read(size)
+            for block in part.read(size):
+                yield block.astype(np.float32) if widened else block
 
-    return Column(name, (sum(map(len, parts)), *first.shape[1:]), first.kind, first.dtype, read)
+    dtype = "float32" if widened else first.dtype
+    return Column(name, (sum(map(len, parts)), *first.shape[1:]), first.kind, dtype, read)
 
 
 def shape_of(column: Column) -> str:

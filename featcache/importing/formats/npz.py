@@ -40,7 +40,7 @@ def open_npz(path: Path) -> Arrays:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
             columns = {_name(member): _column(archive, member, path) for member in members}
             return with_facts(Arrays(path, columns))
-    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is no .npz that can be read ({in_a_line(error)}): write it again") from error

@@ -110,8 +110,11 @@ def _texts(file: Path, name: str, size: int) -> Iterator[np.ndarray]:
 
 
 def _numbers(file: Path, name: str, size: int) -> Iterator[np.ndarray]:
+    import pyarrow as pa
+
     for column in _batches(file, name, size):
-        yield column.to_numpy(zero_copy_only=False)  # missing numbers become NaN
+        numbers = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+        yield numbers.to_numpy(zero_copy_only=False)  # missing numbers become NaN
 
 
 def _width(file: Path, name: str) -> int:

@@ -92,7 +92,13 @@ def test_a_refitted_head_keeps_what_it_learned_from_val(image_folder: object, ho
     draw_class_folders(tmp_path / "photos", classes=2, per_class=10)
     cache = featcache.extract("tiny", str(tmp_path / "photos"), root=home, name="with-val", progress=False)
     run = fit("tip", cache=cache, shots=2, refit=True, root=str(home))
-    assert len(adapters.load(add(run.run, {"owl": []}, root=str(home)).run).keys_) == 4 + len(cache["val"])
+    grown = add(run.run, {"class 2": sorted((tmp_path / "photos/class_1").iterdir())}, root=str(home))
+    assert len(adapters.load(grown.run).keys_) == 4 + 10 + len(cache["val"])
+    # What the head has learned from scores nobody: val is that of the head before it, as in a fit.
+    before = add(fit("tip", cache=cache, shots=2, root=str(home)).run, grown.added["classes"], root=str(home))
+    assert grown.accuracy["val"] == before.accuracy["val"]
+    assert grown.refit["images"] == {"train": 14, "val": len(cache["val"])}
+    assert grown.refit["test_before"] == before.accuracy["test"]
 
 
 def test_others_say_which_methods_do(caches: tuple[Cache, Cache], home: Path) -> None:
@@ -134,6 +140,10 @@ def test_prompts_are_in_the_words_of_the_others() -> None:
         ("a photo of an annual crop.", "annual crop, seen from above"),
     )
     assert prompts_like("owl", names, prompts) == ("a photo of an owl.", "owl, seen from above")
+    letters = [[f"a photo of a letter {name}."] for name in "at"]  # which stand elsewhere in the sentence too
+    assert prompts_like("c", "at", letters) == ("a photo of a letter c.",)
+    same = [[f"a photo of a {name}."] for name in ("cat", "otter")]  # an article that is the sentence's
+    assert prompts_like("owl", ("cat", "otter"), same) == ("a photo of a owl.",)
     with pytest.raises(RunError, match="are not one sentence for every class"):
         prompts_like("owl", names, (("whiskers",), ("a field",)))
     with pytest.raises(RunError, match="are not one sentence for every class"):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,7 @@ from adapters.errors import AdapterError
 from adapters.exporting import export as exporting
 from adapters.exporting.export import export
 from adapters.fitting.fit import fit
+from adapters.methods import load
 from adapters.predicting.predictor import Predictor
 from tests.pictures import draw_class_folders
 from tests.processes import mistake
@@ -68,7 +70,15 @@ def test_one_file_classifies_pictures_where_there_is_no_torch(photos: Path, tmp_
     assert done.stdout.splitlines() == lines
 
 
-def test_the_head_alone_names_its_classes_and_where_it_comes_from(photos: Path, tmp_path: Path) -> None:
+def test_the_head_alone_names_its_classes_and_where_it_comes_from(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(*words: Any, **more: Any) -> Any:
+        head = load(*words, **more)
+        head.config["encoder"]["architecture"] = "/home/someone/models/tiny"
+        return head
+
+    monkeypatch.setattr(exporting, "load", moved)
     told = export("head", out=tmp_path / "new" / "head.onnx", root=str(photos))
     assert told.takes == "features (N, 128) float32"
     assert (told.checked, told.same_predictions) == (5000, 5000)
@@ -79,7 +89,14 @@ def test_the_head_alone_names_its_classes_and_where_it_comes_from(photos: Path, 
     assert json.loads(metadata["class_names"]) == ["class 0", "class 1", "class 2"]
     assert (metadata["run"], metadata["method"]) == ("head", "tip")
     assert len(json.loads(metadata["encoder"])["weights_sha256"]) == len(metadata["weights_sha256"]) == 64
+    assert json.loads(metadata["encoder"])["architecture"] == "tiny"
     assert "resizing" not in metadata
+
+
+def test_none_but_ties_may_fall_otherwise() -> None:
+    expected = np.array([[1, 0.5], [1, 0.5], [1, 1 - 1e-4]], np.float32)
+    found = np.array([[1, 0.5], [0.5, 1], [1 - 1e-4, 1]], np.float32)
+    assert exporting._same(found, expected, np.full((3, 1), 1e-4, np.float32)) == 2
 
 
 def test_a_file_that_answers_otherwise_is_not_written(

@@ -18,6 +18,7 @@ from adapters.fitting.fit import fit
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import RUN_FILES
 from featcache.errors import DataError
+from featcache.records import parse_json, sealed, unsealed
 from tests.hub_server import TOKEN, hub_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's client, by httpx
@@ -64,6 +65,9 @@ def test_what_is_pushed_comes_back_the_same(hub: Loopback, run: Path) -> None:
 
 
 def test_nothing_says_where_things_lie_on_this_machine(run: Path, tmp_path: Path) -> None:
+    added = {"added": {"run": "before", "classes": {"/m/0dzct": ["/home/someone/photos/1.jpg"]}}}
+    metrics = unsealed(parse_json((run / "metrics.json").read_bytes())) | added
+    (run / "metrics.json").write_text(json.dumps(sealed(metrics)))
     written = write_repository(run, "me/four-things", out=tmp_path / "folder")
     assert (written.page, written.folder) == (None, str(tmp_path / "folder"))
     for file in (tmp_path / "folder").iterdir():
@@ -81,6 +85,8 @@ def test_nothing_says_where_things_lie_on_this_machine(run: Path, tmp_path: Path
     ):
         assert told in card
     assert json.loads((tmp_path / "folder/config.json").read_text())["encoder"]["architecture"] == "secret"
+    sent = json.loads((tmp_path / "folder/metrics.json").read_text())
+    assert sent["added"]["classes"] == {"/m/0dzct": ["1.jpg"]}
     adapters.load(tmp_path / "folder")
     write_repository(run, "me/four-things", out=tmp_path / "folder")
     (tmp_path / "folder/photo.jpg").touch()

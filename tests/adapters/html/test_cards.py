@@ -54,7 +54,7 @@ def test_of_a_data_set_that_is_gone_all_are_grey_boxes(root: Path, image_folder:
     folder.rename(folder.with_name("elsewhere"))
     pictures = pictures_of(cache.manifest)
     assert pictures.of(image).key is None
-    assert "photos" in pictures.told
+    assert pictures.told.endswith(f"{folder} is gone: move it back, and make the page again")
 
 
 def test_a_page_has_no_more_pictures_than_it_may() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from adapters.fitting.fit import fit
 from adapters.html.pictures import Pictures
 from adapters.methods import load
 from adapters.metrics import ece
-from adapters.pages.confusions import MOST_CLASSES
+from adapters.pages.confusions import MOST_CLASSES, _most_confused
 from adapters.pages.run import run_page
 from adapters.runs.catalogue import read_run
 from adapters.show.numbers import percent
@@ -109,6 +110,28 @@ def test_a_test_split_without_labels_is_no_hindrance(evil_cache: FakeCache, save
     cache = replace(evil_cache, parts={**evil_cache.parts, "test": unlabelled})
     page, _ = run_page(saved, cache=cache, split="val", pictures=Pictures(None, "gone"))
     assert "<dd>none</dd>" in page.partition("Leaks <span")[2]  # the label of a leak that has none
+
+
+def test_what_would_steer_a_reader_is_escaped_in_ids_too(evil_cache: FakeCache, tmp_path: Path) -> None:
+    test = evil_cache["test"]
+    turned = replace(test, ids=np.char.add("\u202e", test.ids))
+    cache = replace(evil_cache, parts={**evil_cache.parts, "test": turned})
+    fit("zero-shot", cache=cache, shots=1, out=tmp_path / "run")
+    page, _ = run_page(tmp_path / "run", cache=cache, pictures=Pictures(None, "gone"))
+    cells = json.loads(page.partition('id="cells">')[2].partition("</script>")[0])
+    beside = [image_id for cell in cells.values() for image_id in cell["ids"]]
+    assert beside
+    assert all(image_id.startswith("\\u202etest/") for image_id in beside)
+    assert "\u202e" not in page
+
+
+def test_of_many_classes_those_with_images_are_shown() -> None:
+    counts = np.zeros((60, 60), np.int64)
+    counts[range(30, 60), range(30, 60)] = 5
+    counts[41, 40] = 1
+    shown = _most_confused(counts)
+    assert len(shown) == MOST_CLASSES
+    assert {40, 41} <= set(shown) <= set(range(30, 60))
 
 
 @pytest.mark.long

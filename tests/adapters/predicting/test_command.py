@@ -57,6 +57,12 @@ def test_it_is_continued_where_it_was_stopped(saved: Any, tmp_path: Path, monkey
     ]
 
 
+def test_with_a_file_an_image_that_is_given_twice_is_answered_once(saved: Any, tmp_path: Path) -> None:
+    done = typed(saved, *saved.files[:2], saved.files[0], "--out", str(tmp_path / "found.csv"))
+    assert done.exit_code == 0, done.output
+    assert [row["file"] for row in rows(tmp_path / "found.csv")] == saved.files[:2]
+
+
 def test_a_list_is_read_and_what_is_not_there_is_told(saved: Any) -> None:
     done = typed(saved, "-", "--json", stdin=f"{saved.files[0]}\nnowhere.png\n")
     assert done.exit_code == 1

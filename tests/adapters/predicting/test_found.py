@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +33,8 @@ def test_patterns_give_what_they_match(folder: Path) -> None:
     assert list(find_images([str(folder / "**" / "*.jpg")])) == [
         str(folder / "a" / name) for name in ("a.jpg", "z.jpg")
     ]
+    every = list(find_images([str(folder)]))
+    assert list(find_images([str(folder / "**")])) == every  # which matches folders and what is in them: each once
     assert list(find_images([str(folder / "?.tif")])) == [Unreadable(str(folder / "?.tif"), "no file matches")]
 
 
@@ -47,12 +52,31 @@ def test_what_leads_to_nothing_is_told(folder: Path) -> None:
 
 
 def test_a_list_on_standard_input_is_read_as_it_comes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = io.StringIO(f"{folder / 'a' / 'z.jpg'}\n\n{folder / 'a'}\n")
-    monkeypatch.setattr("sys.stdin", lines)
+    named = os.fsencode(folder) + b"/caf\xe9.png"  # Latin-1, as an old disk has it
+    Path(os.fsdecode(named)).touch()
+    typed = f"{folder / 'a' / 'z.jpg'}\n\n{folder / 'a'}\r\n".encode() + named + b"\n"
+    lines = io.BytesIO(typed)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines, encoding="utf-8"))
     found = find_images(["-"])
     assert next(found) == str(folder / "a" / "z.jpg")
-    assert lines.tell() < len(lines.getvalue())
-    assert list(found) == [str(folder / "a" / "a.jpg"), str(folder / "a" / "z.jpg")]
+    assert lines.tell() < len(typed)
+    assert list(found) == [str(folder / "a" / "a.jpg"), str(folder / "a" / "z.jpg"), os.fsdecode(named)]
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path == str(folder / "a"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return there(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert list(find_images([str(folder)])) == [
+        str(folder / "[x].png"), Unreadable(str(folder / "a"), "Permission denied"), str(folder / "b.PNG"),
+    ]  # fmt: skip
 
 
 def test_links_in_a_circle_are_named(folder: Path) -> None:

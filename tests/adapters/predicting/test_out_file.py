@@ -55,9 +55,10 @@ def test_rows_are_found_again_whatever_the_names(tmp_path: Path, suffix: str) ->
     assert [again.has(item.id) for item in ITEMS] == [True, True, False]
     again.write(ITEMS[2])
     again.finish()
-    third = OutFile(path, RUN, 2)
+    third, place = OutFile(path, RUN, 2), path.stat().st_ino
     assert [third.has(item.id) for item in ITEMS] == [True] * 3
     third.finish()
+    assert path.stat().st_ino == place  # where nothing was to be done it is not written again
     assert [name.lstrip("'") for name in files(path)] == ['a,"b"\nc.png', "=bad.png", "ü/\\udcff.png"]
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 

@@ -133,6 +133,8 @@ def test_one_image_is_no_stream(predictor: Predictor, saved: Any) -> None:
             list(predictor.predict(one))  # type: ignore[arg-type]
     with pytest.raises(AdapterError, match="--top-k 0 given"):
         list(predictor.predict([], top_k=0))
+    with pytest.raises(AdapterError, match="--top-k 2 given"):
+        list(predictor.predict([], top_k="2"))
 
 
 def test_a_head_that_was_saved_alone_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import socket
 import struct
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from adapters.predicting.predictor import Predictor
+from adapters.serving.body import Bodies
+from adapters.serving.limits import Limits
 from tests.adapters.serving.conftest import BOUNDARY, form
 
 JSON = "application/json"
@@ -209,3 +212,20 @@ def test_other_names_and_scripts_from_elsewhere_are_refused(serving: Any) -> Non
     assert "unsafe" not in policy
     assert "http" not in page.content.lower().replace("<!doctype html>", "")
     assert server.ask("/docs").status == 404
+
+
+def test_what_a_body_takes_of_the_bound_is_given_back() -> None:
+    class Asked:
+        def __init__(self) -> None:
+            self.headers: dict[str, str] = {}
+
+        async def stream(self) -> AsyncIterator[bytes]:
+            yield b"x" * 100
+
+    async def one_after_the_other() -> None:
+        bodies = Bodies(Limits(body=100, bodies=150))
+        for _ in range(2):
+            async with bodies.read(Asked()) as body:  # type: ignore[arg-type]
+                assert len(body) == 100
+
+    asyncio.run(one_after_the_other())

@@ -11,6 +11,7 @@ import pytest
 
 import adapters
 import featcache
+from adapters.commands.suggest import suggest as command
 from adapters.commands.suggest import suggestions_page
 from adapters.errors import AdapterError, RunError, TaskError
 from adapters.fitting.fit import fit
@@ -128,6 +129,8 @@ def test_all_is_told_on_a_page_in_json_and_as_thumbnails(flat: Cache, tmp_path: 
     assert "adapters fit --shots all --cache photos-tiny --labels l.csv" in drawn(
         suggestions_page(found, Path("l.csv"), None), 200
     )
+    with pytest.raises(AdapterError, match=r"--csv .*there is no folder .*: make it"):  # before the work
+        command("no such cache", csv=tmp_path / "none" / "a.csv")
     content = json.loads(json.dumps(found.to_json()))
     assert set(content["items"][0]) == {"split", "id", "row", "score", "reason", "predicted"}
     ids = [str(flat[item["split"]].ids[item["row"]]) for item in content["items"]]
@@ -141,6 +144,8 @@ def test_all_is_told_on_a_page_in_json_and_as_thumbnails(flat: Cache, tmp_path: 
 def test_bad_input_is_one_line(flat: Cache, image_folder: Any) -> None:
     with pytest.raises(AdapterError, match="--budget 0 given; expected 1 or more"):
         suggest(flat, budget=0)
+    with pytest.raises(AdapterError, match="--budget 5 given; expected 1 or more"):
+        suggest(flat, budget="5")  # type: ignore[arg-type]
     other = featcache.extract("tiny", str(image_folder("other", classes=2, per_class=8)), progress=False)
     run = fit("tip", cache=other, shots=2)
     with pytest.raises(RunError, match="was fitted on cache other-tiny, not on photos-tiny"):

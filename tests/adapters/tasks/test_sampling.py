@@ -67,8 +67,8 @@ def test_support_and_val_draws_are_independent() -> None:
     assert draw(labels, shots=8).tolist() != draw(labels, shots=8, stream="val").tolist()
 
 
-def test_a_short_class_is_named_with_its_count_and_the_remedy() -> None:
-    labels = np.array([0, 0, 0, 1, 2, 2, 2])
+def test_the_smallest_class_is_named_with_its_count_and_the_remedy() -> None:
+    labels = np.array([0, 0, 1, 2, 2, 2, -1])
     with pytest.raises(TaskError, match=r"'forest' has 1 image to draw from, expected 3: .*--shots 1.*--allow-fewer"):
         draw(labels, shots=3)
 

@@ -43,7 +43,7 @@ def test_import_prints_one_object_and_what_it_guessed(source: Path) -> None:
     assert (told["name"], told["rows"], told["encoder"]) == ("mine", {"train": 15, "val": 6, "test": 9}, "unknown")
     assert told["told"][0] == "embeddings: feats"
     listed = json.loads(run("featcache", "list", "--json").stdout)["caches"][0]
-    assert listed["caveat"].startswith(f"embeddings imported from {source}")
+    assert listed["caveat"].startswith(f"embeddings imported from {source.name}")
 
 
 @pytest.mark.parametrize("array", ["labels", "labels=", "=y"])

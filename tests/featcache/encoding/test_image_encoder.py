@@ -122,7 +122,11 @@ def test_an_image_that_cannot_be_read_is_named(encoder: Any, pictures: Any) -> N
         featcache.ImageEncoder("ViT-B-61").fit(pictures[0])
 
 
-def test_the_oldest_features_make_way(encoder: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_stays_for_those_who_rely_on_it(
+    encoder: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding processes hold that an image is known since they began: its features must still be there."""
     monkeypatch.setattr(image_encoder, "KEPT_BYTES", 4 * 128 * 3)
+    encoder.set_params(workers=1)
     assert np.array_equal(encoder.transform(pictures[0]), encoder.transform(pictures[0]))
     assert len(encoder._stream()._kept._kept) == 3

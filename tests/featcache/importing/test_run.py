@@ -58,7 +58,7 @@ def test_rows_labels_text_and_splits_as_for_folders(source: Path, made: Made) ->
     assert cache.text.logit_scale == 50.0
     assert (report.written, report.found, report.skipped) == (60, 0, 0)
     assert (report.encoder, list(report.not_known)) == ("unknown", ["encoder", "transform", "precision", "prompts"])
-    assert cache.caveat == f"embeddings imported from {source} (not known: encoder, transform, precision, prompts)"
+    assert cache.caveat == f"embeddings imported from {source.name} (not known: encoder, transform, precision, prompts)"
     found = verify(cache.folder)
     assert (found.problems, found.imported, found.sampled) == ([], True, 0)
 
@@ -71,6 +71,37 @@ def test_the_same_again_writes_nothing_and_other_numbers_are_refused(source: Pat
     save(source, made)
     with pytest.raises(CacheMismatch, match=r"the embeddings differ; type --name NEWNAME"):
         bring(source)
+    made.embeddings[7, 3] -= 1
+    for others, message in (
+        ({"text": made.text + 1}, "the text embeddings differ; type --name NEWNAME"),
+        ({"logit_scale": np.array(7.0)}, "the logit_scale differs; type --name NEWNAME"),
+    ):
+        save(source, made, **others)
+        with pytest.raises(CacheMismatch, match=message):
+            bring(source)
+    save(source, made)
+    assert bring(source).written == 0
+
+
+def test_parts_of_several_precisions_keep_that_of_each(tmp_path: Path, made: Made) -> None:
+    narrow = made.embeddings.astype(np.float16)
+    arrays = made.arrays(embeddings=None, labels=None)
+    of_splits = {"train": (narrow, made.labels), "test": (made.embeddings + 1e-4, made.labels)}
+    for split, (embeddings, labels) in of_splits.items():
+        arrays |= {f"{split}.embeddings": embeddings, f"{split}.labels": labels}
+    np.savez(tmp_path / "mixed.npz", **arrays)
+    cache = bring(tmp_path / "mixed.npz").cache
+    assert cache.manifest["identity"]["dtype"] == "float32"
+    assert np.array_equal(cache["train"].images, narrow.astype(np.float32))
+    assert np.array_equal(cache["test"].images, made.embeddings + 1e-4)
+
+
+@pytest.mark.parametrize("scale", [-3.0, 0.0, np.nan, np.inf])
+def test_what_cosines_cannot_be_multiplied_with_is_refused(scale: float, tmp_path: Path, made: Made) -> None:
+    with pytest.raises(DataError, match=r"its logit_scale is .*, expected a number above 0: type --logit-scale"):
+        bring(save(tmp_path / "x.npz", made, logit_scale=np.array(scale)))
+    with pytest.raises(DataError, match=r"--logit-scale .* given; expected a number above 0"):
+        bring(save(tmp_path / "x.npz", made, logit_scale=None), logit_scale=scale)
 
 
 def test_what_was_stopped_goes_on_and_what_was_repaired_is_written_again(
@@ -118,6 +149,7 @@ def test_normalised_rows_are_told(tmp_path: Path, made: Made) -> None:
 
 
 def test_rows_that_say_nothing_are_named_or_left_empty(tmp_path: Path, made: Made) -> None:
+    made.embeddings /= np.linalg.norm(made.embeddings, axis=1, keepdims=True)
     made.embeddings[5] = 0
     made.embeddings[17, 2] = np.nan
     path = save(tmp_path / "bad.npz", made, ids=np.array([f"photos/{row}.jpg" for row in range(60)]))
@@ -129,6 +161,7 @@ def test_rows_that_say_nothing_are_named_or_left_empty(tmp_path: Path, made: Mad
     )
     report = bring(path, on_error="skip")
     assert report.skipped == 2
+    assert report.normalised  # all that say something
     assert verify(report.cache.folder).problems == []
     empty = {
         image_id
@@ -227,6 +260,7 @@ def test_an_encoder_of_another_width_is_refused(source: Path) -> None:
         ({"labels": np.r_[np.arange(59) % 3, 3]}, {}, r"label of row 59 is 3, and there are 3 class names \(1 of 60"),
         ({"labels": np.r_[np.arange(59) % 3, -2]}, {}, "label of row 59 is -2"),
         ({"labels": np.r_[np.arange(59) % 3, 0.5]}, {}, "label of row 59 is 0.5: expected whole numbers"),
+        ({"labels": np.r_[np.arange(59) % 3, np.inf]}, {}, "label of row 59 is inf: expected whole numbers"),
         ({"labels": np.eye(3)[np.arange(60) % 3]}, {}, r"labels is \(60, 3\) float64: .*labels.argmax\(1\)"),
         ({"labels": np.array(["ant", "bee", "owl"] * 20)}, {}, "label 'owl', which is none of its 3 class names"),
         ({"labels": np.array([None] * 60)}, {}, "labels in .* is an array of Python objects, which only pickle reads"),
@@ -277,7 +311,7 @@ def test_splits_of_the_source_and_rows_without_a_label(tmp_path: Path, made: Mad
 
 def test_only_few_rows_are_in_memory(tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "ROWS_PER_SECOND", 100.0)
-    count, dim = 100_000, 128
+    count, dim = 200_000, 128
     file = tmp_path / "big.npy"
     mapped = np.lib.format.open_memmap(file, "w+", np.float32, (count, dim))
     mapped[:] = np.arange(1, 1 + dim, dtype=np.float32)
@@ -291,7 +325,7 @@ def test_only_few_rows_are_in_memory(tmp_path: Path, made: Made, monkeypatch: py
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert report.written == count
-    assert peak < count * dim * 4 / 2  # of 51 MB; a shard is held, and labels and ids take some
+    assert peak < count * dim * 4 / 2  # of 102 MB; a shard is held, and labels and ids take some
 
 
 def test_the_manifest_is_read_back(source: Path) -> None:

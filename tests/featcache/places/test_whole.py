@@ -78,3 +78,6 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(NotADirectoryError, match="it is a file, expected a folder"):
         check_writable(tmp_path / "file" / "below")
+    if Path("/proc").is_dir():  # a folder that nobody can write to, root included
+        with pytest.raises(OSError, match="nothing can be written there .*'/proc/page.html'"):
+            check_writable(Path("/proc/page.html"))

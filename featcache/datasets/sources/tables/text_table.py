@@ -73,7 +73,7 @@ def opened_table(folder: FolderReader | UrlFolder, file: str) -> Iterator[TextTa
             told = [f"encoding: {_CALLED[encoding]}"] if encoding in _CALLED else []
             told += [] if delimiter == "," else [f"cells: parted by {DELIMITERS[delimiter]}"]
             numbered = ((line + lines_before, row) for line, row in rows(lines))
-            yield TextTable(header, numbered, told)
+            yield TextTable(header, _no_longer(numbered, len(header), DELIMITERS[delimiter], path), told)
     except csv.Error as error:
         place = f"{path} line {read + 2} or one soon after"
         raise DataError(
@@ -81,6 +81,19 @@ def opened_table(folder: FolderReader | UrlFolder, file: str) -> Iterator[TextTa
         ) from error
     except UnicodeError as error:
         raise DataError(f"{path} is not text in UTF-8, UTF-16 or Latin-1 ({error}): save it as CSV UTF-8") from error
+
+
+def _no_longer(
+    rows: Iterator[tuple[int, list[str]]], columns: int, parted: str, path: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The same rows; one that has more cells than there are columns has lost a quote, and with it part of a name."""
+    for line, cells in rows:
+        if any(cells[columns:]):
+            raise DataError(
+                f"{path} line {line} has {len(cells)} cells, and the first line names {columns} columns: put text with "
+                f"{parted} in it into quotes"
+            )
+        yield line, cells
 
 
 def encoding_of(raw: BinaryIO) -> str:

@@ -116,6 +116,7 @@ def test_subsets_of_cvat_are_splits(root: Path) -> None:
         ("x.json", '{"train": []}', "is no export of COCO, FiftyOne, Label Studio or CVAT: .* go with --split-file"),
         ("x.json", '{"images": [{}], "annotations": [], "categories": []}', "is damaged"),
         ("x.json", "[]", "lists no images"),
+        ("x.json", '{"classes": ["a", "b"], "labels": {"1": -1}}', r"is damaged \(1 has the label -1\)"),
         ("x.xml", "<a/>", "begins with <a>"),
         ("x.xml", "<a", "is damaged"),
     ],

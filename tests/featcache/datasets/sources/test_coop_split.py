@@ -48,6 +48,7 @@ def test_rows_keep_the_files_order_and_empty_splits_are_left_out(files: FolderRe
         ({"test": GOOD["test"]}, "not one of CoOp's split files"),
         ({**GOOD, "more": []}, "not one of CoOp's split files"),
         ({"train": [["a/1.jpg", 0]]}, "not one of CoOp's split files"),
+        ({"train": [["a/1.jpg", 0.9, "a"], ["b/2.jpg", 1, "b"]]}, "not one of CoOp's split files"),
         ({"train": [["a/1.jpg", 0, "Elm"], ["b/1.jpg", 0, "Oak"]]}, 'label 0 is "Elm" and, for b/1.jpg, "Oak"'),
         ({"train": [["a/1.jpg", 0, "Elm"], ["b/1.jpg", 2, "Oak"]]}, "counted from 0 without gaps"),
         ({"train": [["a/1.jpg", 0, "Elm"]]}, "expected 2 or more"),

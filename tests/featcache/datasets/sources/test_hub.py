@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from featcache.datasets.load import load_dataset
+from featcache.datasets.sources import hub
 from featcache.errors import DataError
 from tests.hub_server import COMMIT, hub_of
 from tests.layouts import image_table, write_tar
@@ -130,6 +131,18 @@ def test_tars_and_images_are_opened_as_the_folder_that_they_are(asked: list[str]
         dataset = load_dataset(f"hf:{name}")
         assert listing_of(dataset) == listing_of(load_dataset(str(folders[name])))
         assert dataset.reader.read(image)
+
+
+@pytest.mark.parametrize(
+    "configs", [[{"data_files": "*.parquet"}], None, [{"config_name": "a", "data_files": [{"split": "train"}]}]]
+)
+def test_a_card_that_nobody_can_read_is_told_in_a_line(
+    configs: object, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "dataset_card", lambda folder: {"configs": configs})
+    with pytest.raises(DataError, match=r"the card of us/plain on the hub says `configs` as nobody reads them") as e:
+        load_dataset("hf:us/plain")
+    assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize(

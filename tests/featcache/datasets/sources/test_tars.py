@@ -208,6 +208,9 @@ def test_what_cannot_be_listed_is_said_in_a_line(tmp_path: Path) -> None:
     assert load_dataset(str(tmp_path / "bare.tar")).splits["train"].labels.tolist() == [-1]
     write_tar(tmp_path / "broken.tar", {"a.png": b"", "a.json": b"{"})
     refuses("broken.tar", r"broken\.tar: a\.json cannot be read: it is not JSON")
+    halves = {"a.png": b"", "a.json": b'{"label": "\\ud800"}', "b.png": b"", "b.json": b'{"label": "b"}'}
+    write_tar(tmp_path / "halves.tar", halves)
+    refuses("halves.tar", r'has the class "\\ud800", which is no text in UTF-8')
     refuses("whole.tar", "a split file does not go with whole.tar: name tars as their split", split_file="x.json")
     refuses("whole.tar", "--class-depth is for a folder", class_depth=2)
     write_tar(tmp_path / "far.tar", samples(["0", "2"]))

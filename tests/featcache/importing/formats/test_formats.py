@@ -171,6 +171,16 @@ def test_a_cut_file_is_told_in_a_line(write: Write, made: Made, tmp_path: Path) 
     assert "\n" not in str(caught.value)
 
 
+def test_a_zip_whose_list_leads_nowhere_is_told(made: Made, tmp_path: Path) -> None:
+    file = npz(made, tmp_path)
+    content = bytearray(file.read_bytes())
+    entry = content.rfind(b"PK\x01\x02")
+    content[entry + 42 : entry + 46] = (2**31).to_bytes(4, "little")
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.npz is no \.npz that can be read .*: write it again"):
+        open_arrays(file)
+
+
 def test_what_is_no_format_is_told(tmp_path: Path) -> None:
     for name, message in (("x.pt", "is a pickle, which runs what is in it"), ("x.txt", "holds no embeddings")):
         (tmp_path / name).write_bytes(b"x")
@@ -184,6 +194,9 @@ def test_a_missing_row_of_a_list_is_nan_and_an_odd_one_is_named(tmp_path: Path) 
     pq.write_table(pa.table({"x": [[1.0, 2.0], None, [3.0, 4.0]]}), tmp_path / "x.parquet")
     (block,) = open_arrays(tmp_path / "x.parquet")[1].columns["x"].blocks()
     assert np.array_equal(block, [[1, 2], [np.nan, np.nan], [3, 4]], equal_nan=True)
+    pq.write_table(pa.table({"x": [True, None, False]}), tmp_path / "x.parquet")
+    (block,) = open_arrays(tmp_path / "x.parquet")[1].columns["x"].blocks()
+    assert np.array_equal(block, [1, np.nan, 0], equal_nan=True)
     pq.write_table(pa.table({"x": [[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="1 numbers in row 1 and 2 in the first"):
         list(open_arrays(tmp_path / "x.parquet")[1].columns["x"].blocks())

@@ -46,6 +46,10 @@ def test_csv_without_splits_and_with_quotes_and_a_byte_order_mark(tmp_path: Path
         ("", "columns nothing: its first line must name path and label .*path and label is missing"),
         ("picture,label\na/000.png,x\n", "columns picture, label.*path is missing: type --path-column NAME"),
         ("path,label\n", "no rows"),
+        (
+            "path,label\na/000.png,x,\na/001.png,dog, golden\n",
+            "line 3 has 3 cells, and the first line names 2 columns: put text with commas in it into quotes",
+        ),
         ("path,label\na/000.png,x\n,y\n", "line 3: path is empty"),
         ("path,label\na/000.png,x\ngone.png,y\nb/999.png,y\n", "2 of 3 files do not exist, first gone.png"),
         ("path,label\na/000.png,x\na/000.png,y\n", "lists a/000.png twice, as x in train and as y in train: keep one"),
