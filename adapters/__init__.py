@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from adapters.heads.linear import LinearProbe
     from adapters.heads.lpp import LinearProbePlusPlus
     from adapters.heads.meta_adapter.meta_adapter import MetaAdapter
+    from adapters.heads.mixture import Mixture
     from adapters.heads.multi_modal_adapter.multi_modal_adapter import MultiModalAdapter
     from adapters.heads.prolip.prolip import ProLIP
     from adapters.heads.prolip.reg_linear import RegularizedLinearAdapter
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from adapters.heads.tip.tip_adapter_f import TipAdapterF
     from adapters.heads.tip.tip_x import TipX
     from adapters.heads.zero_shot import ZeroShot
+    from adapters.joining.joined_cache import join
     from adapters.methods import load
     from adapters.metrics import accuracy, ece
     from adapters.pages.report import report
@@ -80,6 +82,7 @@ _OTHERS = {
     "ece": "adapters.metrics",
     "fit": "adapters.fitting.in_python",
     "fit_many": "adapters.training.stacking",
+    "join": "adapters.joining.joined_cache",
     "load": "adapters.methods",
     "recommended": "adapters.fitting.recommended",
     "suggest": "adapters.suggesting.suggest",
@@ -107,6 +110,7 @@ __all__ = [
     "LinearProbe",
     "LinearProbePlusPlus",
     "MetaAdapter",
+    "Mixture",
     "MultiModalAdapter",
     "Predictor",
     "ProKeR",
@@ -133,6 +137,7 @@ __all__ = [
     "ece",
     "fit",
     "fit_many",
+    "join",
     "load",
     "recommended",
     "report",

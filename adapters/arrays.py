@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,18 @@ from adapters.errors import AdapterError
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Doubles = NDArray[np.float64]
+
+
+class Block(NamedTuple):
+    """One encoder's part of a feature.
+
+    Attributes:
+        width: its numbers, D_m.
+        scale: the encoder's logit scale over that of the whole; 0 for an encoder without text.
+    """
+
+    width: int
+    scale: float
 
 
 def to_numpy(values: Any) -> NDArray[Any]:
@@ -80,6 +92,11 @@ def text_weights(text: Any) -> Floats:
 def text_prompts(text: Any) -> Floats | None:
     """Raw embeddings (C, T, D) of every prompt, NaN where a class has fewer than T; None where `text` has none."""
     return np.asarray(text.features, dtype=np.float32) if hasattr(text, "features") else None
+
+
+def text_blocks(text: Any) -> tuple[Block, ...]:
+    """The encoders that `text` is of, in the order of their blocks; empty where it does not say: one."""
+    return tuple(getattr(text, "blocks", ()))
 
 
 def encode_labels(y: Any, rows: int, classes: int | None) -> tuple[Ints, NDArray[Any]]:

@@ -42,6 +42,7 @@ class Encoder(TypedDict):
     precision: str
     weights_sha256: str
     transform_sha256: str
+    joined: NotRequired[list[dict[str, Any]]]
 
 
 class FittedOn(TypedDict):

@@ -35,6 +35,7 @@ METHODS: Named[type[Head]] = Named(
         "cross-modal": "adapters.heads.cross_modal.cross_modal:CrossModal",
         "gated": "adapters.heads.gated:Gated",
         "instruct": "adapters.heads.instruct:Instruct",
+        "mixture": "adapters.heads.mixture:Mixture",
         "prolip": "adapters.heads.prolip.prolip:ProLIP",
         "reg-linear": "adapters.heads.prolip.reg_linear:RegularizedLinearAdapter",
         "gda": "adapters.heads.gda:GDA",

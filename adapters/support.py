@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.arrays import Floats, Ints, encode_labels, text_prompts, text_weights, to_float32, to_numpy, unit
+from adapters.arrays import (
+    Block,
+    Floats,
+    Ints,
+    encode_labels,
+    text_blocks,
+    text_prompts,
+    text_weights,
+    to_float32,
+    to_numpy,
+    unit,
+)
 from adapters.errors import AdapterError
 
 UNLABELLED = -1
@@ -43,6 +54,7 @@ class Support:
             embeddings.
         image_bias: whether its last row is a bias, which is not trained; the features then end with a 1.
         unlabelled: unit rows (M, D) of images that came without a label; only for heads that take them.
+        blocks: the encoders whose features stand side by side; empty: one.
     """
 
     views: Floats
@@ -55,6 +67,7 @@ class Support:
     image_projection: Floats | None = None
     image_bias: bool = False
     unlabelled: Floats = field(default_factory=_no_rows)
+    blocks: tuple[Block, ...] = ()
 
     @classmethod
     def check(cls, X: Any, y: Any, text: Any, *, unlabelled: bool = False) -> Support:
@@ -84,9 +97,18 @@ class Support:
             raise AdapterError(
                 f"X has {views.shape[2]} columns but text has {weights.shape[1]}; both must come from the same encoder"
             )
-        projection = getattr(text, "projection", None)
-        bias = bool(getattr(text, "image_bias", False))
-        return cls(views, labels, classes, weights, True, text_prompts(text), projection, before, bias)
+        return cls(
+            views,
+            labels,
+            classes,
+            weights,
+            True,
+            text_prompts(text),
+            projection=getattr(text, "projection", None),
+            image_projection=before,
+            image_bias=bool(getattr(text, "image_bias", False)),
+            blocks=text_blocks(text),
+        )
 
     @cached_property
     def unit_views(self) -> Floats:

@@ -15,6 +15,15 @@ SAID = "said"
 """An encoder that was named when embeddings were imported: nothing proves that it made them."""
 
 
+TEXT = "text"
+"""Of an identity: false where the encoder encodes images alone; absent where it has text."""
+
+
+def has_text(encoder: Mapping[str, Any]) -> bool:
+    """Whether an encoder has text."""
+    return bool(encoder.get(TEXT, True))
+
+
 def unknown_encoder(dim: int) -> dict[str, Any]:
     """What an identity says of an encoder that nobody named; its embeddings have D numbers."""
     return {

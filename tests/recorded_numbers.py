@@ -44,6 +44,7 @@ GRIDS = {
     "gated": {"lr": "1e-4,1e-3", "epochs": "20"},
     "instruct": {"lr": "1e-5,1e-4", "epochs": "2"},
     "consistency": {"lr": "1e-4,1e-3", "epochs": "5"},
+    "mixture": {"lr": "1e-3,1e-2", "epochs": "20"},
     "gda": {"alpha": "0.1,1,10"},
     "ss-text": {"alpha": "0.01,0.1,1"},
     "ss-text-u": {"alpha": "0.01,0.1,1"},

@@ -87,6 +87,8 @@ def add(
         return add(_before(saved, report, root), _together(saved, report, classes), out=out, root=root, device=device)
     head = methods.load(saved.path, device=device)
     _check(head, classes)
+    if report.joined:
+        raise AdapterError(f"run {saved.name} was fitted on joined caches, to which no class can be added: fit again")
     cache = with_labels(featcache.open(report.cache), report, None)
     check_cache(head.config, cache, saved.name)
     old = cache.text_set(report.prompts)

@@ -16,6 +16,8 @@ from adapters.auditing.pool import Image, Pool, read_pool
 from adapters.auditing.results import Audit, Leaks
 from adapters.auditing.suspects import judge, suspects
 from adapters.auditing.twins import find_pairs, groups, leaked
+from adapters.joining.joined_cache import JoinedCache, refuse_auto
+from adapters.joining.places import told
 from featcache.places.folder import absolute
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def audit(
         RunError: no such run, or one that was fitted on another cache.
     """
     began = time.perf_counter()
+    refuse_auto(cache, "an audit fits nothing to choose by")
     text = cache.text if prompts is None else cache.text_set(prompts)
     names = tuple(text.class_names)
     pool = read_pool(cache)
@@ -80,10 +83,15 @@ def audit(
         outliers=outliers(pool, judged.distance),
         unreadable=pool.unreadable,
         own_labels=_own_labels(cache),
-        note=cache.caveat,
+        note="; ".join(filter(None, [_joined(cache), cache.caveat])),
         mended=_mended(cache),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def _joined(cache: Cache) -> str:
+    """What was joined; empty for one cache."""
+    return f"joined: {told(cache.joined)}" if isinstance(cache, JoinedCache) else ""
 
 
 def _other_texts(cache: Cache, used: TextFeatures) -> dict[str, Floats]:

@@ -17,6 +17,8 @@ from adapters.bench.results import Results
 from adapters.bench.store import Record, Store, opened
 from adapters.bench.summary import CellName
 from adapters.errors import AdapterError, TaskError
+from adapters.fitting.joint_weights import with_weights
+from adapters.joining.joined_cache import refuse_auto
 from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
 from adapters.selection.regimes import parse_select
@@ -84,6 +86,9 @@ def run(
         raise AdapterError("expected at least one cache, number of shots and seed: type --shots 1,4,16 --seeds 1,2,3")
     if shots == ALL:
         shots, allow_fewer = [max(map(shots_of_all, caches))], True
+    if protocol != DEFAULT_PROTOCOL:
+        for cache in caches:
+            refuse_auto(cache, f"the shots that would choose are not all seen in {protocol}")
     order = None if class_order is None else tuple(class_order)
     regime = None if select is None else parse_select(select)
     settings = Settings(protocol, regime, calibrate, prompts, tasks, order, allow_fewer, device)
@@ -127,8 +132,8 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
         draw = (cell.cache.digest, cell.shots, cell.seed)
         if drawn is None or drawn[0] != draw:  # the cells of one draw follow each other
             drawn = draw, cell.draw()
-        task = drawn[1]
         try:
+            task = with_weights(drawn[1], cell.recipe, cell.seed)
             parts = cell.compute(task)
         except TaskError as error:
             if not cell.targets:
@@ -138,7 +143,7 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
             # One method that diverges or runs out of memory must not cost the others their table.
             failures.append(f"FAILED {cell}: {' '.join(str(error).split()) or type(error).__name__}")
         else:
-            store.add(cell, [Record.of(cell, part, task.notes) for part in parts])
+            store.add(cell, [Record.of(cell, part, task) for part in parts])
             if time.monotonic() - written > SECONDS_BETWEEN_TABLES:
                 store.write_tables()
                 written = time.monotonic()

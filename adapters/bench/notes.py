@@ -47,6 +47,7 @@ def notes(
         f"the difference contains 0 in a paired bootstrap ({RESAMPLES:,} resamples of {sampled}, the same for all "
         "methods; not corrected for the number of methods).",
     ]
+    found += _joined(records)
     found += filter(None, [PROTOCOLS[settings.protocol].about(settings)])
     used = dict.fromkeys(record.row.how for record in records)
     found += [f"{MARKS[how]} {HOW[how]}." for how in HOW if how in used and how in MARKS]
@@ -63,6 +64,14 @@ def notes(
             "text or adapted online, they are as the encoder scales them."
         )
     return [*found, *_of_rows(records), *failures]
+
+
+def _joined(records: Sequence[Record]) -> list[str]:
+    """Which caches were joined with which weights."""
+    every = list(dict.fromkeys(record.row.joined for record in records if record.row.joined))
+    if len(every) < 2:
+        return [f"Joined: {each}." for each in every]
+    return [f"Joined with weights of each fit's own, which stand in the column joined; the first: {every[0]}."]
 
 
 def _chosen(settings: Settings) -> str:

@@ -28,7 +28,10 @@ from filelock import FileLock, Timeout
 from adapters.bench.cells import Cell
 from adapters.bench.protocols.learning import Part
 from adapters.errors import RunError
+from adapters.joining.joined_cache import JoinedCache
+from adapters.joining.places import told
 from adapters.show.tidy import tidy_files
+from adapters.tasks.task import Task
 from featcache.places.whole import make_folder, remove_partial_files, write_all, write_whole
 from featcache.records import checked, parse_json, sealed, unsealed
 from featcache.utc import now
@@ -46,7 +49,8 @@ class Row:
 
     `params` are the hyper-parameters as asked for, `hyperparameters` as used after selection, both as JSON. `how` is a
     key of `adapters.bench.protocols.learning.HOW`. `key` is the cell's; the other names are those of `Part` and of a
-    report. `labels_digest` is that of mended labels; empty: they are the data set's own.
+    report. `labels_digest` is that of mended labels; empty: they are the data set's own. `joined`: which caches were
+    joined with which weights; empty: it is one cache.
     """
 
     protocol: str
@@ -81,6 +85,7 @@ class Row:
     created: str
     key: str
     labels_digest: str = ""
+    joined: str = ""
 
 
 class Large(TypedDict):
@@ -115,8 +120,8 @@ class Record:
     correct: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, cell: Cell, part: Part, task_notes: tuple[str, ...]) -> Record:
-        """A part of a cell that was just computed."""
+    def of(cls, cell: Cell, part: Part, task: Task) -> Record:
+        """A part of a cell that was just computed on a task."""
         identity, cache = cell.identity, cell.cache
         row = Row(
             protocol=identity["protocol"],
@@ -144,13 +149,14 @@ class Record:
             seconds_predict=round(part.seconds_predict, 6),
             parameters=part.parameters,
             how=part.how,
-            note="; ".join((*part.notes, *task_notes)),
+            note="; ".join((*part.notes, *task.notes)),
             params=json.dumps(identity["hyperparameters"], sort_keys=True),
             hyperparameters=json.dumps(part.hyperparameters, sort_keys=True),
             version=package_version(),
             created=now(timespec="milliseconds"),
             key=cell.key,
             labels_digest=cache.mended.digest if cache.mended else "",
+            joined=told(task.cache.joined) if isinstance(task.cache, JoinedCache) else "",
         )
         return cls(row, part.reliability, part.tested, part.correct)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.caches import open_caches
 from adapters.commands.shared.html_option import Html, check_html, write_page
-from adapters.commands.shared.shared_options import Labels, Prompts
+from adapters.commands.shared.shared_options import Joined, Labels, Prompts, Weights
+from adapters.joining.places import typed
 from adapters.show.numbers import MISSING, percent
 from adapters.show.output_files import check_output
 from featcache.commands.shared.options import Device, Json, Root
@@ -34,6 +35,8 @@ def audit(
         str | None,
         typer.Argument(metavar="[CACHE]", help="A cache's name, folder or URL. Default: the one extracted last."),
     ] = None,
+    others: Joined = None,
+    weights: Weights = None,
     labels: Labels = None,
     run: Annotated[
         str | None, typer.Option(help="A saved head to tell the accuracy of without leaks. Default: zero-shot.")
@@ -57,7 +60,7 @@ def audit(
     check_html(html)
     if csv:
         check_output(csv, "--csv")
-    opened = open_cache(cache, root, labels)
+    opened = open_caches([*filter(None, [cache]), *(others or [])], weights, root, labels)
     found = audit(opened, prompts=prompts, run=run, root=root, device=device)
     if csv:
         found.to_csv(csv)
@@ -82,12 +85,12 @@ def audit_page(found: Audit, csv: Path | None = None, root: str | None = None) -
     parts += _twins(found)
     parts += _names(found)
     parts += _outliers(found)
-    cache = shlex.quote(found.cache)
+    cache = typed(found.cache_path, found.cache)
     if csv is None:
         labels = f" --labels {shlex.quote(found.labels['file'])}" if found.labels else ""
-        next_step = f"adapters audit {cache}{labels} --csv FILE"
+        next_step = f"adapters audit {cache.removeprefix('--cache ')}{labels} --csv FILE"
     else:
-        next_step = f"adapters fit --shots 4 --cache {cache} --labels {shlex.quote(str(csv))}"
+        next_step = f"adapters fit --shots 4 {cache} --labels {shlex.quote(str(csv))}"
     return Page([*parts, Facts([("next", Typed(next_step + again(root)))])])
 
 

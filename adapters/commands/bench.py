@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapters.bench.formats.formats import FORMATS, ON_SCREEN
 from adapters.bench.protocols.protocols import DEFAULT_PROTOCOL, PROTOCOLS
-from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.caches import open_cache, open_caches
 from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import (
     AllowFewer,
@@ -17,13 +17,18 @@ from adapters.commands.shared.shared_options import (
     Prompts,
     Seeds,
     Shots,
+    Weights,
     draws_given,
     select_option,
 )
+from adapters.errors import AdapterError
 from adapters.show.output_files import check_output
 from featcache.commands.shared.choices import choice
 from featcache.commands.shared.options import Device, Json, Root
 from featcache.commands.shared.show import show, tell
+
+if TYPE_CHECKING:
+    from featcache.cache.reading import Cache
 
 
 def bench(
@@ -37,6 +42,11 @@ def bench(
             "cross-dataset the first is fitted on, and the others are only tested on."
         ),
     ] = None,
+    join: Annotated[
+        bool,
+        typer.Option("--join", help="Join the caches, of the same images by different encoders, into one table."),
+    ] = False,
+    weights: Weights = None,
     protocol: Annotated[str, choice(of=PROTOCOLS, help="On which classes and caches heads are fitted, and tested.")] = (
         DEFAULT_PROTOCOL
     ),
@@ -81,7 +91,7 @@ def bench(
         check_output(plot, "--plot")
     results = run(
         methods,
-        caches=[open_cache(name, root, labels) for name in cache or [""]],
+        caches=_opened(cache, weights, root, labels, join=join),
         shots=asked,
         seeds=several,
         select=select,
@@ -102,3 +112,14 @@ def bench(
     write_page(html, lambda: (bench_html(results.to_json()), None))
     kept = f"results.csv, .parquet and .json are in {results.folder}"
     tell(f"{results.ran} cells computed, {results.found} found done; {kept}")
+
+
+def _opened(
+    names: list[str] | None, weights: str | None, root: str | None, labels: Path | None, *, join: bool
+) -> list[Cache]:
+    """One cache a table."""
+    if join:
+        return [open_caches(names, weights, root, labels)]
+    if weights is not None:
+        raise AdapterError(f"--weights {weights} given without --join: type --join --cache A --cache B")
+    return [open_cache(name, root, labels) for name in names or [""]]

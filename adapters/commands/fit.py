@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.caches import open_cache, open_caches
 from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.next_step import next_step
 from adapters.commands.shared.shared_options import (
     AllowFewer,
+    Joined,
     Labels,
-    OneCache,
     Prior,
     Prompts,
     Transductive,
+    Weights,
     numbers,
     select_option,
     shots_given,
 )
+from adapters.joining.places import told
 from adapters.methods import DEFAULT
 from adapters.show.answers_told import answers_told
 from adapters.show.numbers import MISSING, percent, points, shots_of, within
@@ -52,7 +54,8 @@ def fit(
     seeds: Annotated[
         str | None, typer.Option(help="Instead of --seed: several, such as 1,2,3; all are told, the first is saved.")
     ] = None,
-    cache: OneCache = None,
+    cache: Joined = None,
+    weights: Weights = None,
     select: Annotated[
         str | None,
         select_option(
@@ -116,7 +119,7 @@ def fit(
     params = parse_options(method, words)
     several = [seed] if seeds is None else numbers("--seeds", seeds)
     options: dict[str, Any] = dict(
-        cache=open_cache(cache, root, labels),
+        cache=open_caches(cache, weights, root, labels),
         shots=shots_given(shots),
         select=select,
         params=params,
@@ -244,6 +247,8 @@ def _facts(report: Report, root: str | None) -> list[tuple[str, str]]:
     by = report.regime.meaning if report.explanation is None else "the shots, held out in turn: the weights above"
     facts.append(("chosen by", by))
     facts.append(("cache", f"{report.cache_name} (prompts: {report.prompts})"))
+    if report.joined is not None:
+        facts.append(("joined", told(report.joined)))
     if report.labels is not None:
         facts.append(("labels", f"mended by {report.labels['file']}"))
     if report.note:

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from adapters.commands.shared.caches import open_cache
+from adapters.commands.shared.caches import open_caches
 from adapters.commands.shared.html_option import Html, check_html, write_page
 from adapters.commands.shared.shared_options import (
     AllowFewer,
+    Joined,
     Labels,
     Method,
-    OneCache,
     Prompts,
     Seeds,
     Shots,
+    Weights,
     draws_given,
     select_option,
 )
@@ -31,7 +32,8 @@ def search(
     method: Method,
     shots: Shots = "1,2,4,8,16",
     seeds: Seeds = "1,2,3",
-    cache: OneCache = None,
+    cache: Joined = None,
+    weights: Weights = None,
     select: Annotated[str, select_option("What chooses.")] = SUPPORT.name,
     halving: Annotated[
         bool,
@@ -70,7 +72,7 @@ def search(
     results = run(
         method,
         parse_grid(method, words),
-        cache=open_cache(cache, root, labels),
+        cache=open_caches(cache, weights, root, labels),
         shots=asked,
         seeds=several,
         select=select,

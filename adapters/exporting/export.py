@@ -148,6 +148,8 @@ def _encoder(head: Head, saved: SavedRun) -> Encoder:
     if "encoder" not in head.config:
         raise RunError(f"run {saved.name} does not say its encoder: export it without --with-encoder")
     identity = head.config["encoder"]
+    if "joined" in identity:
+        raise AdapterError(f"run {saved.name} has {len(identity['joined'])} encoders: export it without --with-encoder")
     encoder = encoder_of(identity, device="cpu", precision="fp32")
     check_encoder(identity, encoder.identity, saved.name)
     return encoder
@@ -210,6 +212,9 @@ def _notes(head: Head, encoder: Encoder | None) -> list[str]:
         notes.append(
             "none of these (--reject) and sets of classes (--coverage) are not in the file: adapters predict gives them"
         )
+    if "joined" in head.config.get("encoder", {}):
+        weights = ", ".join(f"{weight:g}" for weight in head.config["encoder"]["weights"])
+        notes.append(f"features are the encoders' unit rows side by side, each times the root of its weight: {weights}")
     if encoder is not None and (precision := head.config["encoder"]["precision"]) != "fp32":
         notes.append(f"the encoder is in fp32, the run's cache in {precision}: probabilities differ in the last digits")
     if encoder is not None and encoder.draft is not None:

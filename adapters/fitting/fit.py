@@ -21,8 +21,10 @@ from adapters.answers.answers import Answers, told_of
 from adapters.answers.shares import check_shares
 from adapters.errors import AdapterError, TaskError
 from adapters.fitting.examination import examine, refit_told
+from adapters.fitting.joint_weights import with_weights
 from adapters.fitting.recipe import Recipe, hyperparameters, jsonable
 from adapters.fitting.saving import save_run, target
+from adapters.joining.joined_cache import JoinedCache
 from adapters.runs.folder import check_replaceable
 from adapters.runs.mirror import push
 from adapters.runs.report import Report
@@ -92,7 +94,7 @@ def fit(
 
     Args:
         method: name of a method (`adapters.methods`).
-        cache: an opened cache.
+        cache: an opened cache, or several joined (`adapters.join`).
         shots: images a class, K >= 1; "all": every labelled training image, of classes as large as they are.
         seed: of the draw, and of the training unless `params` has another.
         select: selection regime; what may choose hyper-parameters. None: the method's own default.
@@ -148,7 +150,7 @@ def fit(
         fitted.report,
         target(fitted.report, fitted.configuration, out, root),
         text=fitted.task.text,
-        cache=cache,
+        cache=fitted.task.cache,
         index_content=fitted.index_content,
         answers=fitted.answers,
     )
@@ -203,13 +205,15 @@ def fit_and_score(
         raise TaskError(f"--refit needs a val split with labels, which cache {cache.name} lacks: leave it out")
     for other in meta_train:
         _check_online(recipe.head_class, cache, other)
-    asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
-    if isinstance(asked, BoundToEncoder):
-        asked.check_encoder(cache.encoder, cache.name)
     base = [Task.sample(other, shots=shots, seed=seed, allow_fewer=allow_fewer) for other in meta_train]
     for each in base:
         each.support.inputs  # noqa: B018  # read now: fitting must not wait for the disk
     seconds = {"load": clock.lap()}
+    asked_of, task = cache, with_weights(task, recipe, seed)
+    cache = task.cache
+    asked = recipe.build(logit_scale=float(task.text.logit_scale), seed=seed)
+    if isinstance(asked, BoundToEncoder):
+        asked.check_encoder(cache.encoder, cache.name)
     chosen = recipe.choose(asked, task)
     rows = learnt_from(chosen, task)
     first = head = _fit(chosen, rows, task, base)
@@ -276,11 +280,12 @@ def fit_and_score(
         refit=refit_told(task, first) if refit else None,
         class_counts=class_counts.tolist(),
         together=seen_together,
+        joined=cache.joined if isinstance(cache, JoinedCache) else None,
     )
     configuration = {
         "hyperparameters": hyperparameters(asked),  # as asked for: the name must not depend on what was chosen
         "indices": digest,
-        "cache": cache.digest,
+        "cache": asked_of.digest,
         "prompts": [task.text.name, task.text.prompts],
         **({"meta_train": [other.digest for other in meta_train]} if meta_train else {}),
         **({"calibrate": True} if calibrate else {}),

@@ -36,7 +36,7 @@ def fit(
 
     Args:
         method: name of a method (`adapters list`).
-        cache: an opened cache.
+        cache: an opened cache, or several joined (`adapters.join`).
         shots: images a class, K >= 1, or "all": every labelled training image.
         seed: of the draw and of the training.
         select: what may choose hyper-parameters: none, support, val-kshot, val, oracle. None: the method's own.

@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adapters.joining.places import placed_at
 from featcache.errors import DataError, FeatcacheError, in_a_line
 
 if TYPE_CHECKING:
@@ -130,11 +131,12 @@ class Pictures:
 
 
 def pictures_at(cache: str) -> Pictures:
-    """Of the data set of the cache at that place, which may be gone."""
+    """Of the data set of the cache at that place, which may be gone; of joined caches that of the first."""
     import featcache
 
     try:
-        return pictures_of(featcache.open(cache).manifest)
+        placed = placed_at(cache)
+        return pictures_of(featcache.open(placed[0].location if placed else cache).manifest)
     except FeatcacheError as error:
         return Pictures(None, in_a_line(error))
 

@@ -32,6 +32,7 @@ from featcache.records import digest
 
 if TYPE_CHECKING:
     from adapters.head import Head
+    from adapters.predicting.joined_stream import JoinedStream
     from adapters.together.adjusted import Adjusted
     from adapters.together.asked import Asked
     from featcache.encoding.given import Given
@@ -104,7 +105,7 @@ class Predictor:
         self,
         head: Head,
         answers: Answers,
-        stream: ImageStream,
+        stream: ImageStream | JoinedStream,
         class_names: Sequence[str],
         *,
         run: Path,
@@ -154,11 +155,18 @@ class Predictor:
             raise RunError(
                 message + "head.save(folder, class_names=list(cache.class_names), encoder=dict(cache.encoder))"
             )
+        from adapters.predicting.joined_stream import load_joined
         from featcache.encoding.speed import default_batch_size
         from featcache.encoding.stream import ImageStream
 
         answers = read_answers(saved.path / ANSWERS, config)
         identity = config["encoder"]
+        if "joined" in identity:
+            if model or pretrained:
+                raise RunError(f"run {saved.name} has several encoders: --model and --pretrained name only one")
+            joined, note = load_joined(identity["joined"], saved.name, device=device, reuse=reuse, root=root)
+            name = f"{identity['architecture']} ({identity['pretrained']})"
+            return cls(head, answers, joined, config["class_names"], run=saved.path, model=name, note=note)
         before = head.sees == "pre-projection"
         encoder, note = load_encoder(
             identity, saved.name, device=device, model=model, pretrained=pretrained, keep=before
@@ -264,8 +272,8 @@ class Predictor:
 
     def _seen(self, features: Floats) -> Floats:
         """Of what the encoder gives, what the head sees."""
-        encoder = self._stream.encoder
-        return before_it(features[:, encoder.dim :], encoder.projections) if encoder.projections else features
+        projections = self._stream.projections
+        return before_it(features[:, -len(projections["image"]) :], projections) if projections else features
 
     def _told(self, embeddings: Floats) -> list[_Told]:
         """What the head says of each of B embeddings, at most a batch."""

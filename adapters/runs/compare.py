@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import featcache
 from adapters.errors import RunError
+from adapters.joining.joined_cache import JoinedCache
+from adapters.joining.opening import open_place
 from adapters.methods import load
 from adapters.metrics import Difference, difference
 from adapters.runs.catalogue import find_run
@@ -19,7 +20,7 @@ from adapters.runs.opened import check_cache
 from adapters.runs.report import Report
 from adapters.scores import Scores, logits_in_blocks, score_logits
 from adapters.tasks.seen import seen_by
-from adapters.tasks.split_rows import read_split
+from adapters.tasks.split_rows import SplitRows, read_split
 
 if TYPE_CHECKING:
     from featcache.cache.reading import Cache
@@ -89,7 +90,7 @@ def compare(
     """Score saved runs again on the test split of their cache, and compare them with the first.
 
     Args:
-        runs: folders of runs, or names, at least two; all fitted on one cache.
+        runs: folders of runs, or names, at least two; all fitted on one cache, or on joined caches of its images.
         cache: an opened cache; None opens the one that the first run was fitted on.
         labels: a file of mended labels to score all on; None: those that they were fitted with.
         root: where runs are looked for.
@@ -105,24 +106,34 @@ def compare(
     if twice := [each.name for i, each in enumerate(saved) if each.path in [other.path for other in saved[:i]]]:
         raise RunError(f"{twice[0]} is given twice: give each run once")
     reports = [each.require_report() for each in saved]
-    cache = featcache.open(reports[0].cache) if cache is None else cache
+    cache = open_place(reports[0].cache) if cache is None else cache
     given = labels is not None or cache.mended is not None
     if not given and len({labels_digest(report) for report in reports}) > 1:
         raise RunError("the runs were fitted with different labels: type --labels FILE with those to score all on")
     cache = with_labels(cache, reports[0], labels)
-    test = read_split(cache, "test")
     found: list[Compared] = []
-    first: np.ndarray | None = None
+    first: tuple[np.ndarray, SplitRows] | None = None
     for each, report in zip(saved, reports, strict=True):
         head = load(each.path, device=device)
-        check_cache(head.config, cache, each.name)
-        seen = seen_by(type(head), cache)
-        (logits,) = logits_in_blocks((head,), (test if seen is cache else read_split(seen, "test")).blocks())
+        own = _cache_of(report, cache)
+        check_cache(head.config, own, each.name)
+        test = read_split(seen_by(type(head), own), "test")
+        if first is not None and not np.array_equal(first[1].ids, test.ids):
+            raise RunError(f"run {each.name} has other test images than {saved[0].name}: compare runs of one data set")
+        (logits,) = logits_in_blocks((head,), test.blocks())
         right = logits.argmax(1) == test.labels
-        less = None if first is None else difference(right, first)
-        first = right if first is None else first
+        less = None if first is None else difference(right, first[0])
+        first = (right, test) if first is None else first
         found.append(Compared(str(each.path), report, score_logits(logits, test.labels), less))
     return Comparison(tuple(found), _differing(reports), cache.mended.told if cache.mended else None)
+
+
+def _cache_of(report: Report, cache: Cache) -> Cache:
+    """The cache that a run is scored on: where caches are joined its own, with the labels of the others."""
+    if report.cache_digest == cache.digest or not (report.joined or isinstance(cache, JoinedCache)):
+        return cache
+    own = open_place(report.cache)
+    return own if cache.mended is None else own.relabelled(cache.mended.file)
 
 
 def _differing(reports: Sequence[Report]) -> dict[str, list[Any]]:

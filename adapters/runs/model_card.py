@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.joining.places import told
 from adapters.runs.report import Report
 from adapters.show.numbers import points, shots_of, within
 from adapters.tasks.all_shots import ALL
@@ -16,6 +17,8 @@ from featcache.show.markdown import escaped
 if TYPE_CHECKING:
     from featcache.cache.text_sets import TextFeatures
 
+UNTOLD = ("transform", "joined")
+"""Of an encoder's identity: too long for a card; config.json has it."""
 PROMPTS_SHOWN = 3  # of the first class; config.json has them all
 
 
@@ -109,7 +112,8 @@ def _provenance(report: Report, text: TextFeatures, encoder: Mapping[str, Any]) 
         ("data set", f"{escaped(report.dataset)}, {report.classes} classes"),
         ("cache", f"{report.cache_name}, digest `{report.cache_digest}`"),
         ("prompts", f"set {report.prompts}; the first class: {prompts}"),
-        *((f"encoder: {key.replace('_', ' ')}", f"`{value}`") for key, value in encoder.items() if key != "transform"),
+        *([("joined", told(report.joined))] if report.joined else []),
+        *((f"encoder: {key.replace('_', ' ')}", f"`{value}`") for key, value in encoder.items() if key not in UNTOLD),
         ("seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in report.seconds.items())),
         ("made", report.created),
     ]

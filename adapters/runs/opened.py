@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import featcache
 from adapters.answers.answers import Answers
 from adapters.answers.files import read_answers
 from adapters.errors import RunError
 from adapters.head import Head
+from adapters.joining.opening import open_place
 from adapters.methods import load
 from adapters.runs.catalogue import find_run
 from adapters.runs.folder import ANSWERS, INDICES
@@ -70,7 +70,7 @@ def open_run(
     head = load(saved.path, device=device)
     answers = read_answers(saved.path / ANSWERS, head.config)
     if cache is None:
-        cache = featcache.open(report.cache)
+        cache = open_place(report.cache)
     check_cache(head.config, cache, saved.name)
     cache = seen_by(type(head), with_labels(cache, report, labels))
     return OpenedRun(saved.path, report, head, answers, cache)

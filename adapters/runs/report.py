@@ -61,6 +61,9 @@ class Report:
         class_counts: images of each class that the head learned from; None: not known.
         together: of the head on the test split seen together (`--prior`, `--transductive`): `how`, what must be `said`
             beside its numbers, `images` seen, `shares` of the classes, and its `scores`; None: that was not asked for.
+        joined: of joined caches the `parts`, each with `cache`, `digest`, `model`, `pretrained`, `weight` and whether
+            it has `text`; `chosen_by`, how the weights came about, and `auto`, whether rows chose them; None: it is one
+            cache.
         remarks: what is true of these numbers and should be known (`adapters.runs.remarks`).
     """
 
@@ -101,6 +104,7 @@ class Report:
     added: dict[str, Any] | None = None
     class_counts: list[int] | None = None
     together: dict[str, Any] | None = None
+    joined: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         test, baseline = (f"{100 * (self.accuracy[name] or 0):.2f} %" for name in ("test", "zero_shot"))

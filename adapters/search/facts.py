@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from adapters.joining.joined_cache import JoinedCache
+from adapters.joining.places import told
 from adapters.search.draws import Draw
 from adapters.search.final import Final
 from adapters.search.grid import Grid, Setting
@@ -31,6 +33,7 @@ class Facts:
         cache: where it is; `cache_name` and `cache_digest` what identifies it.
         version: of featcache.
         labels: of mended labels the file; `labels_digest` of what it says; empty: they are the data set's own.
+        joined: what was joined with which weights, in a line; empty: it is one cache.
         every: whether the shots are all labelled training images.
     """
 
@@ -50,6 +53,7 @@ class Facts:
     version: str
     labels: str = ""
     labels_digest: str = ""
+    joined: str = ""
     every: bool = False
 
     @property
@@ -79,6 +83,7 @@ class Facts:
             version=package_version(),
             labels=cache.mended.file if cache.mended else "",
             labels_digest=cache.mended.digest if cache.mended else "",
+            joined=told(cache.joined) if isinstance(cache, JoinedCache) else "",
             every=every,
         )
 

@@ -34,8 +34,8 @@ OUTCOMES = "outcomes.json"
 """What an interrupted search found; removed when it is done."""
 SECONDS_BETWEEN = 2.0
 """Of keeping that."""
-LABELS = ("labels", "labels_digest")
-"""Facts that a folder's name depends on only where labels were mended."""
+WHERE_SAID = ("labels", "labels_digest", "joined")
+"""Facts that a folder's name depends on only where there are any."""
 _TYPES = dict.fromkeys(("alpha_lo", "alpha_hi", "selection_accuracy", "test_accuracy"), "float")
 _TYPES["stopped_at"] = "int"
 
@@ -46,7 +46,7 @@ def folder_for(facts: Facts, out: Path | str | None, root: str | None) -> Path:
     Raises:
         RunError: it cannot be made.
     """
-    said = {name: value for name, value in asdict(facts).items() if name not in LABELS or value}
+    said = {name: value for name, value in asdict(facts).items() if name not in WHERE_SAID or value}
     asked = json.dumps(said, sort_keys=True, default=str)
     name = slug(f"{facts.cache_name}-{facts.method}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}")
     return made(local_home(root) / "search" / name if out is None else Path(out).expanduser(), "--out")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.joining.places import typed
 from adapters.metrics import paired_interval
 from adapters.search.facts import Chosen, Facts
 from adapters.search.grid import Grid, Setting
@@ -100,7 +101,7 @@ class Results:
         one = of_most[0]
         options = " ".join(f"--{name.replace('_', '-')} {str(value).lower()}" for name, value in one.setting.items())
         shots = ALL if self.facts.every else one.shots
-        draw = f"--shots {shots} --seed {one.seed} --select none --cache {self.facts.cache_name}"
+        draw = f"--shots {shots} --seed {one.seed} --select none {typed(self.facts.cache, self.facts.cache_name)}"
         draw += f" --labels {shlex.quote(self.facts.labels)}" if self.facts.labels else ""
         return f"adapters fit {self.facts.method} {draw} {options}"
 

@@ -14,6 +14,7 @@ from adapters.errors import AdapterError
 from adapters.fitting.code import code_digest
 from adapters.fitting.recipe import Recipe, build
 from adapters.head import Head
+from adapters.joining.joined_cache import refuse_auto
 from adapters.methods import METHODS
 from adapters.search.choice import choose
 from adapters.search.draws import Draw, draw_all
@@ -88,6 +89,7 @@ def run(
         raise AdapterError(f"--select {regime.name} given, under which nothing is chosen; {typed}")
     if not shots or not seeds:
         raise AdapterError("expected at least one number of shots and one seed: type --shots 1,4,16 --seeds 1,2,3")
+    refuse_auto(cache, "a search chooses a head's settings alone")
     every = shots == ALL
     if shots == ALL:
         shots, allow_fewer = [shots_of_all(cache)], True

@@ -102,6 +102,8 @@ def suggest(
 
 def _of_run(run: str | Path, cache: Cache, root: str | None, device: str) -> tuple[Head, str, Cache]:
     """A saved head, its name, and the cache with the labels that it was fitted with, unless others were given."""
+    from adapters.joining.opening import open_place
+    from adapters.joining.places import placed_at
     from adapters.methods import load
     from adapters.runs.catalogue import find_run
     from adapters.runs.its_labels import with_labels
@@ -109,9 +111,12 @@ def _of_run(run: str | Path, cache: Cache, root: str | None, device: str) -> tup
     from adapters.tasks.seen import seen_by
 
     saved = find_run(run, root=root)
-    head = load(saved.path, device=device)
+    head, report = load(saved.path, device=device), saved.require_report()
+    if cache.name in [each.name for each in placed_at(report.cache)]:  # one of those that the run was fitted on
+        joined = open_place(report.cache)
+        cache = joined if cache.mended is None else joined.relabelled(cache.mended.file)
     check_cache(head.config, cache, saved.name)
-    return head, saved.name, seen_by(type(head), with_labels(cache, saved.require_report(), None))
+    return head, saved.name, seen_by(type(head), with_labels(cache, report, None))
 
 
 def _unlabelled(cache: Cache, splits: Sequence[str]) -> _Rows:

@@ -53,6 +53,7 @@ class EncoderRecord(TypedDict):
     precision: str
     precision_by: NotRequired[str]
     origin: NotRequired[str]
+    text: NotRequired[bool]
 
 
 class ViewsRecord(TypedDict):

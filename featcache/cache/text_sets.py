@@ -160,6 +160,11 @@ class TextIndex:
         if not class_names:
             raise CacheError(no_classes(self._folder.location))
         chosen = name or self._index["default"]
+        if not self._index["sets"]:
+            raise CacheError(
+                f"the cache {self._folder.location} has no class text: type `featcache text CACHE --templates FILE`; "
+                "or, of an encoder of images alone, join it with a cache that has: --cache A --cache B"
+            )
         if chosen not in self._index["sets"]:
             known = ", ".join(self.names) or "none yet"
             message = f"no prompt set {chosen!r} in {self._folder.location}; there are: {known}; "

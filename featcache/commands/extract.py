@@ -42,8 +42,8 @@ def extract(
     model: Annotated[
         str,
         typer.Option(
-            help="open_clip's name (ViT-B/16), `tiny` (embedded), a local open_clip model directory, or CLIP-MoE's "
-            "checkpoint.",
+            help="open_clip's name (ViT-B/16), `tiny` (embedded), a local open_clip model directory, CLIP-MoE's "
+            "checkpoint, or `timm:NAME` (images alone, to be joined with a cache that has text).",
             rich_help_panel=ENCODER,
         ),
     ],
@@ -337,7 +337,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
         rows.append((warning, "good for measuring speed only; accuracies mean nothing"))
     rows += [("guessed", line) for line in cache.manifest["provenance"].get("told", [])]
     rows += [(Styled("left out", "yellow"), words) for words in left_out_words(cache.manifest)]
-    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.class_names else []
+    rows += [("prompts", f"{cache.text.name}: {cache.text.prompts[0][0]}")] if cache.prompt_sets else []
     rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
         if sum(cache.unlabelled.values()) < sum(cache.rows.values()):
@@ -347,7 +347,7 @@ def extraction_page(report: ExtractionReport, root: str | None) -> Page:
 
 
 def _classes(cache: Cache) -> list[dict[str, Any]]:
-    return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts] if cache.class_names else [])
+    return classes_json(cache.manifest, [prompts[0] for prompts in cache.text.prompts] if cache.prompt_sets else [])
 
 
 def _rows(report: ExtractionReport) -> str:
@@ -399,4 +399,6 @@ def _next_command(cache: Cache, root: str | None) -> str:
     per_class = np.bincount(cache["train"].labels[cache["train"].labelled], minlength=len(cache.class_names))
     if cache.unlabelled and not (len(per_class) and per_class.all()):
         return f"adapters suggest {cache.name} --csv labels.csv{again(root)}"
-    return f"adapters fit --shots {min(4, max(1, int(per_class.min())))} --cache {cache.name}{again(root)}"
+    shots = min(4, max(1, int(per_class.min())))
+    joined = "" if cache.prompt_sets else "--cache ONE_WITH_TEXT "
+    return f"adapters fit --shots {shots} {joined}--cache {cache.name}{again(root)}"

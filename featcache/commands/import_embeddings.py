@@ -127,8 +127,9 @@ def import_page(report: ImportReport, root: str | None) -> Page:
         rows.append((Styled("empty", "yellow"), f"{report.skipped:,} rows; `featcache info {cache.name}` lists them"))
     rows.append(("where", cache.path))
     if {"train", "test"} <= set(cache.splits):
-        rows.append(("next", Typed(f"adapters fit --shots 4 --cache {cache.name}{again(root)}")))
-    shown = classes_json(manifest, [prompts[0] for prompts in cache.text.prompts])
+        joined = "" if cache.prompt_sets else "--cache ONE_WITH_TEXT "
+        rows.append(("next", Typed(f"adapters fit --shots 4 {joined}--cache {cache.name}{again(root)}")))
+    shown = classes_json(manifest, [prompts[0] for prompts in cache.text.prompts] if cache.prompt_sets else [])
     return Page([Facts(rows, title=f"Cache {cache.name}"), *class_words(shown)])
 
 

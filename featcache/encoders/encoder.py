@@ -22,10 +22,12 @@ from PIL import Image
 from featcache.encoders import models
 from featcache.encoders.before_projection import take_off, text_projection
 from featcache.encoders.device import DTYPES, current, resolve_device, resolve_precision
+from featcache.encoders.evaluation import evaluation_of
 from featcache.encoders.image_network import ImageNetwork
 from featcache.encoders.pixels import BytePixels, normalised
 from featcache.encoders.weights import load_model, load_tokenizer, weights_sha256
 from featcache.errors import ModelError
+from featcache.origin import TEXT
 
 TEXT_BATCH = 256
 EXACT, FAST = "exact", "fast"
@@ -65,7 +67,9 @@ class PendingEmbeddings:
 
 
 class Encoder:
-    """An open_clip model, frozen: images and texts in, raw embeddings out. Made by `Encoder.load`.
+    """An open_clip model, frozen: images and texts in, raw embeddings out; or one of timm, for images alone.
+
+    Made by `Encoder.load`.
 
     Threads may share it: it computes one batch after another.
 
@@ -93,7 +97,7 @@ class Encoder:
     def __init__(
         self,
         model: torch.nn.Module,
-        tokenizer: Callable[[list[str]], torch.Tensor],
+        tokenizer: Callable[[list[str]], torch.Tensor] | None,
         info: models.ModelInfo,
         *,
         device: torch.device,
@@ -102,24 +106,20 @@ class Encoder:
         note: str = "",
         keep: bool = False,
     ) -> None:
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-
-        preprocess = PreprocessCfg(**model.visual.preprocess_cfg)  # type: ignore[arg-type, union-attr]
+        evaluation = evaluation_of(model)
         how = {} if decode == EXACT else {"decode": decode}
-        transform = json.dumps({**model.visual.preprocess_cfg, **how}, sort_keys=True)  # type: ignore[dict-item, union-attr]
-        logit_scale, logit_bias = model.logit_scale, getattr(model, "logit_bias", None)
-        assert isinstance(logit_scale, torch.Tensor)
+        transform = json.dumps({**evaluation.settings, **how}, sort_keys=True)
+        logit_scale, logit_bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
         self.device, self.note = device, note
         self.dim = info.dim
         self.image_size = info.image_size
-        self.logit_scale = float(logit_scale.detach().double().exp())
+        self.logit_scale = 1.0 if logit_scale is None else float(logit_scale.detach().double().exp())
         self.logit_bias = None if logit_bias is None else float(logit_bias.detach())
-        self.transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(preprocess, is_train=False)
+        self.transform: Callable[[Image.Image], torch.Tensor] = evaluation.transform
         self.pixels = BytePixels.of(self.transform)
-        size = preprocess.size
-        self.input_size = (size, size) if isinstance(size, int) else (size[0], size[1])
-        self.draft = None if decode == EXACT else min(self.input_size)
-        self.mean, self.std = tuple(preprocess.mean), tuple(preprocess.std)
+        self.input_size = evaluation.size
+        self.draft = None if decode == EXACT else evaluation.short
+        self.mean, self.std = evaluation.mean, evaluation.std
         self.identity: Mapping[str, Any] = {
             "architecture": info.architecture,
             "pretrained": info.pretrained,
@@ -132,8 +132,7 @@ class Encoder:
             "transform_sha256": hashlib.sha256(transform.encode()).hexdigest(),
             "precision": precision,
             **({} if precision == "fp32" else {PRECISION_BY: "weights"}),
-            "tokenizer": type(tokenizer).__name__,
-            "context_length": int(tokenizer.context_length),  # type: ignore[attr-defined]
+            **_of_tokenizer(tokenizer),
         }
         self._model = model.to(device).eval().requires_grad_(False)
         self._model.visual.to(DTYPES[precision])
@@ -163,8 +162,8 @@ class Encoder:
         """Load a model, its weights and its tokenizer.
 
         Args:
-            model: An open_clip architecture, `tiny`, a local open_clip directory, `hf-hub:owner/name`, or CLIP-MoE's
-                checkpoint.
+            model: An open_clip architecture, `tiny`, a local open_clip directory, `hf-hub:owner/name`, CLIP-MoE's
+                checkpoint, or `timm:NAME`.
             pretrained: A tag, a checkpoint file, `random`, or None: `openai` where the architecture has it.
             device: `auto` (cuda, then mps, then cpu) or a torch device.
             precision: Of the image tower, its weights and what they compute: `fp32`, `fp16`, `bf16`; `auto` is fp16
@@ -251,7 +250,13 @@ class Encoder:
 
         Returns:
             (P, D) float32, raw: not normalised.
+
+        Raises:
+            ModelError: It is an encoder of images alone.
         """
+        if self._tokenizer is None:
+            name = self.identity["architecture"]
+            raise ModelError(f"{name} encodes images alone: join its cache with one that has text, --cache A --cache B")
         embeddings = np.zeros((len(prompts), self.dim), np.float32)
         for start in range(0, len(prompts), TEXT_BATCH):
             tokens = self._tokenizer(list(prompts[start : start + TEXT_BATCH])).to(self.device)
@@ -259,6 +264,14 @@ class Encoder:
                 features = self._model.eval().encode_text(tokens, normalize=False)  # type: ignore[operator]
             embeddings[start : start + len(tokens)] = features.float().cpu().numpy()
         return embeddings
+
+
+def _of_tokenizer(tokenizer: object) -> dict[str, Any]:
+    """What an identity says of a tokenizer, or that there is none (`featcache.origin.has_text`)."""
+    if tokenizer is None:
+        return {TEXT: False}
+    length: int = tokenizer.context_length  # type: ignore[attr-defined]
+    return {"tokenizer": type(tokenizer).__name__, "context_length": int(length)}
 
 
 def _nothing() -> None:

@@ -1,9 +1,9 @@
 """Names and tags: which encoder is meant, and what it is, without its weights.
 
 A model is named as people write it: an open_clip architecture (`ViT-B/16`, `ViT-L/14@336px`), `tiny` (embedded), a
-local open_clip directory (`open_clip_config.json` beside the weights), `hf-hub:owner/name`, or a checkpoint of
-CLIP-MoE (the file, or a directory with that file alone). Its weights are a pretrained tag, a checkpoint file, or
-`random`; directories, hub models and CLIP-MoE have their own.
+local open_clip directory (`open_clip_config.json` beside the weights), `hf-hub:owner/name`, a checkpoint of CLIP-MoE
+(the file, or a directory with that file alone), or `timm:NAME`, which has no text. Its weights are a pretrained tag, a
+checkpoint file, or `random`; directories, hub models, CLIP-MoE and timm's have their own.
 
 QuickGELU: whether a checkpoint was trained with `x * sigmoid(1.702 x)` in place of GELU belongs to the *tag*, and
 open_clip (3.3) keeps it there: `get_pretrained_cfg(architecture, tag)["quick_gelu"]`. Building `ViT-B-16` with the
@@ -29,6 +29,8 @@ TINY = "tiny"
 LOCAL, HUB, RANDOM = "local", "hub", "random"  # what stands for a tag where there is none
 DEFAULT_TAG = "openai"
 _LOCAL_DIR, _HF_HUB = "local-dir:", "hf-hub:"  # open_clip's schema prefixes
+VISION = "timm:"
+"""What the names of encoders of images alone begin with."""
 _QUICKGELU = "-quickgelu"
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _CONFIG = "open_clip_config.json"
@@ -68,7 +70,9 @@ def canonical(model: str, pretrained: str | None = None) -> tuple[str, str]:
         return architecture, RANDOM
     if pretrained is not None and _is_path(pretrained):
         return architecture, str(Path(pretrained).expanduser().resolve())
-    default = HUB if architecture.startswith(_HF_HUB) else LOCAL if is_directory(architecture) else DEFAULT_TAG
+    default = (
+        HUB if architecture.startswith((_HF_HUB, VISION)) else LOCAL if is_directory(architecture) else DEFAULT_TAG
+    )
     return architecture, default if pretrained is None else pretrained.lower().replace("-", "_")
 
 
@@ -88,6 +92,10 @@ def describe(model: str, pretrained: str | None = None) -> ModelInfo:
         config, tags = _hub_config(architecture), (HUB,)
     elif (file := checkpoint(architecture)) is not None:
         config, tags = _checkpoint_config(file), (LOCAL,)
+    elif is_vision(architecture):
+        from featcache.encoders.vision import vision_config
+
+        config, tags = dict(vision_config(architecture)), (HUB,)
     elif is_directory(architecture):
         config, tags = _directory_config(directory(architecture)), (LOCAL,)
     else:
@@ -95,7 +103,7 @@ def describe(model: str, pretrained: str | None = None) -> ModelInfo:
     quick_gelu = bool(config.get("quick_gelu", False))
     if weights in tags or (weights == RANDOM and "experts" not in config):
         pass
-    elif tags in ((LOCAL,), (HUB,)):
+    elif tags in ((LOCAL,), (HUB,)) and not (is_vision(architecture) and _is_path(weights)):
         raise ModelError(
             f"pretrained '{pretrained}' was given with '{model}', which brings its own weights: leave --pretrained out"
         )
@@ -121,6 +129,11 @@ def list_models() -> list[tuple[str, tuple[str, ...]]]:
     """Every architecture with its tags: the embedded one first, then open_clip's in its order."""
     embedded = [(TINY, (LOCAL,))] if directory(TINY).is_dir() else []
     return embedded + [(name, _tags(name)) for name in open_clip_lists.architectures()]
+
+
+def is_vision(architecture: str) -> bool:
+    """Whether a canonical architecture encodes images alone."""
+    return architecture.startswith(VISION)
 
 
 def is_directory(architecture: str) -> bool:
@@ -171,7 +184,7 @@ def _weight_files(place: Path) -> list[Path]:
 
 
 def _canonical_architecture(model: str) -> str:
-    if model == TINY or model.startswith(_HF_HUB):
+    if model == TINY or model.startswith((_HF_HUB, VISION)):
         return model
     name = re.sub(r"@(\d+)(px)?$", r"-\1", model).replace("/", "-")  # OpenAI writes ViT-L/14@336px
     for known in open_clip_lists.architectures():

@@ -1,4 +1,4 @@
-"""Weights: open_clip's loading code, called so that it cannot go wrong in silence.
+"""Weights: open_clip's loading code, called so that it cannot go wrong in silence; timm's for encoders of images alone.
 
 Left to itself open_clip warns on a QuickGELU mismatch and goes on, gives random weights where a directory holds none,
 consumes the global random state, installs a handler on the root logger, and retries for most of a minute where there
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from featcache.encoders import clip_moe, models
 from featcache.encoders.checkpoints import plain_checkpoint
+from featcache.encoders.vision import create_vision
 from featcache.errors import ModelError
 from featcache.places.hub import offline_at_once
 
@@ -59,6 +60,8 @@ def load_model(info: models.ModelInfo) -> tuple[torch.nn.Module, str]:
             note = f"took {plain.taken_off} off {pretrained}" if plain.taken_off else ""
             pretrained = str(plain.file)
         try:
+            if models.is_vision(info.architecture):
+                return create_vision(info.architecture, file=pretrained, random=random), note
             model: torch.nn.Module = open_clip.create_model(
                 models.open_clip_name(info.architecture),
                 pretrained,
@@ -74,12 +77,14 @@ def load_model(info: models.ModelInfo) -> tuple[torch.nn.Module, str]:
     return model, note
 
 
-def load_tokenizer(info: models.ModelInfo) -> Callable[[list[str]], torch.Tensor]:
-    """The model's own tokenizer: sentences to (P, context length) int64.
+def load_tokenizer(info: models.ModelInfo) -> Callable[[list[str]], torch.Tensor] | None:
+    """The model's own tokenizer: sentences to (P, context length) int64; None of an encoder of images alone.
 
     Raises:
         ModelError: It must be downloaded and cannot be, or needs a package that is not installed.
     """
+    if models.is_vision(info.architecture):
+        return None
     import open_clip
 
     tokenizer: Callable[[list[str]], torch.Tensor]

@@ -87,10 +87,19 @@ def taken(images: Iterable[Any], pixels: BytePixels) -> Iterator[Given]:
     Raises:
         DataError: It is one image, and no stream of them.
     """
-    if isinstance(images, str | bytes | os.PathLike) or hasattr(images, "convert") or _one_array(images):
-        raise DataError("one image was given, expected an iterable of images: give [image]")
+    refuse_one_image(images)
     for place, image in enumerate(images):
         yield _taken(image, str(place), pixels)
+
+
+def refuse_one_image(images: Any) -> None:
+    """Refuse one image where a stream is expected.
+
+    Raises:
+        DataError: It is one.
+    """
+    if isinstance(images, str | bytes | os.PathLike) or hasattr(images, "convert") or _one_array(images):
+        raise DataError("one image was given, expected an iterable of images: give [image]")
 
 
 def _one_array(images: Any) -> bool:

@@ -79,6 +79,11 @@ class ImageStream:
         self.known: Known = known if known is not None else KnownFiles()
         self._reader = reader or GivenReader()
 
+    @property
+    def projections(self) -> dict[str, np.ndarray]:
+        """What follows the last columns of features, by name, where the encoder keeps what comes before; else nothing."""
+        return self.encoder.projections
+
     def ready(self, raw: bytes) -> Given:
         """A file decoded, as one of the images that `encode` takes."""
         on_gpu = self.encoder.device.type == "cuda"  # where a GPU decodes fast, whole pictures come nearest to it

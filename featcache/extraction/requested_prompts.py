@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from featcache.cache.reading import read_manifest
 from featcache.cache.text_sets import TextIndex
 from featcache.datasets.dataset import Dataset
+from featcache.encoders.models import is_vision
+from featcache.errors import PromptError
 from featcache.extraction.request import Request, choose_prompts
 from featcache.places.folder import Folder
 from featcache.prompts import PromptSpec
@@ -19,8 +21,10 @@ def requested_prompts(request: Request, dataset: Dataset) -> tuple[str, PromptSp
     """Name and content of the prompt set that was asked for.
 
     Raises:
-        PromptError: There is no such set, or it does not fit the classes.
+        PromptError: There is no such set, it does not fit the classes, or the encoder has no text.
     """
+    if request.templates is not None and is_vision(request.model):
+        raise PromptError(f"--templates given, and {request.model} encodes images alone: leave it out")
     name, spec = choose_prompts(dataset.prompts, dataset.default_prompts, request.templates)
     spec.expand(dataset.class_names)  # what is wrong with them is said before any work
     return name, spec
@@ -29,9 +33,9 @@ def requested_prompts(request: Request, dataset: Dataset) -> tuple[str, PromptSp
 def prompts_missing(request: Request, dataset: Dataset, folder: Folder) -> bool:
     """Whether the prompt set asked for is not the default one yet; nothing is asked for without `--templates`.
 
-    A data set without classes has no prompts.
+    A data set without classes has no prompts, nor has an encoder of images alone.
     """
-    if not dataset.class_names:
+    if not dataset.class_names or is_vision(request.model):
         return False
     name, spec = requested_prompts(request, dataset)
     index = TextIndex(folder)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from featcache.array_names import TEXT as TEXTS
 from featcache.cache.layout import COMPLETE, MANIFEST, UNLABELLED
 from featcache.cache.manifest import FORMAT, require_equal
 from featcache.cache.plan import ShardPlan
@@ -26,11 +27,11 @@ from featcache.ids import listing_digest
 from featcache.importing.asked import Asked
 from featcache.importing.class_texts import ClassTexts, prompts_told, require_same_texts, texts_in_source, texts_of
 from featcache.importing.formats.formats import open_arrays
-from featcache.importing.roles import find_roles
+from featcache.importing.roles import NONE, find_roles
 from featcache.importing.rows import Listed, list_rows, manifest_of
 from featcache.importing.shards import filled_shards
 from featcache.importing.values import Values, look_at, refuse_bad
-from featcache.origin import IMPORTED, SAID, UNKNOWN, imported, is_known, unknown_encoder
+from featcache.origin import IMPORTED, SAID, TEXT, UNKNOWN, imported, is_known, unknown_encoder
 from featcache.places.folder import Folder, join
 from featcache.places.home import caches_location
 from featcache.places.lock import writing
@@ -99,7 +100,7 @@ class _Work:
 
     listed: Listed
     values: Values
-    texts: ClassTexts
+    texts: ClassTexts | None
     manifest: dict[str, Any]
     told: Sequence[str]
 
@@ -119,7 +120,8 @@ def run_import(asked: Asked, *, progress: bool = True) -> ImportReport:
             require_equal(old["identity"], work.manifest["identity"], old["name"])
             work.manifest["plan"] = old["plan"]
             finished = folder.exists(COMPLETE)
-            require_same_texts(folder, old["name"], work.texts, work.listed.class_names, finished=finished)
+            if work.texts:
+                require_same_texts(folder, old["name"], work.texts, work.listed.class_names, finished=finished)
         rows = 0
         if not folder.exists(COMPLETE):
             with explain_full_disk(folder), writing(folder, reporter.note):
@@ -150,29 +152,33 @@ def _prepared(asked: Asked, folder: Folder, reporter: Reporter) -> _Work:
     texts = texts_in_source(arrays, roles, listed.class_names, dim, asked.logit_scale, told)
     recorded = manifest_of(arrays) if asked.model is None else None
     can_encode = asked.model is not None or (recorded is not None and is_known(recorded["identity"]["encoder"]))
-    if texts is None and not can_encode:
+    without_text = texts is None and not can_encode
+    if without_text and asked.arrays.get(TEXTS) != NONE:
         raise DataError(
             f"{source} has no text embeddings: type --array text=NAME (or =FILE.npy) of an array (C, D), or --model "
-            "NAME, the encoder that made the embeddings, which then makes them"
+            f"NAME, the encoder that made the embeddings, which then makes them; or --array text={NONE} for an encoder "
+            "of images alone, to be joined with a cache that has text"
         )
     prompts = choose_prompts(OWN_PROMPTS, next(iter(OWN_PROMPTS)), asked.templates)
     prompts[1].expand(listed.class_names)  # what is wrong with them is said before any work
     values = look_at(listed.embeddings, reporter)
     if asked.on_error == "fail":
         refuse_bad(values, dict(listed.splits), str(source))
-    encoder = _encoder(asked, recorded, needed=texts is None)
-    record = _record(encoder, recorded, dim)
+    encoder = _encoder(asked, recorded, needed=texts is None and not without_text)
+    record = {**_record(encoder, recorded, dim), **({TEXT: False} if without_text else {})}
     if record["dim"] != dim:
         raise DataError(
             f"{source} has embeddings of {dim} numbers, and {record['architecture']} gives {record['dim']}: name the "
             "encoder that made them"
         )
-    if texts is None or asked.templates:
+    if (texts is None and not without_text) or asked.templates:
         assert encoder is not None
         given = prompts_told(arrays, len(listed.class_names)) if recorded and not asked.templates else None
         texts = texts_of(encoder, listed.class_names, prompts, given)
     known, missing = _known(asked, recorded)
-    if not any(prompt for of_class in texts.prompts for prompt in of_class):
+    if texts is None:
+        told.append("text: none, as of an encoder of images alone")
+    elif not any(prompt for of_class in texts.prompts for prompt in of_class):
         missing = [*missing, "prompts"]
     facts = {
         "file": str(source),
@@ -283,7 +289,7 @@ def _write(work: _Work, folder: Folder, reporter: Reporter) -> int:
     store.prepare({name: (part.ids, part.labels) for name, part in splits.items()}, {})
     pending = {shard for name in splits for shard in store.pending(name)}
     index = TextIndex(folder)
-    if not index.has(work.texts.name, work.texts.prompts):
+    if work.texts and not index.has(work.texts.name, work.texts.prompts):
         index.write(work.texts.name, work.texts.prompts, work.texts.encoded, default=True)
     if pending:
         reporter.start(f"Writing {work.manifest['name']}", sum(map(len, pending)))

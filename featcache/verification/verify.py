@@ -43,7 +43,7 @@ from featcache.cache.text_sets import TextIndex
 from featcache.cache.writing import CacheStore
 from featcache.errors import CacheError
 from featcache.ids import Ids, listing_digest
-from featcache.origin import imported, made_by
+from featcache.origin import has_text, imported, made_by
 from featcache.places.folder import Folder, array_in
 from featcache.places.lock import writing
 from featcache.records import parse_json
@@ -319,7 +319,8 @@ def _check_projections(folder: Folder, manifest: dict[str, Any], found: Verifica
 def _check_prompt_sets(folder: Folder, manifest: dict[str, Any], found: Verification) -> None:
     index = TextIndex(folder)
     classes = tuple(manifest["identity"]["dataset"]["class_names"])
-    if classes and not index.names and found.finished:
+    speaks = has_text(manifest["identity"]["encoder"])
+    if classes and speaks and not index.names and found.finished:
         found.problems.append(f"there are no class-text embeddings: type the same `{found.made_by}` command again")
     for name in index.names:
         try:

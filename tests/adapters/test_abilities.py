@@ -47,11 +47,12 @@ INCREMENTAL = {"cil-linear", "cil-attention", "rapf"}
                 "instruct",
                 "semobridge-t",
                 "consistency",
+                "mixture",
             },
         ),
         (
             ClassesFromText,
-            {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "consistency", "mma", *INCREMENTAL},
+            {"zero-shot", "auto", "clip", *LAST, "gated", "instruct", "consistency", "mixture", "mma", *INCREMENTAL},
         ),
         (ClassesFromNeighbours, {"gda"}),
         (Online, {"meta"}),

@@ -19,6 +19,7 @@ COMPUTES = {
     "featcache.encoders.image_network",
     "featcache.encoders.of_identity",
     "featcache.encoders.pixels",
+    "featcache.encoders.vision",
     "featcache.encoders.weights",
     "featcache.images.batches",
     "featcache.images.decoding",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from adapters.arrays import Block, text_blocks
 from adapters.tasks.split_rows import SplitRows
 from adapters.tasks.task import Task
 
@@ -58,6 +59,11 @@ class TextOfClasses:
     def logit_scale(self) -> float:
         """The encoder's."""
         return float(self.whole.logit_scale)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The encoders that it is of."""
+        return text_blocks(self.whole)
 
     def weights(self) -> Floats:
         """Unit rows (C', D)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, NamedTuple
 
+from adapters.joining.places import placed_at, typed
 from adapters.methods import DEFAULT
 from adapters.runs.report import Report
 from adapters.tasks.all_shots import ALL
@@ -29,11 +30,13 @@ def next_step(report: Report, root: str | None) -> NextStep:
     baseline, tested = report.scores["zero_shot"], report.scores["test"]
     assert baseline is not None
     assert tested is not None
-    where = f"--cache {shlex.quote(report.cache_name)}"
+    where = _caches(report)
     where += f" --labels {shlex.quote(report.labels['file'])}" if report.labels else ""
     if baseline["balanced_accuracy_interval"][0] <= 1 / report.classes and report.method != DEFAULT:
         why = "zero-shot is at chance: other words for the classes cost only text"
-        return NextStep(f"featcache text {shlex.quote(report.cache_name)} --templates FILE{again(root)}", why)
+        placed = placed_at(report.cache)
+        name = placed[0].name if placed else report.cache_name
+        return NextStep(f"featcache text {shlex.quote(name)} --templates FILE{again(root)}", why)
     if report.method not in (DEFAULT, "zero-shot") and tested["accuracy"] < baseline["accuracy"]:
         command = f"adapters fit {DEFAULT} --shots {report.shots} --seed {report.seed} {where}{again(root)}"
         return NextStep(command, "it hardly falls below zero-shot")
@@ -46,6 +49,10 @@ def next_step(report: Report, root: str | None) -> NextStep:
     return NextStep(f"adapters fit {report.method} {_asked(report)}{again(root)}", "one seed says little")
 
 
+def _caches(report: Report) -> str:
+    return typed(report.cache, report.cache_name, auto=bool(report.joined and report.joined["auto"]))
+
+
 def _draws(report: Report) -> str:
     return f"--shots {report.shots}" + ("" if report.shots == ALL else f" --seeds {SEEDS}")
 
@@ -53,7 +60,15 @@ def _draws(report: Report) -> str:
 def _asked(report: Report) -> str:
     """The options that the run was asked for, with several seeds."""
     asked: dict[str, Any] = report.asked or {}
-    words = ["--shots", str(report.shots), "--seeds", SEEDS, "--cache", report.cache_name, "--prompts", report.prompts]
+    words = [
+        "--shots",
+        str(report.shots),
+        "--seeds",
+        SEEDS,
+        *shlex.split(_caches(report)),
+        "--prompts",
+        report.prompts,
+    ]
     words += ["--labels", report.labels["file"]] if report.labels else []
     words += ["--select", asked["select"]] if asked.get("select") else []
     words += [f"--{name.replace('_', '-')}" for name in ("calibrate", "allow_fewer", "refit") if asked.get(name)]

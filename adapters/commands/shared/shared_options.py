@@ -14,7 +14,22 @@ from adapters.tasks.all_shots import Shots as ShotsAsked
 from featcache.commands.shared.choices import choice
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="A method's name; `adapters list` shows all.")]
-OneCache = Annotated[str | None, typer.Option(help="A cache's name, folder or URL. Default: the one extracted last.")]
+Joined = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cache",
+        help="A cache's name, folder or URL; several, of the same images by different encoders, are joined. Default: "
+        "the one extracted last.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W,W…|auto",
+        help="Of joined caches, in their order: each encoder's share, such as 0.3,0.7; auto: chosen on what --select "
+        "allows, the shots unless it says otherwise. Default: equal.",
+    ),
+]
 Prompts = Annotated[str | None, typer.Option(help="A prompt set of the cache. Default: its default one.")]
 AllowFewer = Annotated[
     bool, typer.Option("--allow-fewer", help="Use a class that has fewer images than --shots as it is.")

@@ -25,6 +25,7 @@ def notes(facts: Facts, grid: Grid, chosen: Sequence[Chosen]) -> list[str]:
     if len(facts.seeds) == 1:
         spread = f"ONE SEED ({facts.seeds[0]}): no spread is known"
     found = [
+        *([f"Joined: {facts.joined}."] if facts.joined else []),
         *([f"{regime.warning}." if regime.warning else honest] if any(each.outcomes for each in chosen) else []),
         f"Test accuracy in %, {spread}. By default: the method as it comes, what `adapters fit {facts.method}` "
         "gives. Less zero-shot: 95 % interval of the chosen less zero-shot, paired. Selection: accuracy of the chosen "

@@ -29,6 +29,7 @@ from adapters import (
     LinearProbe,
     LinearProbePlusPlus,
     MetaAdapter,
+    Mixture,
     MultiModalAdapter,
     ProKeR,
     ProLIP,
@@ -75,6 +76,7 @@ HEADS: dict[str, Make] = {
     "gated": lambda **kw: Gated(**{"epochs": 20, **kw}),
     "instruct": lambda **kw: Instruct(**{"epochs": 3, **kw}),
     "consistency": lambda **kw: Consistency(**{"epochs": 3, "agree_views": 0.0, "agree_prompts": 0.0, **kw}),
+    "mixture": lambda **kw: Mixture(**{"epochs": 20, **kw}),
     "gda": GDA,
     "timo": TIMO,
     "ape": APE,
@@ -93,7 +95,10 @@ HEADS: dict[str, Make] = {
 }
 RESIDUAL: dict[str, Make] = {
     **{name: HEADS[name] for name in ("clip", "clip with text", "tip", "tip neighbours", "tip-f")},
-    **{name: HEADS[name] for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct", "consistency")},
+    **{
+        name: HEADS[name]
+        for name in ("taskres", "cross-modal", "gda", "ape", "gated", "instruct", "consistency", "mixture")
+    },
     **{name: HEADS[name] for name in ("ss-text", "ss-text-u")},
     "tip-x": lambda **kw: TipX(**{"gamma": 0.0, **kw}),
 }

@@ -39,6 +39,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "instruct": {"epochs": 1},
     "semobridge-t": {"steps": 20},
     "consistency": {"epochs": 1, "agree_views": 0, "agree_prompts": 0},  # the checks have no views and no prompts
+    "mixture": {"epochs": 5},
     "cil-attention": {"tokens": 1},  # must divide D, which the checks choose
 }
 

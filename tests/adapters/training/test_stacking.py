@@ -22,6 +22,7 @@ from adapters import (
     Instruct,
     LinearProbePlusPlus,
     MetaAdapter,
+    Mixture,
     ProLIP,
     RegularizedLinearAdapter,
     SeMoBridgeT,
@@ -30,6 +31,7 @@ from adapters import (
     ZeroShot,
     ZeroShotLinearProbe,
 )
+from adapters.arrays import Block
 from adapters.errors import AdapterError
 from adapters.head import Head
 from adapters.heads.clip_adapter.stack import AdapterStack
@@ -42,6 +44,7 @@ from adapters.training.spanned import SpannedSGD
 from adapters.training.stack_parts import Batches, Stacked, StackedAdamW, StackedSGD, bytes_of
 from adapters.training.stacking import blocks_of, evenly, fit_many
 from adapters.training.trained_head import InTraining, TrainedHead
+from tests.adapters.blocked import BlockedText
 from tests.rounding import assert_near
 
 RNG = np.random.default_rng(0)
@@ -62,6 +65,8 @@ def grid(method: type[Head], **fixed: Any) -> tuple[list[Head], list[tuple[Any, 
     heads, sets = [], []
     for shots, seed in ((1, 0), (4, 1), (4, 2)):
         drawn = support_set(shots, seed, views=2)
+        if method is Mixture:
+            drawn = (*drawn[:2], BlockedText(TEXT, (Block(10, 0.8), Block(6, 1.2))))
         for changes in (
             {},
             {"lr": 0.02},
@@ -101,6 +106,7 @@ STACKED: list[type[TrainedHead]] = [
     Instruct,
     SeMoBridgeT,
     Consistency,
+    Mixture,
 ]
 PARTS: list[tuple[type[TrainedHead], dict[str, Any]]] = [
     *((method, {}) for method in STACKED),
