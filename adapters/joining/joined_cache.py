@@ -111,7 +111,7 @@ class JoinedCache(Cache):
         }
 
     @property
-    def projections(self) -> None:  # type: ignore[override]
+    def projections(self) -> None:
         """None: each of the encoders has its own."""
 
     @property

@@ -81,7 +81,7 @@ class ImageStream:
 
     @property
     def projections(self) -> dict[str, np.ndarray]:
-        """What follows the last columns of features, by name, where the encoder keeps what comes before; else nothing."""
+        """What follows the last columns of features, by name, where the encoder keeps these; else nothing."""
         return self.encoder.projections
 
     def ready(self, raw: bytes) -> Given:
