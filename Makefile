@@ -32,7 +32,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed
-	$(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal  # a process for each core: one thread each
 
 faults: $(VENV)/.installed
 	$(BIN)/pytest tests/faults --long $(if $(SEED),--fault-seed $(SEED))
