@@ -48,7 +48,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 def test_descriptions_have_the_promised_keys() -> None:
     for row in describe_methods():
         assert row["try_when"]
-        assert list(row) == ["name", "class", "trains", "parameters", "needs", "source", "select", "try_when"]
+        assert list(row) == ["name", "class", "trains", "parameters", "needs", "group", "source", "select", "try_when"]
         assert getattr(adapters, row["class"]) is METHODS[row["name"]]
 
 

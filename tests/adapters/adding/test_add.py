@@ -46,7 +46,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def caches(photos: Path, home: Path) -> tuple[Cache, Cache]:
     """Of two classes and of three; their rows of the same images are the same."""
-    few, every = (featcache.extract("tiny", str(photos / name), root=home, progress=False) for name in ("some", "all"))
+    how = {"root": home, "keep": "pre-projection", "progress": False}  # which some of the heads need
+    few, every = (featcache.extract("tiny", str(photos / name), **how) for name in ("some", "all"))
     return few, every
 
 

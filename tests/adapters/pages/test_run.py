@@ -64,7 +64,7 @@ def test_reliability_before_and_after_and_a_curve_over_alpha(evil_cache: FakeCac
     before = ece(head.decision_function(test.images), test.labels)
     after = read_run(saved).require_report().ece["test"]
     assert before != pytest.approx(after, abs=1e-3)
-    assert f"before calibration: ECE {percent(before)}; after calibration: ECE {percent(after)}" in told
+    assert f"before calibration: ECE {percent(before)} in these bins; after calibration: ECE {percent(after)} in these" in told
     assert "Accuracy against the residual ratio alpha. alpha" in told
 
 
@@ -72,7 +72,7 @@ def test_what_a_head_lacks_is_left_out(evil_cache: FakeCache, tmp_path: Path) ->
     fit("linear", cache=evil_cache, shots=2, seed=1, out=tmp_path / "run")
     page, _ = run_page(tmp_path / "run", cache=evil_cache, split="val", pictures=Pictures(None, "gone"))
     assert 'id="alpha"' not in page
-    assert "No temperature was fitted" in page
+    assert "fit --calibrate fits a temperature" in page
     assert "On the val split" in page
 
 

@@ -69,7 +69,7 @@ def test_a_number_that_no_longer_holds_is_seen(make_cache: Make, tmp_path: Path)
 def test_the_runs_own_cache_is_opened(make_cache: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make_cache()
     report = fit("zero-shot", cache=cache, shots=2, root=str(tmp_path))
-    monkeypatch.setattr(featcache, "open", {cache.path: cache}.__getitem__, raising=False)
+    monkeypatch.setattr(featcache, "open", lambda place, root: {cache.path: cache}[place], raising=False)
     assert evaluate(report.run).reproduced is True
 
 

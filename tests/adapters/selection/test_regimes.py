@@ -16,6 +16,8 @@ from adapters.tasks.task import Task
 class Recorder:
     """Stands for a head: tells what `tuned` was given."""
 
+    takes_unlabelled = False
+
     def tuned(self, X: Any, y: Any, *, text: Any, held_out: Any) -> dict[str, Any]:
         return {"X": X, "y": y, "text": text, "held_out": held_out}
 

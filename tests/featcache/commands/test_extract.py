@@ -46,6 +46,7 @@ def cache(**changes: Any) -> Any:
         "splits": {"train": train, "test": train},
         "class_names": ["Highway or Road", *(f"class number {i}" for i in range(5))],
         "encoder": {"architecture": "ViT-H-14-378-quickgelu", "pretrained": "dfn5b"},
+        "prompt_sets": ("coop",),
         "text": SimpleNamespace(
             name="coop", prompts=[[" ".join(["a centered satellite photo of Highway or Road."] * 3)]] * 6
         ),

@@ -21,7 +21,7 @@ def found(*items: Prediction, note: str = "", keep: bool = False) -> Found:
     predictor: Any = SimpleNamespace(
         name="clip-4shot", run="/runs/clip-4shot", method="clip", model="ViT-B-16", note=note
     )
-    all_of_them = Found(predictor, None, 0, keep=keep)
+    all_of_them = Found(predictor, None, 0, None, keep=keep)
     for item in items:
         all_of_them.add(item)
     return all_of_them
