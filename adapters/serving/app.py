@@ -177,5 +177,5 @@ def _bears(request: Request, token: str) -> bool:
 
 def _json(name: str, item: Prediction, top_k: int) -> dict[str, Any]:
     content = asdict(replace(item, id=name, top=item.top[:top_k]))  # cut first: there may be thousands of classes
-    del content["cache"]  # features are not looked for there
+    del content["cache"], content["said"]  # features are not looked for there, and images not seen together
     return content
