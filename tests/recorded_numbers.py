@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import adapters
 import cli
 import featcache
+from adapters.tasks.seen import seen_by
 
 FILE = Path(__file__).parent / "golden" / "numbers.json"
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "faiss-gpu", "faiss-cpu", "pillow", "open_clip_torch")
@@ -109,8 +110,8 @@ RECIPES = {
 def of_fit(root: Path, cache: str, method: str, options: Sequence[str]) -> dict[str, Any]:
     """Scores, what was chosen and the logits of one fit."""
     report = run(cli.adapters_app(), "fit", method, *options, *WITHOUT.get(method, []), *_where(root, cache))
-    test = featcache.open(cache, str(root))["test"]
-    logits = adapters.load(report["run"], device="cpu").decision_function(test.images)
+    head = adapters.load(report["run"], device="cpu")
+    logits = head.decision_function(seen_by(type(head), featcache.open(cache, str(root)))["test"].images)
     kept = ("select", "accuracy", "ece", "hyperparameters", "parameters", "temperature", "alpha_interval", "note")
     return {**{name: report[name] for name in kept}, "logits": hashlib.sha256(logits.tobytes()).hexdigest()}
 

@@ -64,7 +64,10 @@ def test_reliability_before_and_after_and_a_curve_over_alpha(evil_cache: FakeCac
     before = ece(head.decision_function(test.images), test.labels)
     after = read_run(saved).require_report().ece["test"]
     assert before != pytest.approx(after, abs=1e-3)
-    assert f"before calibration: ECE {percent(before)} in these bins; after calibration: ECE {percent(after)} in these" in told
+    assert (
+        f"before calibration: ECE {percent(before)} in these bins; after calibration: ECE {percent(after)} in these"
+        in told
+    )
     assert "Accuracy against the residual ratio alpha. alpha" in told
 
 
