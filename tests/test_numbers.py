@@ -35,9 +35,12 @@ def eurosat_cache(root: Path) -> str:
 
 
 def cases() -> list[Any]:
-    """All of digits; EuroSAT takes minutes."""
-    marks = {"digits_cache": [], "eurosat_cache": [pytest.mark.long]}
-    return [pytest.param(cache, *which, marks=marks[cache]) for cache in marks for which in measured()]
+    """Of digits all but the protocols of `bench` that have tests of their own; EuroSAT takes minutes."""
+    every = [(cache, *which) for cache in ("digits_cache", "eurosat_cache") for which in measured()]
+    brief = [each[0] == "digits_cache" and each[2] not in ("base-to-new", "incremental") for each in every]
+    return [
+        pytest.param(*each, marks=[] if short else [pytest.mark.long]) for each, short in zip(every, brief, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("cache", "command", "name"), cases())
