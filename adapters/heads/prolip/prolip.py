@@ -42,7 +42,7 @@ class ProLIP(RegularizedLinearAdapter):
     method: ClassVar[str] = "prolip"
     source: ClassVar[str] = "ProLIP, arXiv 2410.05270"
     trains: ClassVar[str] = "the image tower's last projection, held to what it was"
-    needs: ClassVar[str] = "text; features before the projection (extract --keep pre-projection); views used if there"
+    needs: ClassVar[str] = "text, and pre-projection features (extract --keep pre-projection); views used if there"
     try_when: ClassVar[str] = "few shots, where embeddings have lost what the image tower knew"
     sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "pre-projection"
 

@@ -33,7 +33,7 @@ class SeMoBridge(Bridged, ClosedForm):
     method: ClassVar[str] = "semobridge"
     source: ClassVar[str] = "SeMoBridge, arXiv 2509.26036, released code"
     trains: ClassVar[str] = "nothing; a pseudo-inverse of the text projection"
-    needs: ClassVar[str] = "text; the text projection (extract --keep pre-projection); views used if there"
+    needs: ClassVar[str] = "text, and the projections that go with pre-projection features; views used if there"
     sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "projections"
     try_when: ClassVar[str] = "few shots and no training, where images and texts lie far apart"
     learned: ClassVar[tuple[str, ...]] = ("projection_", "inverse_", "prototypes_", "means_")

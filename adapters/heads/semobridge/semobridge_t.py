@@ -124,7 +124,7 @@ class SeMoBridgeT(TrainedHead[Course], Bridged):
     method: ClassVar[str] = "semobridge-t"
     source: ClassVar[str] = "SeMoBridge-T, arXiv 2509.26036, released code"
     trains: ClassVar[str] = "a matrix from images to the text tower's outputs, and a bias a class"
-    needs: ClassVar[str] = "text; the text projection (extract --keep pre-projection); views used if there"
+    needs: ClassVar[str] = "text, and the projections that go with pre-projection features; views used if there"
     sees: ClassVar[Literal["embeddings", "projections", "pre-projection"]] = "projections"
     try_when: ClassVar[str] = "semobridge helps, and there is a minute for training"
     learned: ClassVar[tuple[str, ...]] = ("projection_", "inverse_", "bias_", "prototypes_", "means_")

@@ -48,7 +48,7 @@ class SSTextU(MovedText):
     method: ClassVar[str] = "ss-text-u"
     source: ClassVar[str] = "SS-Text-U, 2026, released code"
     trains: ClassVar[str] = "nothing; class text plus sums of shots and of shares of unlabelled images"
-    needs: ClassVar[str] = "text; training images outside the shots, whose labels it does not see; views used if there"
+    needs: ClassVar[str] = "text, and unlabelled rows: all training images but the shots; views used if there"
     try_when: ClassVar[str] = "few shots, and many images of the same classes without labels"
     takes_unlabelled: ClassVar[bool] = True
 
