@@ -20,9 +20,11 @@ from typing import Any
 
 NOTHING = "nothing"
 """The group of methods that any cache is enough for."""
+VIEWS = "views"
+"""The group of methods that compare several pictures of an image, or several prompts of a class."""
 NEEDS = {
     NOTHING: "any cache with class names will do",
-    "views": "featcache extract --views N",
+    VIEWS: "featcache extract --views N; or several prompts a class",
     "prompts": "several prompts a class: featcache text CACHE --templates FILE",
     "a second cache": "the same images by another encoder: --cache A --cache B",
     "unlabelled rows": "training images beside the shots, labelled or not",

@@ -23,6 +23,7 @@ from adapters.methods import BASELINE, METHODS
 from adapters.runs.folder import slug
 from adapters.selection.regimes import parse_select
 from adapters.tasks.all_shots import ALL
+from adapters.tasks.seen import has_what_it_needs
 from adapters.tasks.task import Task, shots_of_all
 from featcache.places.home import local_home
 
@@ -58,7 +59,7 @@ def run(
 
     Args:
         methods: names (`adapters.methods`), or "all", of which are left out those that need what a cache does not keep
-            (`Head.sees`); zero-shot always stands first.
+            (`adapters list`); zero-shot always stands first.
         caches: opened caches; some protocols fit on the first and only test on the others.
         shots: numbers of shots K; "all": every labelled training image, of classes as large as they are.
         seeds: each is a draw of shots and the seed of the training.
@@ -153,8 +154,7 @@ def _compute(cells: Sequence[Cell], store: Store, reporter: CellReporter) -> lis
 
 def _methods(methods: Sequence[str] | str, caches: Sequence[Cache]) -> list[str]:
     if methods == "all":
-        kept = all(cache.projections is not None for cache in caches)
-        methods = [name for name in METHODS if kept or METHODS[name].sees == "embeddings"]
+        methods = [name for name in METHODS if all(has_what_it_needs(METHODS[name], cache) for cache in caches)]
     elif isinstance(methods, str):
         methods = methods.split(",")
     return list(dict.fromkeys([BASELINE, *methods]))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from adapters.declared import VIEWS, group_of
 from adapters.errors import AdapterError
 from adapters.tasks.task import Task
 
@@ -28,6 +31,14 @@ def seen_by(head: type[Head], cache: Cache) -> Cache:
             "the same `featcache extract` command with --keep pre-projection, then give that --cache"
         )
     return cache.before_projection() if head.sees == "pre-projection" else cache
+
+
+def has_what_it_needs(head: type[Head], cache: Cache) -> bool:
+    """Whether a cache keeps what the heads of a class do not work without."""
+    if group_of(head.needs) == VIEWS:
+        several = max(map(len, cache.text.prompts)) > 1
+        return several or cache["train"].take_views(np.zeros(1, np.int64)) is not None
+    return head.sees == "embeddings" or cache.projections is not None
 
 
 def task_seen_by(head: type[Head], task: Task) -> Task:
