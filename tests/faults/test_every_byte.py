@@ -324,10 +324,9 @@ def test_files_that_took_each_others_place(sound: Path, faults: Faults) -> None:
             except FeatcacheError as error:
                 found = [told(error)]
             named = " ".join(found)
-            for path in (one, other):
-                split = path.relative_to(cache).parts[0]
-                assert split in named, (one, other, found)
-                assert found, (one, other)
+            both = [path.relative_to(cache).parts[0] in named for path in (one, other)]
+            # Of two chunks that differ only behind the last row of one of them, that one reads as before.
+            assert any(both) if one.parent.parent.name == "state" else all(both), (one, other, found)
         finally:
             one.write_bytes(before[0])
             other.write_bytes(before[1])
