@@ -35,6 +35,7 @@ from torch.nn.functional import one_hot
 from adapters.arrays import Doubles, unit
 from adapters.heads.kernel.ridge import BLOCK, KernelRidge, left_out_residuals
 from adapters.parameters import AtLeast1, NotNegative, Range
+from adapters.selection.held_out import held_out_splits
 from adapters.support import Rows, Support, fold_of_rows
 from adapters.training.loop import threads_for
 
@@ -116,10 +117,12 @@ class GaussianProcess(KernelRidge):
         """
         searched = self.kernel == "affinity" and len(support.views) * self._views_used(support) <= SEARCH_ROWS
         betas, lams = sorted({*BETAS, self.beta} if searched else {self.beta}), sorted({*LAMS, self.lam})
-        if rows is None:
+        if rows is None and support.has_text:
             right, count = self._left_out_answers(support, betas, lams)
-        else:
-            right, count = self._right_answers([(support, rows)], betas, lams).astype(np.float64), len(rows.labels)
+        else:  # text that is made of the shots must be made anew without those that are left out
+            splits = held_out_splits(support, rows)
+            right = self._right_answers(splits, betas, lams).astype(np.float64)
+            count = sum(len(out.labels) for _, out in splits)
         own = float(right[betas.index(self.beta), lams.index(self.lam)])
         least = math.sqrt(own * (1 - own / count)) if rows is None else 0.0
         if right.max() - own <= least:

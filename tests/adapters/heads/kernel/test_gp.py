@@ -116,3 +116,11 @@ def test_with_many_keys_lam_alone_is_chosen(monkeypatch: pytest.MonkeyPatch) -> 
 def test_parameters_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(AdapterError, match=next(iter(wrong))):
         GaussianProcess(**wrong).fit(np.eye(4), [0, 1, 2, 3])
+
+
+def test_without_text_no_shot_is_chosen_by_itself() -> None:
+    noise, labels = np.random.default_rng(0).normal(size=(32, 16)), np.repeat(np.arange(8), 4)
+    found = GaussianProcess(beta=1.0, lam=1.0).tuned(noise, labels)
+    # By class means that hold the left-out shot too, a lam of 10 gets half of this noise right.
+    assert (found.beta, found.lam) == (1.0, 1.0)
+    assert "say nothing" in found.selection_note_
