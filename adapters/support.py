@@ -79,12 +79,13 @@ class Support:
             text: class text.
             unlabelled: whether rows may be without a label, -1.
         """
-        if unlabelled and y is not None and (without := to_numpy(y) == UNLABELLED).any() and not without.all():
-            features = to_float32(X, "X", (2, 3))
-            known = cls.check(features[~without], to_numpy(y)[~without], text)
-            others = features[without]
-            return replace(known, unlabelled=unit(others if others.ndim == 2 else others.mean(1)))
         features = to_float32(X, "X", (2, 3))
+        labels = to_numpy(y)
+        if unlabelled and labels.shape == (len(features),) and (without := labels == UNLABELLED).any():
+            if without.all():
+                raise AdapterError(f"all {len(labels)} labels of y are -1, which is none; give some rows their class")
+            known, others = cls.check(features[~without], labels[~without], text), features[without]
+            return replace(known, unlabelled=unit(others if others.ndim == 2 else others.mean(1)))
         views = features if features.ndim == 3 else features[:, None]
         weights = None if text is None else text_weights(text)
         labels, classes = encode_labels(y, len(views), None if weights is None else len(weights))

@@ -101,3 +101,14 @@ def test_folds_of_the_shots_keep_the_rows_without_labels() -> None:
 
     Counting().tuned(rows, labels, text=TEXT)
     assert set(seen) == {len(OTHERS)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(np.r_[LABELS, -1], r"y has shape \(41,\)"), (np.full(40, -1), "all 40 labels of y are -1")],
+    ids=["too many", "none"],
+)
+def test_labels_that_do_not_fit_are_named(labels: np.ndarray, told: str) -> None:
+    for text in (TEXT, None):
+        with pytest.raises(AdapterError, match=told):
+            SSTextU().fit(CENTER, labels, text=text)
