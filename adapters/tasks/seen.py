@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from featcache.cache.reading import Cache
 
 
+_TOWERS = {"projections": "text", "pre-projection": "image"}
+"""The tower whose last projection a head needs, by what it `sees`."""
+
+
 def seen_by(head: type[Head], cache: Cache) -> Cache:
     """The cache as the heads of a class see it: its images may be what comes before the last projection.
 
@@ -24,11 +28,10 @@ def seen_by(head: type[Head], cache: Cache) -> Cache:
     """
     if head.sees == "embeddings":
         return cache
-    wanted = "text" if head.sees == "projections" else "image"
-    if cache.projections is None or wanted not in cache.projections:
+    if not _keeps_projection(head, cache):
         raise AdapterError(
-            f"{head.method} needs the {wanted} tower's last projection, which cache {cache.name} does not keep: type "
-            "the same `featcache extract` command with --keep pre-projection, then give that --cache"
+            f"{head.method} needs the {_TOWERS[head.sees]} tower's last projection, which cache {cache.name} does "
+            "not keep: type the same `featcache extract` command with --keep pre-projection, then give that --cache"
         )
     return cache.before_projection() if head.sees == "pre-projection" else cache
 
@@ -38,7 +41,12 @@ def has_what_it_needs(head: type[Head], cache: Cache) -> bool:
     if group_of(head.needs) == VIEWS:
         several = max(map(len, cache.text.prompts)) > 1
         return several or cache["train"].take_views(np.zeros(1, np.int64)) is not None
-    return head.sees == "embeddings" or cache.projections is not None
+    return head.sees == "embeddings" or _keeps_projection(head, cache)
+
+
+def _keeps_projection(head: type[Head], cache: Cache) -> bool:
+    """Whether a cache keeps the projection that the heads of a class need, those that do not see embeddings alone."""
+    return cache.projections is not None and _TOWERS[head.sees] in cache.projections
 
 
 def task_seen_by(head: type[Head], task: Task) -> Task:
