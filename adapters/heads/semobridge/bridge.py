@@ -103,7 +103,7 @@ class Bridged(BlendedHead):
         return Blend(z1, z2, cosine_logits(back, self.means_, 1.0))
 
     def _bias(self, z2: Floats) -> Floats | float:
-        """B of each row (N, E), given z2 (N, C)."""
+        """The bias b of each row (N, E), given z2 (N, C)."""
         return 0.0
 
     def traced_logits(self, features: Tensor) -> Tensor:
@@ -163,38 +163,47 @@ def text_projection(support: Support) -> Floats:
 
 
 def inverse(projection: Floats) -> Floats:
-    """P^+ (D, E) of P (E, D), without its singular values below `CUT`."""
+    """P^+ (D, E) of P (E, D), without its singular values below `CUT`.
+
+    Raises:
+        AdapterError: there are no others.
+    """
     left, values, right = np.linalg.svd(projection.astype(np.float64), full_matrices=False)
     kept = values > CUT
+    if not kept.any():
+        raise AdapterError(
+            f"the text projection's largest singular value is {values.max():.2g}; expected one above {CUT}, as CLIP's "
+            "are: below it the bridge takes them for 0. Give another --method or an encoder whose projection has one"
+        )
     return np.asarray((right[kept].T / values[kept]) @ left[:, kept].T, dtype=np.float32)
 
 
 def carried(encoded: Floats, projection: Floats) -> Floats:
-    """G = e P (N, D) of outputs of the text tower (N, E), of any length, brought to length 1."""
+    """Rows g = e P (N, D) of outputs of the text tower (N, E), of any length, brought to length 1."""
     return np.asarray(unit(encoded) @ projection)
 
 
 def prototypes(bridged: Floats, labels: NDArray[np.int64], classes: int) -> Floats:
-    """P (C, D) of g (N, D); a class without rows has none, and is zero."""
+    """Prototypes p (C, D) of g (N, D); a class without rows has none, and is zero."""
     total = np.zeros((classes, bridged.shape[1]))
     np.add.at(total, labels, bridged)
     return unit(total.astype(np.float32))
 
 
 def divergence(means: Floats, text: Floats) -> Doubles:
-    """D (C,) in bits, of unit means (C, D) and unit text (C, D)."""
+    """The divergence d (C,) in bits, of unit means (C, D) and unit text (C, D)."""
     cosines = means.astype(np.float64) @ text.T.astype(np.float64)
     own = np.exp(np.diag(cosines)) / np.exp(cosines).sum(1)
     return np.asarray(np.log2((1 + EPS) / (own + EPS)))
 
 
 def sharpened(cosines: Floats, beta: float) -> Floats:
-    """Phi (N, C)."""
+    """The sharpness function phi(z) (N, C) of cosines z (N, C)."""
     return np.asarray(np.exp(np.float32(beta) * (cosines - 1)))
 
 
 def _raw_means(support: Support) -> Floats:
-    """M (C, D): the mean of a class's raw rows, every view one, then normalised."""
+    """Means m (C, D): the mean of a class's raw rows, every view one, then normalised."""
     total = np.zeros(support.text.shape)
     np.add.at(total, support.labels, support.views.mean(1, dtype=np.float64))
     return unit(total.astype(np.float32))

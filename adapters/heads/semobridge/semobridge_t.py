@@ -10,10 +10,10 @@ for a tenth of the steps and then stays. A new image gets the bias softmax(z2) B
 
 Taken from the source: the losses, the start, the optimiser and the bias of new images (arXiv 2509.26036, released
 code). Different: rows have length 1, where the released code adds B to raw rows; v follows from t by P's pseudo-
-inverse, which is exact where E <= D and P has full rank; classes without shots take no part; new images always take z2,
-where the released code takes zero-shot instead if that is better on the validation split; the last step is kept, not
-the one that validation likes best. Not verified: lambda and mu, which the authors set for each data set in files that
-were not found.
+inverse, which is exact where E <= D and P has full rank; classes without shots take no part but in the last term, with
+biases that stay 0; new images always take z2, where the released code takes zero-shot instead if that is better on the
+validation split; the last step is kept, not the one that validation likes best. Not verified: lambda and mu, which the
+authors set for each data set in files that were not found.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class BridgeLoss:
         return image / 2 + (said + before) / 4 + lam * agreed + mu * even
 
     def bridged(self, weights: Weights, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """E (..., N, E) and g (..., N, D)."""
+        """Rows e (..., N, E) and g (..., N, D) of unit features (..., N, D) of classes (..., N)."""
         bias = weights["bias"]
         own = bias.gather(-2, labels[..., None].expand(*labels.shape, bias.shape[-1]))
         encoded = normalize(features @ weights["inverse"] + own, dim=-1)

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 from adapters import SeMoBridge, SeMoBridgeT, load
 from adapters.arrays import unit
 from adapters.errors import AdapterError
-from adapters.heads.semobridge.bridge import divergence
+from adapters.heads.semobridge.bridge import divergence, inverse
 from adapters.heads.semobridge.semobridge_t import BridgeLoss
 from tests.golden_files import golden
 
@@ -131,3 +131,8 @@ def test_a_projection_of_another_width_is_refused() -> None:
     text.projection = GOLD["text_projection"][:, :8]
     with pytest.raises(AdapterError, match=r"text projection has shape \(64, 8\); expected \(E, 64\)"):
         SeMoBridge().fit(*_support(4), text=text)
+
+
+def test_a_projection_of_which_nothing_would_be_left_is_refused() -> None:
+    with pytest.raises(AdapterError, match=r"largest singular value is 0\.2; expected one above 0\.3"):
+        inverse(0.2 * np.eye(4, dtype=np.float32))
