@@ -72,7 +72,7 @@ class ClipAdapter(TrainedHead[Plan]):
         train_alpha: residual ratio of the image adapter while it is trained; None: `alpha`.
         text_alpha: residual ratio of the text adapter; 0 trains none.
         held: shots that choose alpha where nothing else may: folds (all in turn, by right answers) or one-shot (one of
-            every class, by cross-entropy).
+            every class that has two, by cross-entropy). Held-out rows, where there are any, choose in their place.
         hidden: width of the bottleneck; None: D // 4.
         lr: learning rate after the warm-up; 0.002 in the released code.
         weight_decay: weight decay (coupled).
