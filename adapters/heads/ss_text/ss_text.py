@@ -107,5 +107,9 @@ def counts(support: Support) -> Doubles:
 
 def _pushed(weight: Doubles) -> Doubles:
     """The unit direction (C, D) in which each row of a weight lies from the common mean."""
-    away = 2 * weight - weight.mean(0)
-    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12))
+    return unit_doubles(2 * weight - weight.mean(0))
+
+
+def unit_doubles(rows: Doubles) -> Doubles:
+    """Rows (n, D) over their length, in double precision; a zero row stays zero."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))

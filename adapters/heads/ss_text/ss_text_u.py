@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.arrays import Doubles, unit
-from adapters.heads.ss_text.ss_text import Alpha, MovedText, counts, sums
+from adapters.heads.ss_text.ss_text import Alpha, MovedText, counts, sums, unit_doubles
 from adapters.parameters import AtLeast1
 from adapters.support import Support
 
@@ -68,7 +68,7 @@ class SSTextU(MovedText):
         share = class_shares(own[:, 0])
         weight = text if len(others) else text + self.alpha * labelled
         for _ in range(self.turns if len(others) else 0):
-            q = sinkhorn(scale * others @ _unit(weight).T, share)
+            q = sinkhorn(scale * others @ unit_doubles(weight).T, share)
             weight = text + self.alpha * (labelled + scale / len(others) * q.T @ others)
         self.weight_ = unit(weight.astype(np.float32)) if self.alpha else support.text
 
@@ -105,7 +105,3 @@ def sinkhorn(logits: Doubles, share: Doubles) -> Doubles:
         q *= share / np.maximum(q.sum(0), 1e-300)
         q /= np.maximum(q.sum(1, keepdims=True), 1e-300) * len(q)
     return np.asarray(q * len(q))
-
-
-def _unit(rows: Doubles) -> Doubles:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

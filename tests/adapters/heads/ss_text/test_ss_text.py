@@ -112,3 +112,9 @@ def test_labels_that_do_not_fit_are_named(labels: np.ndarray, told: str) -> None
     for text in (TEXT, None):
         with pytest.raises(AdapterError, match=told):
             SSTextU().fit(CENTER, labels, text=text)
+
+
+def test_a_class_whose_shots_cancel_out_has_no_direction() -> None:
+    head = SSTextU().fit(np.array([[1, 0], [-1, 0], [0, 1], [0.6, 0.8]]), [0, 0, 1, -1])
+    np.testing.assert_array_equal(np.linalg.norm(head.text_, axis=1), [0, 1])
+    assert np.isfinite(head.decision_function(np.eye(2))).all()
