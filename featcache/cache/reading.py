@@ -17,6 +17,7 @@ from featcache.cache.layout import (
     COMPLETE,
     DAMAGE,
     MANIFEST,
+    ROOT_GROUP,
     UNLABELLED,
 )
 from featcache.cache.manifest import Completion, Manifest, check_format
@@ -132,6 +133,11 @@ class Cache:
     def __contains__(self, split: object) -> bool:
         return split in self.rows
 
+    def _arrays_of(self, split: str) -> list[str]:
+        """The arrays of a split that there were when the cache was finished."""
+        places = (name.split("/") for name in self.completion.get("files", {}))
+        return [place[1] for place in places if len(place) == 3 and place[0] == split and place[2] == ROOT_GROUP]
+
     def __getitem__(self, split: str) -> CachedSplit:
         if split not in self.rows:
             raise CacheError(f"the cache {self.name} has no split {split!r}; it has {', '.join(self.splits)}")
@@ -140,6 +146,8 @@ class Cache:
                 group = self._group[split]
                 if not isinstance(group, zarr.Group):
                     raise TypeError("it is an array")
+                if lost := [array for array in self._arrays_of(split) if array not in group]:
+                    raise TypeError(f"{', '.join(lost)} is not named there")
             except DAMAGE as error:
                 message = f"the metadata of {split} in {self.path} is damaged ({in_a_line(error)}); type "
                 raise CacheIncomplete(message + f"`featcache verify {self.path} --repair`") from error

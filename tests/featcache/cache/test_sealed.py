@@ -137,3 +137,10 @@ def test_an_array_in_the_place_of_a_split_is_damage(sound: Path, tmp_path: Path)
     (cache / "zarr.json").write_text(json.dumps(root))
     with pytest.raises(CacheError, match=r"the metadata of train in .* is damaged \(it is an array\)"):
         featcache.open(cache)["train"]
+
+
+def test_an_array_that_is_not_named_any_more_is_damage_and_not_none(sound: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(sound, tmp_path / "c")) / "zarr.json"
+    root.write_text(root.read_text().replace("train/content", "train/contenu"))
+    with pytest.raises(CacheError, match=r"the metadata of train in .* is damaged \(content is not named there\)"):
+        featcache.open(root.parent)["train"]
