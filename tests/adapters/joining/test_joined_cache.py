@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -122,6 +123,9 @@ def test_a_place_opens_the_same_join_again(pair: tuple[Any, Any]) -> None:
     assert isinstance(again, JoinedCache)
     assert (again.digest, again.weights, again.name) == (joined.digest, WEIGHTS, "one+other")
     assert joined.digest != join(pair).digest != join(pair, "auto").digest
+    chosen = join(pair, "auto").weighted((1 / 2.7, 1.7 / 2.7), "")  # of a chosen ratio: rounded, their sum is not 1
+    assert math.fsum(chosen.weights) != 1
+    assert open_place(chosen.path).digest == chosen.digest
     assert typed(joined.path, joined.name) == "--cache one --cache other --weights 0.3,0.7"
     assert placed_at("/caches/one") == []
     with pytest.raises(TaskError, match="expected joined://"):
