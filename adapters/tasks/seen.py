@@ -25,6 +25,11 @@ def seen_by(head: type[Head], cache: Cache) -> Cache:
     if head.sees == "embeddings":
         return cache
     wanted = "text" if head.sees == "projections" else "image"
+    if "joined" in cache.encoder:
+        raise AdapterError(
+            f"{head.method} needs the last projections of one encoder, and {cache.name} are joined: give one --cache, "
+            "extracted with --keep pre-projection"
+        )
     if cache.projections is None or wanted not in cache.projections:
         raise AdapterError(
             f"{head.method} needs the {wanted} tower's last projection, which cache {cache.name} does not keep: type "
