@@ -232,5 +232,6 @@ def join(caches: Sequence[Cache], weights: Sequence[float] | Literal["auto"] | N
     if len(weights) != len(caches) or not (min(weights) >= 0 and 0 < total < math.inf):
         given = ",".join(f"{weight:g}" for weight in weights)
         raise AdapterError(f"--weights {given} given; expected {len(caches)} numbers, 0 or more and not all 0")
-    shares = [weight / total for weight in weights]
+    # Shares stay the numbers that they are: divided by a sum that rounding took off 1 they would name another cache.
+    shares = list(weights) if math.isclose(total, 1, rel_tol=1e-12) else [weight / total for weight in weights]
     return JoinedCache(caches, shares, rows, chosen_by=EQUAL if shares == equal else GIVEN)

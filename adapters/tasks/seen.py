@@ -28,6 +28,11 @@ def seen_by(head: type[Head], cache: Cache) -> Cache:
     """
     if head.sees == "embeddings":
         return cache
+    if "joined" in cache.encoder:
+        raise AdapterError(
+            f"{head.method} needs the last projections of one encoder, and {cache.name} are joined: give one --cache, "
+            "extracted with --keep pre-projection"
+        )
     if not _keeps_projection(head, cache):
         raise AdapterError(
             f"{head.method} needs the {_TOWERS[head.sees]} tower's last projection, which cache {cache.name} does "

@@ -61,6 +61,9 @@ def bbse_shares(predicted: Ints, held_out: Ints, labels: Ints, classes: int) -> 
         held_out: classes (M,) that held-out images are taken for.
         labels: classes (M,) that these have. One that none of them has is supposed to be always found.
         classes: C.
+
+    Raises:
+        AdapterError: no held-out image is taken for a class that the images are taken for.
     """
     from scipy.optimize import nnls  # a tenth of a second that other frequencies do without
 
@@ -70,6 +73,11 @@ def bbse_shares(predicted: Ints, held_out: Ints, labels: Ints, classes: int) -> 
     counts[absent, absent] = 1
     taken = np.bincount(predicted, minlength=classes) / len(predicted)
     solved, _ = nnls(counts / counts.sum(0), taken)
+    if not solved.any():
+        raise AdapterError(
+            f"--prior bbse finds nothing in {len(predicted)} images: no held-out image is taken for a class that they "
+            "are taken for; give more images, or type --prior em"
+        )
     return at_least(np.asarray(solved / solved.sum()), len(predicted))
 
 

@@ -43,8 +43,8 @@ def held_out(head: Head, lesson: OfShots, val: SplitRows | None) -> HeldOut:
     found = [(other.decision_function(images[out]).argmax(1), labels[out]) for other, _, out in left_out(head, lesson)]
     if not found:
         raise AdapterError(
-            "--prior bbse learns from images that the head has not, and one shot a class without a val split leaves "
-            "none: type --prior em"
+            "--prior bbse learns from images that the head has not, and one shot a class leaves none without a val "
+            "split that is neither answered nor learned from: type --prior em"
         )
     predicted, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return HeldOut(predicted, truth, "shots, left out in turn")

@@ -40,7 +40,7 @@ UNLABELLED = -1
 """The label of an image that has none."""
 ROW = "row"
 """The dimension that the arrays of a split share."""
-DAMAGE = (ValueError, TypeError, KeyError, RuntimeError, OSError)
+DAMAGE = (ValueError, TypeError, KeyError, ArithmeticError, RuntimeError, OSError)
 """What Zarr raises for a chunk or its metadata that is broken."""
 
 EMBEDDINGS = (IMAGES, VIEWS, PRE_IMAGES, PRE_VIEWS)

@@ -217,7 +217,7 @@ class Folder:
             return zarr.open_group(
                 self._place.arrays(read_only=mode == "r"), mode=mode, zarr_format=3, use_consolidated=consolidated
             )
-        except (AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
             reason = in_a_line(error) or type(error).__name__
             message = f"the metadata of the arrays in {self.location} is damaged ({reason}); "
             raise CacheError(message + f"type `featcache verify {self.location} --repair`") from error

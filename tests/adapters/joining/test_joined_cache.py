@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from adapters.errors import AdapterError, TaskError
 from adapters.joining.joined_cache import JoinedCache, join
 from adapters.joining.opening import open_place
 from adapters.joining.places import placed_at, typed
+from adapters.methods import METHODS
+from adapters.tasks.seen import seen_by
 from adapters.tasks.task import Task
 
 Bring = Callable[..., Any]
@@ -122,10 +125,20 @@ def test_a_place_opens_the_same_join_again(pair: tuple[Any, Any]) -> None:
     assert isinstance(again, JoinedCache)
     assert (again.digest, again.weights, again.name) == (joined.digest, WEIGHTS, "one+other")
     assert joined.digest != join(pair).digest != join(pair, "auto").digest
+    chosen = join(pair, "auto").weighted((1 / 2.7, 1.7 / 2.7), "")  # of a chosen ratio: rounded, their sum is not 1
+    assert math.fsum(chosen.weights) != 1
+    assert open_place(chosen.path).digest == chosen.digest
     assert typed(joined.path, joined.name) == "--cache one --cache other --weights 0.3,0.7"
     assert placed_at("/caches/one") == []
     with pytest.raises(TaskError, match="expected joined://"):
         placed_at("joined://?cache=/a")
+
+
+def test_a_head_that_sees_an_encoders_projections_is_told_to_take_one_cache(pair: tuple[Any, Any]) -> None:
+    with pytest.raises(
+        AdapterError, match="prolip needs .* of one encoder, and one.other are joined: give one --cache"
+    ):
+        seen_by(METHODS["prolip"], join(pair))
 
 
 def test_mended_labels_are_of_the_whole_join(pair: tuple[Any, Any], tmp_path: Any) -> None:

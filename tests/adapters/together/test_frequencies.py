@@ -62,6 +62,11 @@ def test_a_class_that_no_image_is_taken_for_keeps_half_an_image() -> None:
     assert learned_shares(np.array([4, 0]))[1] == pytest.approx(0.5 / 4 / 1.125)
 
 
+def test_images_that_no_mistake_explains_have_no_frequencies() -> None:
+    with pytest.raises(AdapterError, match="finds nothing in 1 images"):
+        bbse_shares(np.array([2]), np.array([0, 0, 1]), np.array([0, 1, 2]), 3)
+
+
 def test_a_file_of_frequencies_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
     path, names = tmp_path / "last-year.csv", ("sea", "river")
     path.write_text("\ufeffclass,share,note\nriver,30,x\nsea,10,\n", encoding="utf-8")

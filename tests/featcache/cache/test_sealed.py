@@ -144,3 +144,14 @@ def test_an_array_that_is_not_named_any_more_is_damage_and_not_none(sound: Path,
     root.write_text(root.read_text().replace("train/content", "train/contenu"))
     with pytest.raises(CacheError, match=r"the metadata of train in .* is damaged \(content is not named there\)"):
         featcache.open(root.parent)["train"]
+
+
+def test_a_chunk_of_no_rows_is_damage(sound: Path, tmp_path: Path) -> None:
+    """Zarr divides by it."""
+    root = Path(shutil.copytree(sound, tmp_path / "c")) / "zarr.json"
+    said = json.loads(root.read_text())
+    codecs = said["consolidated_metadata"]["metadata"]["train/images"]["codecs"]
+    codecs[0]["configuration"]["chunk_shape"][0] = 0
+    root.write_text(json.dumps(said))
+    with pytest.raises(CacheError, match="the metadata of the arrays in .* is damaged"):
+        featcache.open(root.parent)["train"]
