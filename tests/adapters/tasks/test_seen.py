@@ -16,7 +16,7 @@ from adapters.tasks.seen import has_what_it_needs, seen_by
 @pytest.mark.parametrize(("method", "tower"), [(SeMoBridge, "text"), (ProLIP, "image")])
 def test_each_head_needs_the_projection_of_its_tower(method: Any, tower: str) -> None:
     both: dict[str, Any] = {"text": np.eye(3), "image": np.eye(3)}
-    cache: Any = SimpleNamespace(name="x", projections=both, before_projection=lambda: cache)
+    cache: Any = SimpleNamespace(name="x", encoder={}, projections=both, before_projection=lambda: cache)
     assert has_what_it_needs(method, cache)
     assert seen_by(method, cache) is cache
     for kept in (None, {name: matrix for name, matrix in both.items() if name != tower}):
