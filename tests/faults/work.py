@@ -15,7 +15,8 @@ from featcache.verification.verify import verify_store
 SAVING = ("extract", "text", "fit", "search", "bench")
 """Commands that keep something."""
 READING = ("verify", "predict", "eval")
-_VARIES = ("seconds", "created", "finished", "since", "writer", "seal", "beside")
+_VARIES = ("seconds", "created", "finished", "since", "writer", "seal", "beside", "trainings", "cells")
+"""Times and processes, and how much of a search or bench was left to do."""
 
 
 class Work:
