@@ -18,6 +18,7 @@ from tests.manifests import made_from, without_seals
 
 def test_embeddings_of_something_else_are_found_by_encoding_again(cache: featcache.Cache) -> None:
     without_seals(cache)  # which would tell before anything is encoded
+    cache = featcache.open(cache.path)
     images = array_in(cache.folder.group("a"), "train/images")
     shuffled, readable = np.asarray(images[:]), cache["train"].valid
     shuffled[readable] = shuffled[readable][::-1]
