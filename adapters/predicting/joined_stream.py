@@ -105,14 +105,14 @@ def load_joined(
             encoder, note = load_encoder(identity, run_name, device=device)
         except RunError as error:
             raise RunError(f"{error} (of cache {identity['cache']['name']})") from error
-        streams.append(_stream(encoder, identity, root if reuse else None, reuse=reuse))
+        streams.append(_stream(encoder, identity, root, reuse=reuse))
         notes.append(note)
     told = "; ".join(dict.fromkeys(filter(None, notes)))
     return JoinedStream(streams, [float(identity["weight"]) for identity in encoders]), told
 
 
 def _stream(encoder: Encoder, identity: Mapping[str, Any], root: str | None, *, reuse: bool) -> ImageStream:
-    how = {"batch_size": int(identity["cache"]["batch_size"]), "dtype": str(identity["cache"]["dtype"])}
+    batch_size, dtype = int(identity["cache"]["batch_size"]), str(identity["cache"]["dtype"])
     plain = {key: value for key, value in identity.items() if key not in ("weight", "cache")}
-    known = KnownFiles.under(root, plain, **how) if reuse else None  # type: ignore[arg-type]
-    return ImageStream(encoder, known=known, **how)  # type: ignore[arg-type]
+    known = KnownFiles.under(root, plain, batch_size=batch_size, dtype=dtype) if reuse else None
+    return ImageStream(encoder, known=known, batch_size=batch_size, dtype=dtype)
